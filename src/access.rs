@@ -1,0 +1,15 @@
+//! Who is asking. Only this module makes a [`Sender`] (a service of Notify's, by its callback token) or a [`Caseworker`]
+//! (a person, by a session), so a handler that holds one is behind the check. It knows headers and the store, no routes.
+
+mod cross_site;
+mod password;
+mod secret;
+mod senders;
+mod throttle;
+mod visitors;
+
+pub use cross_site::{CrossSite, refuse_cross_site};
+pub use password::{PasswordRefused, Passwords};
+pub use secret::Secret;
+pub use senders::{Refused, Sender, Senders, token_sha256};
+pub use visitors::{Caseworker, NotSignedIn, Session, SignInRefused, Visitors};

@@ -1,0 +1,109 @@
+//! Passwords: argon2id, two at a time at most, and as long for an account that does not exist as for one that does.
+
+use std::sync::LazyLock;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, Version};
+use tokio::sync::Semaphore;
+
+/// Shorter ones are refused.
+const SHORTEST: usize = 8;
+/// Longer ones are refused, so that nobody makes the server hash a book.
+const LONGEST: usize = 1000;
+/// Hashes computed at the same time, each with 19 MiB.
+const AT_ONCE: usize = 2;
+
+/// Why a new password was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum PasswordRefused {
+    /// Too few characters.
+    #[error("Password must be at least 8 characters")]
+    TooShort,
+    /// Too many bytes.
+    #[error("Password must be 1,000 characters or fewer")]
+    TooLong,
+    /// The system could not compute it.
+    #[error("The password could not be saved. Try again")]
+    Failed,
+}
+
+/// Where passwords are hashed and checked.
+pub struct Passwords {
+    turns: Semaphore,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Passwords { turns: Semaphore::new(AT_ONCE) }
+    }
+}
+
+impl Passwords {
+    /// The string to keep for a new password.
+    ///
+    /// # Errors
+    /// When the password is too short or too long, or cannot be hashed.
+    pub async fn hash(&self, password: String) -> Result<String, PasswordRefused> {
+        if password.chars().count() < SHORTEST {
+            return Err(PasswordRefused::TooShort);
+        }
+        if password.len() > LONGEST {
+            return Err(PasswordRefused::TooLong);
+        }
+        self.in_turn(move || hash(&password)).await.flatten().ok_or(PasswordRefused::Failed)
+    }
+
+    /// Whether the password is the one that was kept. Without one kept the answer is no, after the same work.
+    pub(super) async fn verify(&self, password: String, kept: Option<String>) -> bool {
+        let work = move || {
+            let right = matches(&password, kept.as_deref().unwrap_or(&NOBODYS));
+            right && kept.is_some()
+        };
+        self.in_turn(work).await.unwrap_or(false)
+    }
+
+    async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let _turn = self.turns.acquire().await.ok()?;
+        tokio::task::spawn_blocking(work).await.ok()
+    }
+}
+
+/// A hash that no password is checked against but in vain.
+static NOBODYS: LazyLock<String> = LazyLock::new(|| hash("nobody's password").unwrap_or_default());
+
+/// OWASP's first choice: 19 MiB, two passes, one lane.
+fn argon2() -> Option<Argon2<'static>> {
+    Some(Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(19 * 1024, 2, 1, None).ok()?))
+}
+
+fn hash(password: &str) -> Option<String> {
+    Some(argon2()?.hash_password(password.as_bytes()).ok()?.to_string())
+}
+
+fn matches(password: &str, kept: &str) -> bool {
+    let (Some(argon2), Ok(kept)) = (argon2(), PasswordHash::new(kept)) else { return false };
+    argon2.verify_password(password.as_bytes(), &kept).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_password_that_was_kept_is_right() {
+        let passwords = Passwords::default();
+        let kept = passwords.hash("correct horse".into()).await.unwrap();
+        assert!(kept.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        assert!(passwords.verify("correct horse".into(), Some(kept.clone())).await);
+        assert!(!passwords.verify("wrong horse".into(), Some(kept)).await);
+        assert!(!passwords.verify("nobody's password".into(), None).await);
+    }
+
+    #[tokio::test]
+    async fn too_short_and_too_long_are_refused() {
+        let passwords = Passwords::default();
+        assert_eq!(passwords.hash("1234567".into()).await, Err(PasswordRefused::TooShort));
+        assert_eq!(passwords.hash("x".repeat(1001)).await, Err(PasswordRefused::TooLong));
+    }
+}

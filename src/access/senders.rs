@@ -1,0 +1,156 @@
+//! Services of Notify's, known by their callback tokens. Tokens are compared by their SHA-256, each in constant time.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+
+use crate::store::{ServiceId, Store, StoreError, TokenRow};
+
+/// How long a revoked token can still be taken.
+const FRESH: Duration = Duration::from_millis(250);
+
+/// A service that has shown a valid token.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    service: ServiceId,
+    token: i64,
+}
+
+impl Sender {
+    /// The service.
+    #[must_use]
+    pub fn service(&self) -> ServiceId {
+        self.service
+    }
+
+    /// The token's number.
+    #[must_use]
+    pub fn token(&self) -> i64 {
+        self.token
+    }
+}
+
+/// Why a callback was not let in.
+#[derive(Debug)]
+pub enum Refused {
+    /// It carries no token, or one that is not valid. Notify does not send it again.
+    WrongToken,
+    /// The tokens could not be read, so that nobody can say: it must be sent again.
+    Unsure(StoreError),
+}
+
+/// The tokens of all services, as they were a moment ago.
+pub struct Senders {
+    store: Store,
+    known: RwLock<Known>,
+    reading: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone)]
+struct Known {
+    tokens: Arc<[TokenRow]>,
+    asked_at: Option<Instant>,
+}
+
+impl Senders {
+    /// Knows no token until the first is asked for.
+    #[must_use]
+    pub fn new(store: Store) -> Senders {
+        let known = RwLock::new(Known { tokens: Arc::from([]), asked_at: None });
+        Senders { store, known, reading: tokio::sync::Mutex::new(()) }
+    }
+
+    /// Who sends a request with these headers.
+    ///
+    /// # Errors
+    /// When the token is wrong or missing, or the tokens cannot be read.
+    pub async fn check(&self, headers: &HeaderMap) -> Result<Sender, Refused> {
+        let forms = forms(bearer(headers).ok_or(Refused::WrongToken)?);
+        let now = Instant::now();
+        let before = self.known();
+        if before.asked_at.is_some_and(|asked| now.duration_since(asked) < FRESH)
+            && let Some(sender) = matching(&before.tokens, &forms)
+        {
+            return Ok(sender);
+        }
+        // A token made a moment ago is looked for before it is refused: a 401 loses the callback for ever.
+        match self.read_since(now).await {
+            Ok(tokens) => matching(&tokens, &forms).ok_or(Refused::WrongToken),
+            Err(error) => matching(&before.tokens, &forms).ok_or(Refused::Unsure(error)),
+        }
+    }
+
+    fn known(&self) -> Known {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The tokens as the store has them at `moment` or later; those who wait for one read share it.
+    async fn read_since(&self, moment: Instant) -> Result<Arc<[TokenRow]>, StoreError> {
+        let _one_at_a_time = self.reading.lock().await;
+        let known = self.known();
+        if known.asked_at.is_some_and(|asked| asked >= moment) {
+            return Ok(known.tokens);
+        }
+        let asked_at = Some(Instant::now());
+        let tokens: Arc<[TokenRow]> = self.store.tokens().await?.into();
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Known { tokens: tokens.clone(), asked_at };
+        Ok(tokens)
+    }
+}
+
+/// What the store keeps of a token.
+#[must_use]
+pub fn token_sha256(token: &[u8]) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
+
+/// The bytes after `Bearer`, whose case does not matter. The token itself may hold any byte that a header can carry.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+}
+
+/// The marks that the bytes may have: as they are, and, since Python's requests writes headers in Latin-1, as that text.
+fn forms(token: &[u8]) -> [[u8; 32]; 2] {
+    let as_it_is = token_sha256(token);
+    if token.is_ascii() {
+        return [as_it_is; 2];
+    }
+    let text: String = token.iter().map(|byte| char::from(*byte)).collect();
+    [as_it_is, token_sha256(text.as_bytes())]
+}
+
+/// Looks at every token whether or not one has matched, so that the time taken tells nothing.
+fn matching(tokens: &[TokenRow], forms: &[[u8; 32]; 2]) -> Option<Sender> {
+    let [one, other] = forms;
+    let mut place = 0_u64;
+    for (number, token) in (1_u64..).zip(tokens) {
+        let valid = Choice::from(u8::from(token.revoked_at.is_none()));
+        let same = token.sha256.ct_eq(one) | token.sha256.ct_eq(other);
+        place.conditional_assign(&number, same & valid);
+    }
+    let token = tokens.get(usize::try_from(place.checked_sub(1)?).ok()?)?;
+    Some(Sender { service: token.service, token: token.id })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(value: &[u8]) -> HeaderMap {
+        HeaderMap::from_iter([(AUTHORIZATION, http::HeaderValue::from_bytes(value).unwrap())])
+    }
+
+    #[test]
+    fn the_scheme_is_read_in_any_case_and_the_token_as_bytes() {
+        assert_eq!(bearer(&headers(b"bEARER abc")), Some(b"abc".as_slice()));
+        assert_eq!(bearer(&headers(b"Bearer caf\xe9")), Some(b"caf\xe9".as_slice()));
+        assert_eq!(bearer(&headers(b"Basic abc")), None);
+        assert_eq!(bearer(&headers(b"Bearer")), None);
+        assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,199 @@
+//! People: signing in, the session that follows, and signing out.
+
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue};
+
+use super::password::{PasswordRefused, Passwords};
+use super::secret::Secret;
+use super::throttle::Throttle;
+use crate::clock::MINUTE;
+use crate::store::{Asking, Person, Role, Services, Store, StoreError};
+
+/// A session that nobody used for so long has ended.
+const IDLE: i64 = 30 * MINUTE;
+/// A session never lasts longer.
+const ABSOLUTE: i64 = 8 * 60 * MINUTE;
+/// The cookie's name; the prefix makes browsers take it only from this host, whole and over a safe connection.
+const COOKIE_NAME: &str = "__Host-counterfoil";
+
+/// A person who has signed in.
+#[derive(Clone)]
+pub struct Caseworker {
+    email: String,
+    role: Role,
+    sees: Services,
+}
+
+impl Caseworker {
+    /// The address that this person signs in with.
+    #[must_use]
+    pub fn email(&self) -> &str {
+        &self.email
+    }
+
+    /// Whose callbacks this person may see.
+    #[must_use]
+    pub fn sees(&self) -> &Services {
+        &self.sees
+    }
+
+    /// Whether this person may see what could not be understood.
+    #[must_use]
+    pub fn sees_quarantine(&self) -> bool {
+        matches!(self.role, Role::Manager | Role::Admin)
+    }
+}
+
+/// Why a request is nobody's.
+#[derive(Debug)]
+pub enum NotSignedIn {
+    /// There is no session, or it has ended.
+    NoSession,
+    /// The store could not say.
+    Store(StoreError),
+}
+
+/// Why a sign-in was refused. It never tells whether the account exists.
+#[derive(Debug)]
+pub enum SignInRefused {
+    /// The address or the password is wrong, or the account may not sign in.
+    Wrong,
+    /// Too many failures: so many seconds must pass first.
+    Wait(i64),
+    /// It could not be done.
+    Store(StoreError),
+}
+
+/// A new session, to be given to the browser.
+pub struct Session(Secret);
+
+impl Session {
+    /// The `Set-Cookie` value that begins the session in the browser.
+    #[must_use]
+    pub fn cookie(&self) -> String {
+        format!("{COOKIE_NAME}={}; Path=/; Secure; HttpOnly; SameSite=Lax", self.0.text())
+    }
+
+    /// The `Set-Cookie` value that ends it there.
+    #[must_use]
+    pub fn end_cookie() -> &'static str {
+        "__Host-counterfoil=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0"
+    }
+}
+
+/// Where people come in.
+pub struct Visitors {
+    store: Store,
+    passwords: Passwords,
+    throttle: Throttle,
+}
+
+impl Visitors {
+    /// Over the accounts and sessions of a store.
+    #[must_use]
+    pub fn new(store: Store) -> Visitors {
+        Visitors { store, passwords: Passwords::default(), throttle: Throttle::default() }
+    }
+
+    /// Who sends a request with these headers.
+    ///
+    /// # Errors
+    /// When nobody is signed in there, or the store cannot say.
+    pub async fn recognise(&self, headers: &HeaderMap, now: i64) -> Result<Caseworker, NotSignedIn> {
+        let secret = session_secret(headers).ok_or(NotSignedIn::NoSession)?;
+        let asking = self.store.session(secret.bytes()).await.map_err(NotSignedIn::Store)?;
+        let asking = asking.filter(|asking| is_fresh(asking, now)).ok_or(NotSignedIn::NoSession)?;
+        // Once a minute is exact enough for a limit of half an hour.
+        if now - asking.last_seen_at > MINUTE {
+            self.store.touch_session(secret.bytes(), now).await.map_err(NotSignedIn::Store)?;
+        }
+        Ok(Caseworker { email: asking.person.email, role: asking.person.role, sees: asking.sees })
+    }
+
+    /// Begins a session for whoever knows the password. The session that the browser had before ends.
+    ///
+    /// # Errors
+    /// When the address or password is wrong, too many tries failed, or the store cannot be used.
+    pub async fn sign_in(
+        &self,
+        email: &str,
+        password: String,
+        headers: &HeaderMap,
+        now: i64,
+    ) -> Result<Session, SignInRefused> {
+        let address = email.trim().to_lowercase();
+        if let Some(seconds) = self.throttle.wait(&address, now) {
+            return Err(SignInRefused::Wait(seconds));
+        }
+        let person = self.store.person(&address).await.map_err(SignInRefused::Store)?;
+        let person = person.filter(|person| person.disabled_at.is_none());
+        let kept = person.as_ref().and_then(|person| person.password.clone());
+        let right = self.passwords.verify(password, kept).await;
+        let Some(person) = person.filter(|_| right) else {
+            self.throttle.failed(&address, now);
+            tracing::warn!(event = "access.sign_in_failed", "someone could not sign in");
+            return Err(SignInRefused::Wrong);
+        };
+        self.throttle.succeeded(&address);
+        self.begin(&person, headers, now).await.map_err(SignInRefused::Store)
+    }
+
+    /// Ends the session that the request carries.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn sign_out(&self, headers: &HeaderMap) -> Result<(), StoreError> {
+        match session_secret(headers) {
+            Some(secret) => self.store.end_session(secret.bytes()).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whose one-time link this is, while it is valid.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn link_owner(&self, link: &str, now: i64) -> Result<Option<Person>, StoreError> {
+        match Secret::parse(link) {
+            Some(secret) => self.store.link_owner(secret.bytes(), now).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Sets the password of a link's owner and begins a session; the inner `None` means that the link is not valid.
+    ///
+    /// # Errors
+    /// When the password is not taken; the inner one when the store cannot be used.
+    pub async fn set_password(
+        &self,
+        link: &str,
+        password: String,
+        headers: &HeaderMap,
+        now: i64,
+    ) -> Result<Result<Option<Session>, StoreError>, PasswordRefused> {
+        let hash = self.passwords.hash(password).await?;
+        let Some(secret) = Secret::parse(link) else { return Ok(Ok(None)) };
+        Ok(match self.store.set_password_by_link(secret.bytes(), hash, now).await {
+            Ok(Some(person)) => self.begin(&person, headers, now).await.map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        })
+    }
+
+    async fn begin(&self, person: &Person, headers: &HeaderMap, now: i64) -> Result<Session, StoreError> {
+        let secret = Secret::random().map_err(|error| StoreError::Sqlite(error.to_string()))?;
+        let before = session_secret(headers);
+        self.store.begin_session(person.id, secret.bytes(), before.as_ref().map(Secret::bytes), now).await?;
+        Ok(Session(secret))
+    }
+}
+
+fn is_fresh(asking: &Asking, now: i64) -> bool {
+    now - asking.last_seen_at < IDLE && now - asking.made_at < ABSOLUTE
+}
+
+fn session_secret(headers: &HeaderMap) -> Option<Secret> {
+    let cookies = headers.get_all(COOKIE).iter().filter_map(|value: &HeaderValue| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE_NAME).and_then(|(_, value)| Secret::parse(value))
+}

@@ -1,0 +1,139 @@
+//! What may be typed: a file a verb. The only module that prints, reads the environment (through clap) and picks exit codes.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
+
+mod demo;
+mod send;
+mod serve;
+mod token;
+mod user;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::clock;
+use crate::store::{OpenError, Store, StoreError};
+
+/// Keeps every GOV.UK Notify callback and lets caseworkers find and read them.
+///
+/// Begin with `counterfoil demo`, which shows all of it on a store that is gone afterwards. To set it up for good:
+/// `counterfoil serve`, then `counterfoil token add` for each Notify service and `counterfoil user add` for each person.
+#[derive(Parser, Debug)]
+#[command(name = "counterfoil", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    Serve(serve::Serve),
+    Token(token::Token),
+    User(user::User),
+    Demo(demo::Demo),
+    Send(send::Send),
+}
+
+/// The folder of the store, for every verb that needs one.
+#[derive(Args, Debug, Clone)]
+struct Data {
+    /// The folder that holds the store. It is made if it does not exist
+    #[arg(long, value_name = "DIR", env = "COUNTERFOIL_DATA")]
+    data: PathBuf,
+}
+
+impl Data {
+    fn open_beside(&self) -> Result<Store, Failure> {
+        Ok(Store::beside(&self.data, clock::now())?)
+    }
+}
+
+/// What a person is told, and the exit code.
+#[derive(Debug)]
+struct Failure {
+    words: String,
+    code: u8,
+}
+
+impl Failure {
+    fn new(words: impl Into<String>) -> Failure {
+        Failure { words: words.into(), code: 1 }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Failure {
+        Failure { words: error.to_string(), code: error.exit_code() }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        Failure::new(format!("the store could not be used: {error}. Nothing was changed; try again"))
+    }
+}
+
+/// Runs what was typed.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(verb(cli.verb)),
+        Err(error) => Err(Failure::new(format!("the program cannot start: {error}"))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("counterfoil: {}", failure.words);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+async fn verb(verb: Verb) -> Result<(), Failure> {
+    match verb {
+        Verb::Serve(serve) => serve::run(serve).await,
+        Verb::Token(token) => token::run(token).await,
+        Verb::User(user) => user::run(user).await,
+        Verb::Demo(demo) => demo::run(demo).await,
+        Verb::Send(send) => send::run(send).await,
+    }
+}
+
+/// A token as its file holds it: UTF-8, one last newline dropped.
+fn read_token(file: &Path) -> Result<String, Failure> {
+    let text = fs::read_to_string(file)
+        .map_err(|error| Failure::new(format!("the token file {} cannot be read: {error}", file.display())))?;
+    let text = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    Ok(text.to_owned())
+}
+
+/// A moment in a list: to the second, UTC.
+fn listed(micros: Option<i64>) -> String {
+    let moment = micros.and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok());
+    moment.map_or_else(|| "never".into(), |moment| moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_flag_can_also_stand_in_the_environment() {
+        Cli::command().debug_assert();
+        let mut commands = vec![Cli::command()];
+        while let Some(command) = commands.pop() {
+            for flag in command.get_arguments().filter(|flag| flag.get_long().is_some()) {
+                let name = flag.get_env().map(|name| name.to_string_lossy().into_owned());
+                let known = matches!(flag.get_id().as_str(), "help" | "version");
+                assert!(known || name.is_some_and(|name| name.starts_with("COUNTERFOIL_")), "{flag}");
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
+    }
+}

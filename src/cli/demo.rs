@@ -1,0 +1,166 @@
+//! `counterfoil demo`: all of it at once, on a store that is gone afterwards.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::task::JoinSet;
+use tracing_subscriber::filter::LevelFilter;
+
+use super::send::{Bodies, Destination, Options, Progress, Sending, Summary, What, deliver};
+use super::serve::{self, Server};
+use super::{Data, Failure};
+use crate::access::{Passwords, Secret, token_sha256};
+use crate::clock::{self, DAY, MINUTE};
+use crate::notify::Callback;
+use crate::store::{Role, Store};
+
+/// Services that send, each with a token of its own.
+const SERVICES: [&str; 3] = ["Housing benefit", "Parking permits", "Vaccination bookings"];
+/// Callbacks of the past in all, and how far they reach back.
+const PAST: i64 = 6000;
+const REACHES_BACK: i64 = 28 * DAY;
+/// Callbacks a second of each service while it runs.
+const RATE: u32 = 1;
+const EMAIL: &str = "demo@example.org";
+
+/// See all of it at once: a server on this machine, a user, and made-up callbacks that keep coming
+///
+/// Everything is on a temporary store that Ctrl-C removes, unless --keep names a folder for it.
+#[derive(Args, Debug)]
+pub(super) struct Demo {
+    /// Keep the store in this folder
+    #[arg(long, value_name = "DIR", env = "COUNTERFOIL_KEEP")]
+    keep: Option<PathBuf>,
+    /// Where to listen. Port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0", env = "COUNTERFOIL_LISTEN")]
+    listen: SocketAddr,
+}
+
+pub(super) async fn run(demo: Demo) -> Result<(), Failure> {
+    serve::log_to_stderr(LevelFilter::ERROR);
+    let mut stopped = std::pin::pin!(serve::stop_signal()?);
+    let temporary = tempfile::Builder::new()
+        .prefix("counterfoil-demo-")
+        .tempdir()
+        .map_err(|error| Failure::new(format!("a temporary folder cannot be made: {error}")))?;
+    let data = Data { data: demo.keep.clone().unwrap_or_else(|| temporary.path().join("store")) };
+    let server = Server::start(&data, &[demo.listen], &[], None)?;
+    let address = server.pages_at.first().copied().unwrap_or(demo.listen);
+    let senders = senders(&server.store, address).await?;
+    let password = account(&server.store).await?;
+
+    eprintln!("Sending {PAST} made-up callbacks of the last four weeks…");
+    let example = tokio::select! {
+        () = stopped.as_mut() => None,
+        example = past(&senders) => example,
+    };
+    if let Some(example) = example {
+        println!("Counterfoil is running, and made-up callbacks keep coming.\n");
+        println!("  Open      http://{address}\n  Email     {EMAIL}\n  Password  {password}\n");
+        println!("Search for {example}, or for 07700 900 001. Ctrl-C stops it.");
+        tokio::select! {
+            () = stopped.as_mut() => (),
+            () = from_now_on(&senders) => (),
+        }
+    }
+    for sender in &senders {
+        server.store.revoke_token(sender.token, clock::now()).await?;
+    }
+    server.stop().await;
+    match demo.keep {
+        Some(folder) => eprintln!("The store is kept in {}.", folder.display()),
+        None => {
+            temporary.close().map_err(|error| Failure::new(format!("the temporary store is left behind: {error}")))?;
+        }
+    }
+    Ok(())
+}
+
+/// A service that sends, with its token's number.
+struct Sender {
+    to: Destination,
+    token: i64,
+}
+
+async fn senders(store: &Store, address: SocketAddr) -> Result<Vec<Sender>, Failure> {
+    let mut senders = Vec::new();
+    for name in SERVICES {
+        let secret = random()?.text();
+        let token = store
+            .add_token(name.to_owned(), None, token_sha256(secret.as_bytes()), clock::now())
+            .await
+            .map_err(|error| Failure::new(error.to_string()))?;
+        senders.push(Sender { to: Destination::new(&format!("http://{address}"), &secret)?, token });
+    }
+    Ok(senders)
+}
+
+/// An account with a new password; in a store that was kept, the one that is there gets it.
+async fn account(store: &Store) -> Result<String, Failure> {
+    let password: String = random()?.text().chars().take(16).collect();
+    let person = match store.person(EMAIL).await? {
+        Some(person) => person.id,
+        None => store
+            .add_person(EMAIL.to_owned(), Role::Admin, None, clock::now())
+            .await
+            .map_err(|error| Failure::new(error.to_string()))?,
+    };
+    let hash =
+        Passwords::default().hash(password.clone()).await.map_err(|refused| Failure::new(refused.to_string()))?;
+    let link = random()?;
+    store.add_one_time_link(person, link.bytes(), clock::now() + MINUTE).await?;
+    store.set_password_by_link(link.bytes(), hash, clock::now()).await?;
+    Ok(password)
+}
+
+fn random() -> Result<Secret, Failure> {
+    Secret::random().map_err(|error| Failure::new(format!("no random numbers could be had: {error}")))
+}
+
+/// Sends four weeks of callbacks, oldest first, and gives a reference to look for.
+async fn past(senders: &[Sender]) -> Option<String> {
+    let each = PAST / i64::try_from(senders.len()).unwrap_or(1);
+    let now = clock::now();
+    let (mut example, mut running) = (None, JoinSet::new());
+    for sender in senders {
+        let mut bodies = Bodies::new(random().ok()?.bytes().iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte)));
+        let step = REACHES_BACK / each;
+        let plan: Vec<Sending> = (1..=each).map(|n| bodies.next(What::Mixed, now - REACHES_BACK + n * step)).collect();
+        example = example.or_else(|| plan.iter().rev().find_map(reference));
+        let (to, silent) = (sender.to.clone(), Progress::hidden());
+        running.spawn(
+            async move { deliver(plan.into_iter(), to, options(4, None), &silent, std::future::pending()).await },
+        );
+    }
+    while let Some(sent) = running.join_next().await {
+        if let Ok(Summary { lost, .. }) = sent
+            && lost > 0
+        {
+            eprintln!("counterfoil: {lost} made-up callbacks were lost");
+        }
+    }
+    example
+}
+
+fn reference(sending: &Sending) -> Option<String> {
+    let callback = Callback::read(&sending.body).ok()?;
+    callback.reference().filter(|reference| reference.starts_with("HB-")).map(str::to_owned)
+}
+
+async fn from_now_on(senders: &[Sender]) {
+    let mut running = JoinSet::new();
+    for (seed, sender) in (1..).zip(senders) {
+        let mut bodies = Bodies::new(seed ^ clock::now().unsigned_abs());
+        let plan = std::iter::repeat_with(move || bodies.next(What::Mixed, clock::now()));
+        let to = sender.to.clone();
+        let silent = Progress::hidden();
+        running.spawn(async move { deliver(plan, to, options(1, Some(RATE)), &silent, std::future::pending()).await });
+    }
+    while running.join_next().await.is_some() {}
+}
+
+fn options(connections: usize, rate: Option<u32>) -> Options {
+    Options { connections, rate, retry_after: Duration::from_secs(5), acks: None }
+}

@@ -1,0 +1,187 @@
+//! `counterfoil serve`: the callbacks and the pages, until it is told to stop.
+
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing_subscriber::filter::LevelFilter;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+use super::{Data, Failure};
+use crate::edge::{self, Limits};
+use crate::store::{Checkpoint, Store};
+use crate::web::{self, Site};
+use crate::{clock, upkeep};
+
+/// Descriptors for the store and the like, beside those of the connections.
+const DESCRIPTORS_BESIDE: usize = 256;
+
+/// Take Notify's callbacks and serve the pages
+///
+/// Stop it with SIGTERM or Ctrl-C: it finishes what is in flight. Exit codes: 10 the folder holds something else, 11 the store
+/// is empty, 12 it is damaged, 13 it is another program's, 14 it is of a newer release, 15 another server has it open, 16 and
+/// 17 it cannot be read or written.
+#[derive(Args, Debug)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    data: Data,
+    /// Where to listen; may be given several times. Port 0 takes a free one
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        default_value = "127.0.0.1:8080",
+        value_delimiter = ',',
+        env = "COUNTERFOIL_LISTEN"
+    )]
+    listen: Vec<SocketAddr>,
+    /// A listener for callbacks alone: every path there is taken for one, and no page is served
+    #[arg(long, value_name = "ADDR:PORT", value_delimiter = ',', env = "COUNTERFOIL_CALLBACKS_LISTEN")]
+    callbacks_listen: Vec<SocketAddr>,
+    /// How people and Notify reach this server, such as <https://callbacks.example.gov.uk>
+    #[arg(long, value_name = "URL", env = "COUNTERFOIL_PUBLIC_URL")]
+    public_url: Option<String>,
+    /// The least that is logged: error, warn, info or debug
+    #[arg(long, value_name = "LEVEL", default_value = "info", env = "COUNTERFOIL_LOG_LEVEL")]
+    log_level: LevelFilter,
+}
+
+pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
+    log_to_stderr(serve.log_level);
+    // Caught before anything is opened, so that a stop at any moment is a clean one.
+    let stopped = stop_signal()?;
+    let server = Server::start(&serve.data, &serve.listen, &serve.callbacks_listen, serve.public_url)?;
+    for address in &server.pages_at {
+        tracing::info!(event = "serve.listening", "listening on http://{address}");
+    }
+    for address in &server.callbacks_at {
+        tracing::info!(event = "serve.callbacks_listening", "taking callbacks alone on http://{address}");
+    }
+    tokio::select! {
+        () = stopped => tracing::info!(event = "serve.stopping", "stopping: finishing what is in flight"),
+        () = server.store.writer_ended() => {
+            server.stop().await;
+            return Err(Failure::new("the store's writer failed. Look at the log, then start again"));
+        }
+    }
+    server.stop().await;
+    tracing::info!(event = "serve.stopped", "stopped");
+    Ok(())
+}
+
+/// A running server, for `serve` and for `demo`.
+pub(super) struct Server {
+    pub(super) pages_at: Vec<SocketAddr>,
+    callbacks_at: Vec<SocketAddr>,
+    pub(super) store: Store,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    upkeep: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    /// Opens the store and the sockets, and begins to serve.
+    pub(super) fn start(
+        data: &Data,
+        listen: &[SocketAddr],
+        callbacks_listen: &[SocketAddr],
+        public_url: Option<String>,
+    ) -> Result<Server, Failure> {
+        let store = Store::serve(&data.data, clock::now())?;
+        let limits = limits();
+        let site = Site::new(&store, public_url);
+        let (stop, stopped) = watch::channel(false);
+        let upkeep = tokio::spawn(upkeep::run(store.clone()));
+        let mut server = Server { pages_at: vec![], callbacks_at: vec![], store, stop, tasks: JoinSet::new(), upkeep };
+        for address in listen {
+            let listener = bind(*address)?;
+            server.pages_at.push(local(&listener)?);
+            server.serve(listener, web::routes(&site), limits.clone(), stopped.clone());
+        }
+        for address in callbacks_listen {
+            let listener = bind(*address)?;
+            server.callbacks_at.push(local(&listener)?);
+            server.serve(listener, web::callback_routes(&site), limits.clone(), stopped.clone());
+        }
+        Ok(server)
+    }
+
+    fn serve(
+        &mut self,
+        listener: TcpListener,
+        routes: BoxedFilter<(Response,)>,
+        limits: Limits,
+        stopped: watch::Receiver<bool>,
+    ) {
+        self.tasks.spawn(async move {
+            edge::serve(listener, None, routes, limits, stopped).await;
+        });
+    }
+
+    /// Takes no more, finishes what is in flight within a limit, copies the log into the store.
+    pub(super) async fn stop(mut self) {
+        self.stop.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+        self.upkeep.abort();
+        let store = self.store.clone();
+        let closed = tokio::task::spawn_blocking(move || store.close()).await;
+        if !matches!(closed, Ok(Checkpoint::Whole)) {
+            tracing::warn!(event = "serve.log_left", "the store's log was not copied whole; the next start reads it");
+        }
+    }
+}
+
+fn limits() -> Limits {
+    let mut limits = Limits::default();
+    let wanted = limits.connections + DESCRIPTORS_BESIDE;
+    let given = edge::raise_descriptor_limit(u64::try_from(wanted).unwrap_or(u64::MAX));
+    let given = usize::try_from(given).unwrap_or(usize::MAX);
+    if given < wanted {
+        limits.connections = given.saturating_sub(DESCRIPTORS_BESIDE).max(64);
+        tracing::warn!(
+            event = "serve.few_descriptors",
+            connections = limits.connections,
+            "the system allows few open files, so fewer connections are taken: raise the limit of open files"
+        );
+    }
+    limits
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    edge::bind(address).map_err(|error| {
+        let words = match error.kind() {
+            io::ErrorKind::AddrInUse => "another program listens there. Stop it, or choose another port".to_owned(),
+            io::ErrorKind::PermissionDenied => "this user may not. Choose a port above 1023".to_owned(),
+            _ => error.to_string(),
+        };
+        Failure::new(format!("cannot listen on {address}: {words}"))
+    })
+}
+
+fn local(listener: &TcpListener) -> Result<SocketAddr, Failure> {
+    listener.local_addr().map_err(|error| Failure::new(format!("the listener has no address: {error}")))
+}
+
+/// Ends when the process is told to stop.
+pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let failed = |error| Failure::new(format!("signals cannot be caught: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => (),
+            _ = interrupt.recv() => (),
+        }
+    })
+}
+
+pub(super) fn log_to_stderr(level: LevelFilter) {
+    let log =
+        tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).with_max_level(level);
+    // A second subscriber in one process would be a fault of ours and harms nothing.
+    let _first = log.try_init().is_ok();
+}

@@ -1,0 +1,128 @@
+//! `counterfoil token`: the secrets by which Notify's services are known.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{Data, Failure, listed, read_token};
+use crate::access::{Secret, token_sha256};
+use crate::clock;
+
+/// A token that was made elsewhere must have so many characters.
+const SHORTEST: usize = 32;
+
+/// Callback tokens: make, list, revoke
+#[derive(Args, Debug)]
+pub(super) struct Token {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand, Debug)]
+enum What {
+    Add(Add),
+    List(List),
+    Revoke(Revoke),
+}
+
+/// Make a callback token for a Notify service and print it, once
+///
+/// Paste it in Notify under API integration, Callbacks. Only its SHA-256 is kept. Several tokens of one service are valid at
+/// once: add the new one, change it in Notify, wait half an hour (retries still carry the old one), then revoke the old one.
+#[derive(Args, Debug)]
+struct Add {
+    /// The name of the Notify service; it stands on everything that this token brings
+    name: String,
+    #[command(flatten)]
+    data: Data,
+    /// Take the token in this file instead of making one: UTF-8, 32 characters or more, one last newline is dropped
+    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_FROM_FILE")]
+    from_file: Option<PathBuf>,
+    /// The service's id in Notify
+    #[arg(long, value_name = "UUID", env = "COUNTERFOIL_NOTIFY_SERVICE_ID")]
+    notify_service_id: Option<uuid::Uuid>,
+}
+
+/// List the tokens: id, service, when made, when last used, state
+#[derive(Args, Debug)]
+struct List {
+    #[command(flatten)]
+    data: Data,
+}
+
+/// Refuse a token from now on
+///
+/// Notify's retries carry the old token for up to 25 minutes after you change it there: wait for them first.
+#[derive(Args, Debug)]
+struct Revoke {
+    /// The token's id, as `counterfoil token list` shows it
+    id: i64,
+    #[command(flatten)]
+    data: Data,
+}
+
+pub(super) async fn run(token: Token) -> Result<(), Failure> {
+    match token.what {
+        What::Add(add) => self::add(add).await,
+        What::List(list) => self::list(&list.data).await,
+        What::Revoke(revoke) => self::revoke(revoke).await,
+    }
+}
+
+async fn add(add: Add) -> Result<(), Failure> {
+    let name = add.name.trim().to_owned();
+    if name.is_empty() {
+        return Err(Failure::new("a service needs a name"));
+    }
+    let (token, made) = match &add.from_file {
+        Some(file) => (usable(read_token(file)?)?, false),
+        None => (random()?, true),
+    };
+    let store = add.data.open_beside()?;
+    let notify_service_id = add.notify_service_id.map(|id| id.hyphenated().to_string());
+    let id = store
+        .add_token(name, notify_service_id, token_sha256(token.as_bytes()), clock::now())
+        .await
+        .map_err(|error| Failure::new(error.to_string()))?;
+    if made {
+        println!("{token}");
+    }
+    eprintln!("This is token {id}. Notify can use it at once.");
+    Ok(())
+}
+
+/// What an HTTP header can carry whole, and nobody can guess.
+fn usable(token: String) -> Result<String, Failure> {
+    if token.chars().count() < SHORTEST {
+        return Err(Failure::new("the token in this file is too short: it needs 32 characters or more"));
+    }
+    if token.trim() != token || token.chars().any(char::is_control) {
+        return Err(Failure::new("the token in this file begins or ends with a space, or holds a control character"));
+    }
+    Ok(token)
+}
+
+fn random() -> Result<String, Failure> {
+    let secret = Secret::random().map_err(|error| Failure::new(format!("no random numbers could be had: {error}")))?;
+    Ok(secret.text())
+}
+
+async fn list(data: &Data) -> Result<(), Failure> {
+    let store = data.open_beside()?;
+    println!("{:<6}{:<32}{:<22}{:<22}state", "id", "name", "made", "last used");
+    for token in store.tokens().await? {
+        let state = token.revoked_at.map_or_else(|| "valid".to_owned(), |at| format!("revoked {}", listed(Some(at))));
+        let (made, used) = (listed(Some(token.made_at)), listed(token.last_used_at));
+        println!("{:<6}{:<32}{made:<22}{used:<22}{state}", token.id, token.service_name);
+    }
+    Ok(())
+}
+
+async fn revoke(revoke: Revoke) -> Result<(), Failure> {
+    let store = revoke.data.open_beside()?;
+    if store.revoke_token(revoke.id, clock::now()).await? {
+        eprintln!("Token {} is refused from now on.", revoke.id);
+        return Ok(());
+    }
+    Err(Failure::new(format!("there is no token {}. See counterfoil token list", revoke.id)))
+}

@@ -1,0 +1,232 @@
+//! Sockets: who may connect, for how long, and how it ends. It knows no route and nothing of what is served.
+//!
+//! The permit to connect is taken before `accept`. At the cap the connection that has been idle for longest gives way, so that
+//! any number of silent clients keeps nobody out. A silent or trickled head, a reader that does not read and a connection that
+//! is too old are cut; how long a body may take is for the routes to say, which answer with [`CloseUnanswered`].
+
+mod connections;
+mod stalling;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, Request, StatusCode, header};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use warp::Reply;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+use connections::{Connections, Place};
+use stalling::Stalling;
+
+/// Connections that the system may hold before they are accepted.
+const BACKLOG: i32 = 4096;
+/// After a failure to accept, such as no free descriptor.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// What is served: something that answers every request.
+pub type Routes = BoxedFilter<(Response,)>;
+
+/// How many and how long.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections at the same time.
+    pub connections: usize,
+    /// For a TLS handshake.
+    pub handshake: Duration,
+    /// For a whole request head, from the connection's start or the last answer.
+    pub head: Duration,
+    /// For a client that takes none of an answer.
+    pub stall: Duration,
+    /// For a whole connection: then it finishes its request and ends.
+    pub age: Duration,
+    /// For what is in flight when the server stops.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections: 4096,
+            handshake: Duration::from_secs(5),
+            head: Duration::from_mins(1),
+            stall: Duration::from_secs(20),
+            age: Duration::from_mins(10),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Who is at the other end; stands in every request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// The address.
+    pub addr: SocketAddr,
+    /// Whether the connection is encrypted here.
+    pub tls: bool,
+}
+
+/// A response with this extension is not sent: the connection ends without an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct CloseUnanswered;
+
+/// Listens at an address.
+///
+/// # Errors
+/// When the system refuses the address.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Lets the process open so many files, as far as the system does; gives what it allows.
+#[must_use]
+pub fn raise_descriptor_limit(wanted: u64) -> u64 {
+    rlimit::increase_nofile_limit(wanted).unwrap_or(1024)
+}
+
+/// Serves `routes` on the listener until `stop` is true, then lets what is in flight end within the limit.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    routes: Routes,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+) {
+    let tls = tls.map(TlsAcceptor::from);
+    let connections = Connections::new(limits.connections);
+    let graceful = Arc::new(GracefulShutdown::new());
+    loop {
+        let accepted = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => break,
+            accepted = accept(&listener, &connections) => accepted,
+        };
+        if let Some((stream, addr, place)) = accepted {
+            let (tls, routes, limits, graceful) = (tls.clone(), routes.clone(), limits.clone(), graceful.clone());
+            tokio::spawn(async move {
+                let closed = place.closed();
+                tokio::select! {
+                    () = connection(stream, addr, tls, routes, limits, &graceful, &place) => (),
+                    () = closed => (),
+                }
+            });
+        }
+    }
+    drop(listener);
+    drain(graceful, &connections, limits.drain).await;
+}
+
+async fn drain(graceful: Arc<GracefulShutdown>, connections: &Connections, within: Duration) {
+    // A request whose head is not whole has begun nothing; it would keep the shutdown waiting.
+    connections.close_idle();
+    let watched = async {
+        let Some(graceful) = Arc::into_inner(graceful) else {
+            return connections.none_left().await;
+        };
+        graceful.shutdown().await;
+    };
+    if tokio::time::timeout(within, watched).await.is_err() {
+        tracing::warn!(event = "edge.drain_cut", "some requests were still in flight and were cut off");
+    }
+}
+
+async fn accept(listener: &TcpListener, connections: &Connections) -> Option<(TcpStream, SocketAddr, Place)> {
+    let place = connections.place().await;
+    match listener.accept().await {
+        Ok((stream, addr)) => {
+            // Without it small answers wait for the next one; it cannot fail on a fresh socket in a way that matters.
+            let _set = stream.set_nodelay(true).is_ok();
+            Some((stream, addr, place))
+        }
+        Err(error) => {
+            tracing::warn!(event = "edge.accept_failed", error = %error, "a connection could not be accepted");
+            tokio::time::sleep(BREATH).await;
+            None
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    addr: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    routes: Routes,
+    limits: Limits,
+    graceful: &GracefulShutdown,
+    place: &Place,
+) {
+    let peer = Peer { addr, tls: tls.is_some() };
+    match tls {
+        None => talk(stream, peer, routes, limits, graceful, place).await,
+        Some(tls) => {
+            if let Ok(Ok(stream)) = tokio::time::timeout(limits.handshake, tls.accept(stream)).await {
+                talk(stream, peer, routes, limits, graceful, place).await;
+            }
+        }
+    }
+}
+
+async fn talk<S>(stream: S, peer: Peer, routes: Routes, limits: Limits, graceful: &GracefulShutdown, place: &Place)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let answer = service_fn(|request: Request<Incoming>| {
+        let busy = place.busy();
+        let routes = routes.clone();
+        async move {
+            let answered = answer(request, peer, routes).await;
+            drop(busy);
+            answered
+        }
+    });
+    let talking = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .serve_connection(TokioIo::new(Stalling::new(stream, limits.stall)), answer);
+    let mut talking = std::pin::pin!(graceful.watch(talking));
+    // What ends with an error ended for the client too: there is nobody to tell.
+    if tokio::time::timeout(limits.age, talking.as_mut()).await.is_err() {
+        tracing::debug!(event = "edge.connection_aged", "a connection reached its greatest age");
+    }
+}
+
+/// The request went unanswered on purpose.
+#[derive(Debug, thiserror::Error)]
+#[error("closed unanswered")]
+struct Closed;
+
+async fn answer(mut request: Request<Incoming>, peer: Peer, routes: Routes) -> Result<Response, Closed> {
+    // warp expects a path that begins with a slash.
+    if request.method() == Method::CONNECT || !request.uri().path().starts_with('/') {
+        return Ok(not_allowed());
+    }
+    request.extensions_mut().insert(peer);
+    let answered =
+        hyper::service::Service::call(&hyper_util::service::TowerToHyperService::new(warp::service(routes)), request);
+    let response = answered.await.unwrap_or_else(|never| match never {});
+    if response.extensions().get::<CloseUnanswered>().is_some() { Err(Closed) } else { Ok(response) }
+}
+
+fn not_allowed() -> Response {
+    let mut response = warp::reply().into_response();
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD, POST"));
+    response
+}
+
+#[cfg(test)]
+mod tests;

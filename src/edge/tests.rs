@@ -1,0 +1,134 @@
+//! The edge under clients that behave badly, over real sockets.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use std::convert::Infallible;
+
+use warp::Filter;
+
+use super::*;
+
+/// More than the system holds for a reader that does not read.
+const LARGE: usize = 64 << 20;
+
+struct Running {
+    at: SocketAddr,
+    stop: watch::Sender<bool>,
+    ended: JoinHandle<()>,
+}
+
+fn limits() -> Limits {
+    Limits {
+        connections: 4,
+        head: Duration::from_millis(300),
+        stall: Duration::from_millis(300),
+        drain: Duration::from_secs(5),
+        ..Limits::default()
+    }
+}
+
+fn start(limits: Limits) -> Running {
+    let ok = warp::path("ok").map(|| "ok".into_response());
+    let slow = warp::path("slow").then(|| async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        "slow".into_response()
+    });
+    let unanswered = warp::path("unanswered").map(|| {
+        let mut response = "never".into_response();
+        response.extensions_mut().insert(CloseUnanswered);
+        response
+    });
+    let panic = warp::path("panic").map(|| -> warp::reply::Response { std::panic::resume_unwind(Box::new("a fault")) });
+    let large = warp::path("large").map(|| vec![b'x'; LARGE].into_response());
+    let routes = ok.or(slow).unify().or(unanswered).unify().or(panic).unify().or(large).unify();
+    let routes =
+        routes.recover(|_| async { Ok::<_, Infallible>(StatusCode::NOT_FOUND.into_response()) }).unify().boxed();
+    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let at = listener.local_addr().unwrap();
+    let (stop, stopped) = watch::channel(false);
+    Running { at, stop, ended: tokio::spawn(serve(listener, None, routes, limits, stopped)) }
+}
+
+async fn send(at: SocketAddr, request: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+async fn answer_to(at: SocketAddr, request: &str) -> String {
+    let mut stream = send(at, request).await;
+    let mut said = Vec::new();
+    let _reset = stream.read_to_end(&mut said).await.is_ok();
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+}
+
+#[tokio::test]
+async fn an_answer_marked_so_is_not_sent() {
+    let running = start(limits());
+    assert_eq!(answer_to(running.at, &get("/unanswered")).await, "");
+    assert!(answer_to(running.at, &get("/ok")).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_fault_in_one_request_ends_its_connection_alone() {
+    let running = start(limits());
+    assert_eq!(answer_to(running.at, &get("/panic")).await, "");
+    assert!(answer_to(running.at, &get("/ok")).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn connect_and_odd_targets_never_reach_the_routes() {
+    let running = start(limits());
+    for request in [
+        "CONNECT a:1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    ] {
+        assert!(answer_to(running.at, request).await.starts_with("HTTP/1.1 405"));
+    }
+}
+
+#[tokio::test]
+async fn a_silent_client_and_a_trickled_head_are_cut() {
+    let running = start(limits());
+    assert_eq!(answer_to(running.at, "").await, "");
+    assert!(!answer_to(running.at, "GET /ok HTTP/1.1\r\nHo").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn idle_connections_give_way_to_a_new_one() {
+    let running = start(Limits { head: Duration::from_mins(5), ..limits() });
+    let mut idle = Vec::new();
+    for _ in 0..20 {
+        idle.push(TcpStream::connect(running.at).await.unwrap());
+    }
+    assert!(answer_to(running.at, &get("/ok")).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_reader_that_does_not_read_is_cut() {
+    let running = start(limits());
+    let mut reader = send(running.at, &get("/large")).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut read = Vec::new();
+    let _reset = reader.read_to_end(&mut read).await.is_ok();
+    assert!(read.len() < LARGE, "the connection was still open");
+}
+
+#[tokio::test]
+async fn stopping_finishes_what_is_in_flight_and_waits_for_no_half_request() {
+    let running = start(Limits { head: Duration::from_mins(5), ..limits() });
+    let _half = send(running.at, "GET /ok HTTP/1.1\r\nHo").await;
+    let (at, request) = (running.at, get("/slow"));
+    let in_flight = tokio::spawn(async move { answer_to(at, &request).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    running.stop.send_replace(true);
+    assert!(in_flight.await.unwrap().ends_with("slow"));
+    tokio::time::timeout(Duration::from_secs(4), running.ended).await.unwrap().unwrap();
+    assert!(TcpStream::connect(at).await.is_err());
+}

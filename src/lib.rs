@@ -1,0 +1,21 @@
+//! Counterfoil keeps every callback of GOV.UK Notify and lets caseworkers find and read them.
+//!
+//! Two journeys pass through it:
+//!
+//! ```text
+//! callback in    edge → web::callbacks → access (who sends?) → notify (bytes → domain) → store (one synced commit) → 200
+//! page out       edge → web::<page>    → access (who asks?)  → store (one call)         → template → 200
+//! ```
+//!
+//! Each step returns once and nothing calls back up. Who may use whom: `cli` → everything; `web` → `access`, `notify`,
+//! `store`, and from `edge` what a request carries; `upkeep` → `store`; `access` → `store`; `store` → `notify`; `edge` and
+//! `notify` → nothing of ours. `clock` is the time, for those who may ask for it.
+
+pub mod access;
+pub mod cli;
+pub mod clock;
+pub mod edge;
+pub mod notify;
+pub mod store;
+pub mod upkeep;
+pub mod web;

@@ -1,0 +1,185 @@
+//! The store: one `SQLite` file that only this module and its children know. Write-ahead log, `synchronous=FULL`.
+//!
+//! *Writing*: one thread owns the only writing connection; it commits whatever waits as one transaction and answers after the
+//! sync (`writer`). *Reading*: a pool of `query_only` connections with a deadline; readers and the writer never block each
+//! other. *Compatibility*: numbered migrations, kept in `user_version` (`open`). Calls are named for the journey that makes
+//! them; one call fills one page. It knows no HTTP, and is handed the time.
+
+mod arrivals;
+mod checkpoint;
+mod conversations;
+mod find;
+mod key;
+mod open;
+mod people;
+mod quarantine;
+mod receipt;
+mod row;
+mod searches;
+mod tokens;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::Connection;
+
+pub use arrivals::{Arrival, Envelope, Origin, Stored};
+pub use checkpoint::Checkpoint;
+pub use conversations::{Conversation, InboxPage, InboxRow};
+pub use find::{Cursor, Find, Found, Place, Source};
+pub use open::OpenError;
+pub use people::{AddPersonError, Asking, Mark, Person, Role};
+pub use quarantine::{QuarantinePage, Quarantined};
+pub use receipt::Receipt;
+pub use row::Kept;
+pub use tokens::{AddTokenError, TokenRow};
+
+/// How long one read may take before it is stopped, so that a slow search cannot hold the log open.
+const READ_DEADLINE: Duration = Duration::from_secs(2);
+/// Pages that read at the same time; more than that wait their turn.
+const READERS: u32 = 4;
+
+/// The number of a Notify service in this store.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ServiceId(pub(crate) i64);
+
+/// Whose callbacks a reader may see. Every read takes it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Services {
+    /// Everything in the store.
+    All,
+    /// Only what these services brought.
+    Only(Vec<ServiceId>),
+}
+
+impl Services {
+    /// What the queries bind: null for everything, else a JSON list of numbers.
+    fn bound(&self) -> Option<String> {
+        match self {
+            Services::All => None,
+            Services::Only(ids) => {
+                let ids: Vec<String> = ids.iter().map(|id| id.0.to_string()).collect();
+                Some(format!("[{}]", ids.join(",")))
+            }
+        }
+    }
+}
+
+/// Why the store did not do what it was asked. What was not answered `Ok` was not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Too much waits to be written.
+    #[error("the queue to the store is full")]
+    Full,
+    /// A read ran into its deadline, or no reader became free.
+    #[error("the read took too long")]
+    TookTooLong,
+    /// The writer has ended: the process is stopping, or the writer failed.
+    #[error("the store is closed")]
+    Closed,
+    /// What `SQLite` said, with the personal data that a statement was bound to left out.
+    #[error("SQLite: {0}")]
+    Sqlite(String),
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::OperationInterrupted) => StoreError::TookTooLong,
+            _ => StoreError::Sqlite(error.to_string()),
+        }
+    }
+}
+
+/// A handle on the open store; clones share it.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    readers: r2d2::Pool<SqliteConnectionManager>,
+    writer: writer::Writer,
+    key: key::Key,
+    folder: open::Folder,
+}
+
+impl Store {
+    /// Opens the store of `folder` for the one server that runs on it, making it in an absent or empty folder.
+    ///
+    /// # Errors
+    /// Says what is wrong with the folder, each fault by a variant of its own.
+    pub fn serve(folder: &Path, now: i64) -> Result<Store, OpenError> {
+        Store::open(folder, open::Use::Serve, now)
+    }
+
+    /// Opens the store of `folder` beside a server that may be running, for a command.
+    ///
+    /// # Errors
+    /// As [`Store::serve`].
+    pub fn beside(folder: &Path, now: i64) -> Result<Store, OpenError> {
+        Store::open(folder, open::Use::Beside, now)
+    }
+
+    fn open(folder: &Path, purpose: open::Use, now: i64) -> Result<Store, OpenError> {
+        let folder = open::Folder::claim(folder, purpose, now)?;
+        let key = key::Key::read_or_make(&folder)?;
+        let writing = folder.connect()?;
+        let manager = SqliteConnectionManager::file(folder.database()).with_init(open::prepare_reader);
+        let readers = r2d2::Pool::builder()
+            .max_size(READERS)
+            .min_idle(Some(1))
+            .connection_timeout(READ_DEADLINE)
+            .build(manager)
+            .map_err(|error| OpenError::Unreadable(error.to_string()))?;
+        let writer =
+            writer::Writer::start(writing, key.clone()).map_err(|error| OpenError::Unreadable(error.to_string()))?;
+        Ok(Store { inner: Arc::new(Inner { readers, writer, key, folder }) })
+    }
+
+    /// Runs one read on a pooled connection, off the async threads, under the deadline.
+    async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || store.read_now(work)).await.map_err(|_| StoreError::Closed)?
+    }
+
+    fn read_now<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let connection = self.inner.readers.get().map_err(|_| StoreError::TookTooLong)?;
+        let ends = Instant::now() + READ_DEADLINE;
+        connection.progress_handler(10_000, Some(move || Instant::now() > ends))?;
+        let done = work(&connection);
+        connection.progress_handler(0, None::<fn() -> bool>)?;
+        Ok(done?)
+    }
+
+    /// Runs one write of a page or a command in the writer's next transaction, ahead of the callbacks that wait.
+    async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.inner.writer.write(work).await
+    }
+
+    /// Waits until the writer thread has ended, which while a server runs means that it failed.
+    pub async fn writer_ended(&self) {
+        self.inner.writer.ended().await;
+    }
+
+    /// Stops taking work, finishes what waits, copies the log into the file and closes. Blocks.
+    #[must_use]
+    pub fn close(&self) -> Checkpoint {
+        self.inner.writer.stop();
+        checkpoint::last(&self.inner.folder)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+//! What arrives: each callback becomes one row, or one more count on the row that it repeats; each body that could not be
+//! understood becomes one row of quarantine.
+
+use std::sync::LazyLock;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, named_params, params};
+use sha2::{Digest, Sha256};
+
+use super::key::Key;
+use super::row::{self, Kept};
+use super::tokens;
+use super::{ServiceId, Store, StoreError};
+use crate::notify::recipient::{MatchKey, reference_key};
+use crate::notify::status::Standing;
+use crate::notify::{Callback, Content, Kind};
+
+/// How a callback came to be here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// Notify called.
+    CalledBack,
+    /// Read from Notify's API, where the call was missed.
+    Fetched,
+    /// From another store's export.
+    Imported,
+    /// Sent to try the set-up.
+    Test,
+}
+
+impl Origin {
+    fn code(self) -> i64 {
+        match self {
+            Origin::CalledBack => 0,
+            Origin::Fetched => 1,
+            Origin::Imported => 2,
+            Origin::Test => 3,
+        }
+    }
+
+    pub(super) fn from_code(code: i64) -> Origin {
+        match code {
+            1 => Origin::Fetched,
+            2 => Origin::Imported,
+            3 => Origin::Test,
+            _ => Origin::CalledBack,
+        }
+    }
+}
+
+/// What is known of an arrival besides its body.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// The service whose token it carried.
+    pub service: ServiceId,
+    /// That token's number, where a token brought it.
+    pub token: Option<i64>,
+    /// How it came.
+    pub origin: Origin,
+    /// When it came, in microseconds since 1970 UTC.
+    pub arrived_at: i64,
+    /// The path that it was sent to.
+    pub path: String,
+}
+
+/// One arrival on its way into the store.
+pub enum Arrival {
+    /// A body that was understood.
+    Callback(Envelope, Callback),
+    /// A body that was not: kept byte for byte.
+    Quarantine {
+        /// What is known of it.
+        envelope: Envelope,
+        /// Why it was not understood, as a sentence for a manager.
+        reason: String,
+        /// Its `Content-Type`.
+        content_type: Option<String>,
+        /// Its `Content-Encoding`.
+        content_encoding: Option<String>,
+        /// The bytes.
+        body: Vec<u8>,
+    },
+}
+
+/// What became of an arrival, once it is committed and synced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stored {
+    /// The number of the row that holds it.
+    pub arrival: i64,
+    /// Whether the row was there already, from the same bytes.
+    pub again: bool,
+}
+
+impl Store {
+    /// Stores one arrival; `Ok` means committed and synced.
+    ///
+    /// # Errors
+    /// When it could not be stored, or too much waits: it should be sent again.
+    pub async fn keep(&self, arrival: Arrival) -> Result<Stored, StoreError> {
+        self.inner.writer.keep(arrival).await
+    }
+}
+
+impl Arrival {
+    fn envelope(&self) -> &Envelope {
+        match self {
+            Arrival::Callback(envelope, _) | Arrival::Quarantine { envelope, .. } => envelope,
+        }
+    }
+
+    /// The same bytes for quarantine, where the tables refused them.
+    pub(super) fn into_not_storable(self) -> Arrival {
+        match self {
+            Arrival::Callback(envelope, callback) => Arrival::Quarantine {
+                envelope,
+                reason: "The store could not take it as what it is.".into(),
+                content_type: None,
+                content_encoding: None,
+                body: callback.body(),
+            },
+            quarantine @ Arrival::Quarantine { .. } => quarantine,
+        }
+    }
+}
+
+/// Stores arrivals in their order, within the caller's transaction.
+pub(super) fn keep_all<'a>(
+    connection: &Connection,
+    key: &Key,
+    arrivals: impl Iterator<Item = &'a Arrival>,
+) -> rusqlite::Result<Vec<Stored>> {
+    let mut arrivals = arrivals.peekable();
+    if arrivals.peek().is_none() {
+        return Ok(Vec::new());
+    }
+    let first: i64 = connection.prepare_cached("SELECT next FROM arrivals")?.query_row([], |row| row.get(0))?;
+    let mut next = first;
+    let mut stored = Vec::new();
+    for arrival in arrivals {
+        tokens::note_use(connection, arrival.envelope())?;
+        stored.push(keep(connection, key, arrival, next)?);
+        next += 1;
+    }
+    connection.prepare_cached("UPDATE arrivals SET next = ?1")?.execute([next])?;
+    Ok(stored)
+}
+
+fn keep(connection: &Connection, key: &Key, arrival: &Arrival, number: i64) -> rusqlite::Result<Stored> {
+    match arrival {
+        Arrival::Callback(envelope, callback) => keep_callback(connection, key, envelope, callback, number),
+        Arrival::Quarantine { envelope, reason, content_type, content_encoding, body } => {
+            let sha256: [u8; 32] = Sha256::digest(body).into();
+            if let Some(arrival) = repeat_quarantined(connection, envelope, &sha256)? {
+                return Ok(Stored { arrival, again: true });
+            }
+            connection
+                .prepare_cached(
+                    "INSERT INTO quarantine (arrival, service, arrived_at, reason, path, content_type, content_encoding, sha256, body)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                )?
+                .execute(params![
+                    number, envelope.service, envelope.arrived_at, reason, envelope.path, content_type,
+                    content_encoding, sha256, body
+                ])?;
+            Ok(Stored { arrival: number, again: false })
+        }
+    }
+}
+
+fn repeat_quarantined(
+    connection: &Connection,
+    envelope: &Envelope,
+    sha256: &[u8; 32],
+) -> rusqlite::Result<Option<i64>> {
+    let mut update = connection.prepare_cached(
+        "UPDATE quarantine SET times = times + 1, last_arrived_at = ?3 WHERE sha256 = ?1 AND service = ?2 RETURNING arrival",
+    )?;
+    let mut rows = update.query_map(params![sha256, envelope.service, envelope.arrived_at], |row| row.get(0))?;
+    let found = rows.next().transpose()?;
+    // An UPDATE with RETURNING is done only when all of its rows have been read.
+    for row in rows {
+        let _other: i64 = row?;
+    }
+    Ok(found)
+}
+
+fn keep_callback(
+    connection: &Connection,
+    key: &Key,
+    envelope: &Envelope,
+    callback: &Callback,
+    number: i64,
+) -> rusqlite::Result<Stored> {
+    let columns = row::columns(callback);
+    let before = events_of(connection, envelope.service, callback.kind(), &columns.notify_id)?;
+    if let Some(same) = before.iter().find(|kept| kept.callback == *callback) {
+        connection
+            .prepare_cached("UPDATE callbacks SET times = times + 1, last_arrived_at = ?2 WHERE arrival = ?1")?
+            .execute([same.arrival, envelope.arrived_at])?;
+        return Ok(Stored { arrival: same.arrival, again: true });
+    }
+    let shown = before.is_empty() || decide_shown(connection, callback, &before, number)?;
+    let person_key = callback.match_key();
+    connection
+        .prepare_cached(
+            "INSERT INTO callbacks (arrival, kind, service, origin, arrived_at, shown, notify_id, reference, reference_key,
+                 person, person_key, status, notification_type, dated_at, sent_at, completed_at, template_id,
+                 template_version, destination, message, details, verbatim)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
+        )?
+        .execute(params![
+            number, callback.kind().code(), envelope.service, envelope.origin.code(), envelope.arrived_at, shown,
+            columns.notify_id, columns.reference, columns.reference.map(reference_key), columns.person,
+            person_key.as_ref().map(MatchKey::as_str), columns.status, columns.notification_type, columns.dated_at,
+            columns.sent_at, columns.completed_at, columns.template_id, columns.template_version, columns.destination,
+            columns.message, columns.details, callback.verbatim
+        ])?;
+    if let (Content::ReceivedText(_), Some(person)) = (&callback.content, &person_key) {
+        note_text(connection, key, person.as_str(), envelope.service, number)?;
+    }
+    Ok(Stored { arrival: number, again: false })
+}
+
+fn events_of(connection: &Connection, service: ServiceId, kind: Kind, id: &Value) -> rusqlite::Result<Vec<Kept>> {
+    let mut find = connection.prepare_cached(events_sql())?;
+    let rows = find.query_map(named_params! {":id": id, ":service": service, ":kind": kind.code()}, row::kept)?;
+    rows.collect()
+}
+
+/// Written once: this runs for every callback.
+fn events_sql() -> &'static str {
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        format!(
+            "SELECT {} FROM callbacks c JOIN services s ON s.id = c.service
+             WHERE c.notify_id = :id AND c.service = :service AND c.kind = :kind",
+            row::COLUMNS
+        )
+    });
+    &SQL
+}
+
+/// Whether the new event is the one to show; where it is, the one shown before steps back.
+fn decide_shown(connection: &Connection, callback: &Callback, before: &[Kept], number: i64) -> rusqlite::Result<bool> {
+    let Some(new) = standing(callback, number) else {
+        return Ok(true);
+    };
+    let beaten = before
+        .iter()
+        .filter(|kept| kept.shown)
+        .all(|kept| standing(&kept.callback, kept.arrival).is_none_or(|old| new.beats(&old)));
+    if beaten {
+        for old in before.iter().filter(|kept| kept.shown) {
+            connection.prepare_cached("UPDATE callbacks SET shown = 0 WHERE arrival = ?1")?.execute([old.arrival])?;
+        }
+    }
+    Ok(beaten)
+}
+
+/// What the rule for *the* status compares; only delivery receipts have one.
+fn standing(callback: &Callback, arrival: i64) -> Option<Standing<'_>> {
+    match &callback.content {
+        Content::DeliveryReceipt(receipt) => {
+            Some(Standing { status: &receipt.status, completed_at: receipt.completed_at.as_deref(), arrival })
+        }
+        _ => None,
+    }
+}
+
+fn note_text(
+    connection: &Connection,
+    key: &Key,
+    person: &str,
+    service: ServiceId,
+    number: i64,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO conversations (opaque, person_key) VALUES (?1, ?2) ON CONFLICT (person_key) DO NOTHING",
+        )?
+        .execute([key.opaque("conversation", person).as_str(), person])?;
+    connection
+        .prepare_cached(
+            "INSERT INTO conversation_services (conversation, service, texts, latest)
+             SELECT id, ?2, 1, ?3 FROM conversations WHERE person_key = ?1
+             ON CONFLICT (conversation, service) DO UPDATE SET texts = texts + 1, latest = excluded.latest",
+        )?
+        .execute(params![person, service, number])?;
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! Copying the log into the file: run by us, and looked at, because commits go on succeeding while checkpoints fail.
+
+use std::fs;
+
+use rusqlite::Connection;
+
+use super::open::Folder;
+use super::{Store, StoreError};
+
+/// Below this the log is left alone: copying it more often only costs.
+const WORTH_COPYING: u64 = 4 * 1024 * 1024;
+/// Past this the writer itself waits for a checkpoint, so that the log cannot grow without end under steady load.
+const RELIEF_PAGES: i64 = 16 * 1024;
+
+/// What a checkpoint did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// There was too little in the log to copy.
+    NotNeeded,
+    /// Everything in the log was copied.
+    Whole,
+    /// A reader or writer kept part of it: the next tick goes on.
+    Part,
+    /// It failed: the log grows until this mends.
+    Failed,
+}
+
+impl Store {
+    /// Copies the log into the file beside the writer, without making anyone wait.
+    ///
+    /// # Errors
+    /// When the log's size cannot be read or the work was cut off.
+    pub async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
+        let store = self.clone();
+        let work = move || {
+            let folder = &store.inner.folder;
+            let length = fs::metadata(folder.log()).map_or(0, |log| log.len());
+            if length < WORTH_COPYING { Checkpoint::NotNeeded } else { copy(folder, "PASSIVE") }
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)
+    }
+}
+
+/// The last one, when the writer has ended: leaves an empty log.
+pub(super) fn last(folder: &Folder) -> Checkpoint {
+    copy(folder, "TRUNCATE")
+}
+
+fn copy(folder: &Folder, mode: &str) -> Checkpoint {
+    let Ok(connection) = folder.connect() else {
+        return Checkpoint::Failed;
+    };
+    run(&connection, mode).unwrap_or_else(|error| {
+        tracing::error!(event = "store.checkpoint_failed", error = %error, "the log could not be copied into the store");
+        Checkpoint::Failed
+    })
+}
+
+/// Called by the writer between transactions, when nobody adds to the log: once all of it is copied, the next transaction
+/// begins it anew.
+pub(super) fn relieve(connection: &Connection) {
+    let length: rusqlite::Result<i64> = connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1));
+    if length.is_ok_and(|pages| pages > RELIEF_PAGES)
+        && let Err(error) = run(connection, "PASSIVE")
+    {
+        tracing::error!(event = "store.checkpoint_failed", error = %error, "the log could not be copied into the store");
+    }
+}
+
+fn run(connection: &Connection, mode: &str) -> rusqlite::Result<Checkpoint> {
+    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
+        let (busy, log, copied): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(if busy == 0 && log == copied { Checkpoint::Whole } else { Checkpoint::Part })
+    })
+}

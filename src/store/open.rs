@@ -1,0 +1,316 @@
+//! The folder of a store: whether it is one, whose it is, who has it open, and which version it is of.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// "CFoi": marks a file as ours in `SQLite`'s header.
+const APPLICATION_ID: i32 = 0x4346_6f69;
+/// What each version added, in order; the store's `user_version` counts those that it has.
+pub(super) const MIGRATIONS: [&str; 2] =
+    [include_str!("migrations/0001-callbacks.sql"), include_str!("migrations/0002-people.sql")];
+/// A larger store is not read through before it serves.
+const CHECKED_AT_START: u64 = 64 * 1024 * 1024;
+/// How long a write waits for another process's transaction: less than the time in which a callback is answered.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+
+/// What is wrong with a folder, each fault with a sentence and an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder is not empty and holds no store.
+    #[error(
+        "the folder {folder} holds {found} and no Counterfoil store. Name an empty folder, or one that does not exist yet"
+    )]
+    SomethingElse {
+        /// The folder that was named.
+        folder: String,
+        /// One thing that was found in it.
+        found: String,
+    },
+    /// The database file has no bytes.
+    #[error("the store's file counterfoil.db is empty: it was cut off or never written. Restore it from a backup")]
+    ZeroLength,
+    /// `SQLite` or the folder shows damage.
+    #[error("the store is damaged: {0}. Keep a copy of the folder, then restore from a backup")]
+    Damaged(String),
+    /// A database of another program.
+    #[error("counterfoil.db is not a Counterfoil store: {0}. Name another folder")]
+    Foreign(String),
+    /// Written by a later release.
+    #[error(
+        "the store is of version {found}, and this release knows versions up to {known}. Install the newer release again"
+    )]
+    Newer {
+        /// The store's version.
+        found: usize,
+        /// The newest version that this release knows.
+        known: usize,
+    },
+    /// Another server has the folder open.
+    #[error("another counterfoil serve has this folder open. Stop it first, or name another folder")]
+    InUse,
+    /// The store cannot be read or written.
+    #[error("the store cannot be used: {0}. Check the folder's owner and the free space")]
+    Unreadable(String),
+    /// The system refused something.
+    #[error("cannot {what}: {error}. Check the folder's owner, its permissions and the free space")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// What the system answered.
+        error: io::Error,
+    },
+}
+
+impl OpenError {
+    /// The exit code of a command that this stopped.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            OpenError::SomethingElse { .. } => 10,
+            OpenError::ZeroLength => 11,
+            OpenError::Damaged(_) => 12,
+            OpenError::Foreign(_) => 13,
+            OpenError::Newer { .. } => 14,
+            OpenError::InUse => 15,
+            OpenError::Unreadable(_) => 16,
+            OpenError::Io { .. } => 17,
+        }
+    }
+}
+
+/// Who opens the folder.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// The one server: it holds the lock.
+    Serve,
+    /// A command that works beside it.
+    Beside,
+}
+
+/// The folder of an open store; while a server holds it, nobody else serves it.
+pub(super) struct Folder {
+    path: PathBuf,
+    /// Held for as long as this lives.
+    lock: Option<File>,
+}
+
+impl Folder {
+    /// Looks at the folder, makes what is not there yet, and brings the store to today's version.
+    pub(super) fn claim(path: &Path, purpose: Use, now: i64) -> Result<Folder, OpenError> {
+        make_folder(path)?;
+        let mut folder = Folder { path: path.to_owned(), lock: None };
+        folder.refuse_something_else()?;
+        if purpose == Use::Serve {
+            folder.lock = Some(folder.lock()?);
+        }
+        if folder.database().exists() {
+            folder.refuse_what_is_no_database()?;
+        } else {
+            folder.create(now)?;
+        }
+        let mut connection = folder.connect()?;
+        recognise(&connection)?;
+        migrate(&mut connection, MIGRATIONS.len()).map_err(|error| damaged(&error))?;
+        if purpose == Use::Serve {
+            folder.check(&connection)?;
+        }
+        Ok(folder)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn database(&self) -> PathBuf {
+        self.path.join("counterfoil.db")
+    }
+
+    pub(super) fn log(&self) -> PathBuf {
+        self.path.join("counterfoil.db-wal")
+    }
+
+    pub(super) fn key(&self) -> PathBuf {
+        self.path.join("counterfoil.key")
+    }
+
+    /// A connection that may write.
+    pub(super) fn connect(&self) -> Result<Connection, OpenError> {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(self.database(), flags).map_err(|error| unreadable(&error))?;
+        prepare_writer(&connection).map_err(|error| damaged(&error))?;
+        Ok(connection)
+    }
+
+    /// Makes a new name in the folder last through a power cut.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+
+    /// Gives a file that root made to the folder's owner, so that the server can go on using it.
+    pub(super) fn give_to_owner(&self, file: &Path) -> io::Result<()> {
+        let (folder, made) = (fs::metadata(&self.path)?, fs::metadata(file)?);
+        if (folder.uid(), folder.gid()) != (made.uid(), made.gid()) && made.uid() == 0 {
+            std::os::unix::fs::chown(file, Some(folder.uid()), Some(folder.gid()))?;
+        }
+        Ok(())
+    }
+
+    fn refuse_something_else(&self) -> Result<(), OpenError> {
+        let failed = |error| OpenError::Io { what: "read the folder", error };
+        let mut stranger = None;
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+            if name == "counterfoil.db" {
+                return Ok(());
+            }
+            if name != "lost+found" && !name.starts_with("counterfoil.") {
+                stranger = Some(name);
+            }
+        }
+        match stranger {
+            Some(found) => Err(OpenError::SomethingElse { folder: self.path.display().to_string(), found }),
+            None if self.log().exists() => {
+                Err(OpenError::Damaged("its log counterfoil.db-wal is there and its file counterfoil.db is not".into()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn lock(&self) -> Result<File, OpenError> {
+        let failed = |error| OpenError::Io { what: "open the lock file", error };
+        let path = self.path.join("counterfoil.lock");
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
+        self.give_to_owner(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse),
+            Err(fs::TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
+    fn refuse_what_is_no_database(&self) -> Result<(), OpenError> {
+        let failed = |error| OpenError::Io { what: "read the store's file", error };
+        let mut start = Vec::new();
+        let file = File::open(self.database()).map_err(failed)?;
+        file.take(16).read_to_end(&mut start).map_err(failed)?;
+        match start.as_slice() {
+            [] => Err(OpenError::ZeroLength),
+            b"SQLite format 3\0" => Ok(()),
+            _ => Err(OpenError::Foreign("it is no SQLite database, or its first page is damaged".into())),
+        }
+    }
+
+    /// Built whole under another name, so that a crash leaves no half-made store.
+    fn create(&self, now: i64) -> Result<(), OpenError> {
+        let failed = |error| OpenError::Io { what: "make the store's file", error };
+        let made = self.path.join(format!("counterfoil.new-{}-{now}", std::process::id()));
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&made).map_err(failed)?;
+        self.give_to_owner(&made).map_err(failed)?;
+        build(&made).map_err(|error| unreadable(&error))?;
+        // Linked, not renamed: of two commands that make the store at once, the second takes the first's.
+        let linked = fs::hard_link(&made, self.database());
+        fs::remove_file(&made).map_err(failed)?;
+        match linked {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(error)),
+            _ => self.sync().map_err(failed),
+        }
+    }
+
+    fn check(&self, connection: &Connection) -> Result<(), OpenError> {
+        let failed = |error| OpenError::Io { what: "read the store's file", error };
+        if fs::metadata(self.database()).map_err(failed)?.len() > CHECKED_AT_START {
+            return Ok(());
+        }
+        let said: String =
+            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| damaged(&error))?;
+        if said == "ok" { Ok(()) } else { Err(OpenError::Damaged(said)) }
+    }
+}
+
+fn recognise(connection: &Connection) -> Result<(), OpenError> {
+    let id: i32 =
+        connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(|error| damaged(&error))?;
+    if id != APPLICATION_ID {
+        return Err(OpenError::Foreign("it is another program's database".into()));
+    }
+    let found = version(connection).map_err(|error| damaged(&error))?;
+    if found > MIGRATIONS.len() {
+        return Err(OpenError::Newer { found, known: MIGRATIONS.len() });
+    }
+    Ok(())
+}
+
+fn make_folder(path: &Path) -> Result<(), OpenError> {
+    let failed = |error| OpenError::Io { what: "make the folder", error };
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)
+}
+
+fn build(file: &Path) -> rusqlite::Result<()> {
+    let mut connection = Connection::open(file)?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    migrate(&mut connection, MIGRATIONS.len())?;
+    // Changing to the log last leaves one file with everything in it, synced, when the connection closes.
+    prepare_writer(&connection)?;
+    connection.close().map_err(|(_, error)| error)
+}
+
+/// Brings the store up to `to` migrations, each in a transaction of its own, so that a stop half-way is taken up again.
+pub(super) fn migrate(connection: &mut Connection, to: usize) -> rusqlite::Result<()> {
+    for (done, sql) in MIGRATIONS.iter().enumerate().take(to) {
+        if version(connection)? > done {
+            continue;
+        }
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Asked again under the lock: another process may have done it meanwhile.
+        if version(&transaction)? == done {
+            transaction.execute_batch(sql)?;
+            transaction.pragma_update(None, "user_version", done + 1)?;
+        }
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<usize> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(LOCK_WAIT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "secure_delete", true)?;
+    // Checkpoints are run and looked at by us.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+pub(super) fn prepare_reader(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(LOCK_WAIT)?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+fn unreadable(error: &rusqlite::Error) -> OpenError {
+    OpenError::Unreadable(error.to_string())
+}
+
+fn damaged(error: &rusqlite::Error) -> OpenError {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    match error.sqlite_error_code() {
+        Some(DatabaseCorrupt | NotADatabase) => OpenError::Damaged(error.to_string()),
+        _ => unreadable(error),
+    }
+}

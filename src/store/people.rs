@@ -1,0 +1,316 @@
+//! The people who may look: accounts, sessions and one-time links. Values that open something come in as bytes and are kept
+//! as marks under the key file.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{Services, Store, StoreError};
+use crate::clock::MINUTE;
+
+/// What a person may do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Searches and reads.
+    Caseworker,
+    /// Also sees the quarantine.
+    Manager,
+    /// Everything.
+    Admin,
+}
+
+impl Role {
+    /// The word that stands in the store and on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Caseworker => "caseworker",
+            Role::Manager => "manager",
+            Role::Admin => "admin",
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Role, String> {
+        [Role::Caseworker, Role::Manager, Role::Admin]
+            .into_iter()
+            .find(|role| role.as_str() == word)
+            .ok_or_else(|| "a role is caseworker, manager or admin".to_owned())
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An account.
+#[derive(Clone)]
+pub struct Person {
+    /// Its number.
+    pub id: i64,
+    /// The address that it signs in with, in lower case.
+    pub email: String,
+    /// What it may do.
+    pub role: Role,
+    /// The argon2id string, once a password is set.
+    pub password: Option<String>,
+    /// When it last signed in, in microseconds since 1970 UTC.
+    pub signed_in_at: Option<i64>,
+    /// Since when it may not sign in.
+    pub disabled_at: Option<i64>,
+}
+
+/// A session or a one-time link as the store knows it.
+pub type Mark = [u8; 32];
+
+/// Why an account was not added.
+#[derive(Debug, thiserror::Error)]
+pub enum AddPersonError {
+    /// The address has an account already.
+    #[error("there is already an account for this address. To give it a new password, use counterfoil user reset")]
+    Known,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A session's owner and what that owner may see.
+pub struct Asking {
+    /// The account.
+    pub person: Person,
+    /// Whose callbacks it may see.
+    pub sees: Services,
+    /// When the session began.
+    pub made_at: i64,
+    /// When it was last used, to the minute.
+    pub last_seen_at: i64,
+}
+
+const PERSON: &str = "p.id, p.email, p.role, p.password, p.signed_in_at, p.disabled_at";
+
+fn person(row: &Row<'_>) -> rusqlite::Result<Person> {
+    Ok(Person {
+        id: row.get(0)?,
+        email: row.get(1)?,
+        // A role that this release does not know gives the least.
+        role: row.get::<_, String>(2)?.parse().unwrap_or(Role::Caseworker),
+        password: row.get(3)?,
+        signed_in_at: row.get(4)?,
+        disabled_at: row.get(5)?,
+    })
+}
+
+impl Store {
+    /// Adds an account, with a password already hashed or none yet; gives its number.
+    ///
+    /// # Errors
+    /// When the address has an account, or it cannot be written.
+    pub async fn add_person(
+        &self,
+        email: String,
+        role: Role,
+        password: Option<String>,
+        now: i64,
+    ) -> Result<i64, AddPersonError> {
+        let added = self.write(move |connection| {
+            let added = connection.execute(
+                "INSERT INTO people (email, role, password, made_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (email) DO NOTHING",
+                params![email.to_lowercase(), role.as_str(), password, now],
+            )?;
+            Ok((added > 0).then(|| connection.last_insert_rowid()))
+        });
+        added.await?.ok_or(AddPersonError::Known)
+    }
+
+    /// Every account, by address.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn people(&self) -> Result<Vec<Person>, StoreError> {
+        self.read(|connection| {
+            let sql = format!("SELECT {PERSON} FROM people p ORDER BY p.email");
+            connection.prepare_cached(&sql)?.query_map([], person)?.collect()
+        })
+        .await
+    }
+
+    /// The account of an address, in any case of letters.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn person(&self, email: &str) -> Result<Option<Person>, StoreError> {
+        let email = email.trim().to_lowercase();
+        self.read(move |connection| {
+            let sql = format!("SELECT {PERSON} FROM people p WHERE p.email = ?1");
+            connection.prepare_cached(&sql)?.query_row([email], person).optional()
+        })
+        .await
+    }
+
+    /// Lets an account sign in, or not; not also ends its sessions and links.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn set_disabled(&self, person: i64, disabled_at: Option<i64>) -> Result<(), StoreError> {
+        self.write(move |connection| {
+            connection.execute("UPDATE people SET disabled_at = ?2 WHERE id = ?1", params![person, disabled_at])?;
+            if disabled_at.is_some() { close_all(connection, person) } else { Ok(()) }
+        })
+        .await
+    }
+
+    /// Makes the one link of an account valid until `expires_at`; older links of it stop working.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn add_one_time_link(&self, person: i64, secret: &[u8], expires_at: i64) -> Result<(), StoreError> {
+        let mark = self.link_mark(secret);
+        self.write(move |connection| {
+            connection.execute("DELETE FROM one_time_links WHERE person = ?1", [person])?;
+            connection.execute(
+                "INSERT INTO one_time_links (mark, person, expires_at) VALUES (?1, ?2, ?3)",
+                params![mark, person, expires_at],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Whose one-time link this is, while it is valid.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn link_owner(&self, secret: &[u8], now: i64) -> Result<Option<Person>, StoreError> {
+        let mark = self.link_mark(secret);
+        self.read(move |connection| link_owner(connection, &mark, now)).await
+    }
+
+    /// Sets the password of a link's owner and uses the link up; `None` where the link is not valid.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn set_password_by_link(
+        &self,
+        secret: &[u8],
+        password: String,
+        now: i64,
+    ) -> Result<Option<Person>, StoreError> {
+        let mark = self.link_mark(secret);
+        self.write(move |connection| {
+            let Some(owner) = link_owner(connection, &mark, now)? else { return Ok(None) };
+            connection.execute("UPDATE people SET password = ?2 WHERE id = ?1", params![owner.id, password])?;
+            close_all(connection, owner.id)?;
+            Ok(Some(owner))
+        })
+        .await
+    }
+
+    /// Begins a session; the one that the same browser had before, if any, ends.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn begin_session(
+        &self,
+        person: i64,
+        secret: &[u8],
+        before: Option<&[u8]>,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let (mark, before) = (self.session_mark(secret), before.map(|secret| self.session_mark(secret)));
+        self.write(move |connection| {
+            connection.execute("DELETE FROM sessions WHERE mark = ?1", [before])?;
+            connection.execute(
+                "INSERT INTO sessions (mark, person, made_at, last_seen_at) VALUES (?1, ?2, ?3, ?3)",
+                params![mark, person, now],
+            )?;
+            connection.execute("UPDATE people SET signed_in_at = ?2 WHERE id = ?1", [person, now])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Whose session this is; a disabled account has none. Whether it is still fresh is the caller's to judge.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn session(&self, secret: &[u8]) -> Result<Option<Asking>, StoreError> {
+        let mark = self.session_mark(secret);
+        self.read(move |connection| {
+            let sql = format!(
+                "SELECT {PERSON}, s.made_at, s.last_seen_at FROM sessions s JOIN people p ON p.id = s.person
+                 WHERE s.mark = ?1 AND p.disabled_at IS NULL"
+            );
+            let asking = |row: &Row<'_>| {
+                Ok(Asking {
+                    person: person(row)?,
+                    sees: Services::All,
+                    made_at: row.get(6)?,
+                    last_seen_at: row.get(7)?,
+                })
+            };
+            connection.prepare_cached(&sql)?.query_row([mark], asking).optional()
+        })
+        .await
+    }
+
+    /// Writes down that a session was used.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn touch_session(&self, secret: &[u8], now: i64) -> Result<(), StoreError> {
+        let mark = self.session_mark(secret);
+        self.write(move |connection| {
+            connection.execute("UPDATE sessions SET last_seen_at = ?2 WHERE mark = ?1", params![mark, now]).map(drop)
+        })
+        .await
+    }
+
+    /// Ends a session.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn end_session(&self, secret: &[u8]) -> Result<(), StoreError> {
+        let mark = self.session_mark(secret);
+        self.write(move |connection| connection.execute("DELETE FROM sessions WHERE mark = ?1", [mark]).map(drop)).await
+    }
+
+    /// Clears away sessions begun before `sessions_before`, links that ran out and searches made before `searches_before`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn tidy(&self, now: i64, sessions_before: i64, searches_before: i64) -> Result<(), StoreError> {
+        self.write(move |connection| {
+            connection.execute("DELETE FROM sessions WHERE made_at < ?1", [sessions_before])?;
+            connection.execute("DELETE FROM one_time_links WHERE expires_at < ?1", [now - MINUTE])?;
+            connection.execute("DELETE FROM searches WHERE made_at < ?1", [searches_before]).map(drop)
+        })
+        .await
+    }
+
+    fn session_mark(&self, secret: &[u8]) -> Mark {
+        self.inner.key.mark("session", secret)
+    }
+
+    fn link_mark(&self, secret: &[u8]) -> Mark {
+        self.inner.key.mark("one-time link", secret)
+    }
+}
+
+fn link_owner(connection: &Connection, mark: &Mark, now: i64) -> rusqlite::Result<Option<Person>> {
+    let sql = format!(
+        "SELECT {PERSON} FROM one_time_links l JOIN people p ON p.id = l.person
+         WHERE l.mark = ?1 AND l.expires_at > ?2 AND p.disabled_at IS NULL"
+    );
+    connection.prepare_cached(&sql)?.query_row(params![mark, now], person).optional()
+}
+
+fn close_all(connection: &Connection, person: i64) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM sessions WHERE person = ?1", [person])?;
+    connection.execute("DELETE FROM one_time_links WHERE person = ?1", [person]).map(drop)
+}

@@ -1,0 +1,99 @@
+//! Bodies that could not be understood, for managers to look at.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{Services, Store, StoreError};
+
+/// Rows on one page.
+const PAGE: usize = 50;
+
+/// One body in quarantine.
+#[derive(Debug)]
+pub struct Quarantined {
+    /// Its number among everything that ever arrived.
+    pub arrival: i64,
+    /// The name of the service whose token brought it.
+    pub service_name: String,
+    /// When it first came, in microseconds since 1970 UTC.
+    pub arrived_at: i64,
+    /// How often these very bytes came.
+    pub times: i64,
+    /// Why it was not understood, as a sentence for a manager.
+    pub reason: String,
+    /// The path that it was sent to.
+    pub path: String,
+    /// How many bytes it has.
+    pub length: i64,
+    /// The bytes; only where one body was asked for.
+    pub body: Option<Vec<u8>>,
+}
+
+/// One page of them, newest first.
+#[derive(Debug)]
+pub struct QuarantinePage {
+    /// The bodies, without their bytes.
+    pub rows: Vec<Quarantined>,
+    /// The arrival to go on before, where there is more.
+    pub next: Option<i64>,
+}
+
+const SEEN: &str = "(?1 IS NULL OR q.service IN (SELECT value FROM json_each(?1)))";
+const COLUMNS: &str = "q.arrival, s.name, q.arrived_at, q.times, q.reason, q.path, length(q.body)";
+
+fn quarantined(row: &Row<'_>) -> rusqlite::Result<Quarantined> {
+    Ok(Quarantined {
+        arrival: row.get(0)?,
+        service_name: row.get(1)?,
+        arrived_at: row.get(2)?,
+        times: row.get(3)?,
+        reason: row.get(4)?,
+        path: row.get(5)?,
+        length: row.get(6)?,
+        body: None,
+    })
+}
+
+impl Store {
+    /// One page of the quarantine, from what arrived before `before`.
+    ///
+    /// # Errors
+    /// When the read fails or takes too long.
+    pub async fn quarantine(&self, sees: &Services, before: Option<i64>) -> Result<QuarantinePage, StoreError> {
+        let sees = sees.bound();
+        self.read(move |connection| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM quarantine q JOIN services s ON s.id = q.service
+                 WHERE {SEEN} AND q.arrival < ?2 ORDER BY q.arrival DESC LIMIT ?3"
+            );
+            let mut find = connection.prepare_cached(&sql)?;
+            let rows = find.query_map(params![sees, before.unwrap_or(i64::MAX), PAGE + 1], quarantined)?;
+            let mut rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+            let more = rows.len() > PAGE;
+            rows.truncate(PAGE);
+            let next = rows.last().filter(|_| more).map(|last| last.arrival);
+            Ok(QuarantinePage { rows, next })
+        })
+        .await
+    }
+
+    /// One body with its bytes.
+    ///
+    /// # Errors
+    /// When the read fails or takes too long.
+    pub async fn quarantined(&self, sees: &Services, arrival: i64) -> Result<Option<Quarantined>, StoreError> {
+        let sees = sees.bound();
+        self.read(move |connection| {
+            let sql = format!(
+                "SELECT {COLUMNS}, q.body FROM quarantine q JOIN services s ON s.id = q.service
+                 WHERE {SEEN} AND q.arrival = ?2"
+            );
+            connection
+                .prepare_cached(&sql)?
+                .query_row(params![sees, arrival], |row| {
+                    Ok(Quarantined { body: Some(row.get(7)?), ..quarantined(row)? })
+                })
+                .optional()
+        })
+        .await
+    }
+}

@@ -1,0 +1,239 @@
+//! A callback as columns and back. The short forms (16 bytes for a plain UUID, a number for a time in Notify's own form)
+//! give back exactly what came; whatever they cannot give back stands in `verbatim`.
+
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Row, ToSql};
+use uuid::Uuid;
+
+use super::ServiceId;
+use super::arrivals::Origin;
+use crate::notify::status::Status;
+use crate::notify::{Callback, Complaint, Content, DeliveryReceipt, Kind, ReceivedText, ReturnedLetter, time};
+
+/// A callback as the store holds it.
+#[derive(Debug)]
+pub struct Kept {
+    /// Its number among everything that ever arrived.
+    pub arrival: i64,
+    /// The service whose token brought it.
+    pub service: ServiceId,
+    /// That service's name.
+    pub service_name: String,
+    /// How it came to be here.
+    pub origin: Origin,
+    /// When it first came, in microseconds since 1970 UTC.
+    pub arrived_at: i64,
+    /// How often these very bytes came.
+    pub times: i64,
+    /// Whether pages show this event for its notification.
+    pub shown: bool,
+    /// What it says.
+    pub callback: Callback,
+}
+
+/// The columns that [`kept`] reads, in its order, for a query over `callbacks c JOIN services s`.
+pub(super) const COLUMNS: &str = "c.arrival, c.kind, c.service, s.name, c.origin, c.arrived_at, c.times, c.shown, c.notify_id, \
+    c.reference, c.person, c.status, c.notification_type, c.dated_at, c.sent_at, c.completed_at, c.template_id, \
+    c.template_version, c.destination, c.message, c.details, c.verbatim";
+
+/// Reads one row of [`COLUMNS`].
+pub(super) fn kept(row: &Row<'_>) -> rusqlite::Result<Kept> {
+    Ok(Kept {
+        arrival: row.get(0)?,
+        service: ServiceId(row.get(2)?),
+        service_name: row.get(3)?,
+        origin: Origin::from_code(row.get(4)?),
+        arrived_at: row.get(5)?,
+        times: row.get(6)?,
+        shown: row.get(7)?,
+        callback: Callback { content: content(row)?, verbatim: row.get(21)? },
+    })
+}
+
+fn content(row: &Row<'_>) -> rusqlite::Result<Content> {
+    let id = plain(row.get_ref(8)?).unwrap_or_default();
+    let (reference, person) = (row.get(9)?, row.get(10)?);
+    let dated_at = moment(row.get_ref(13)?);
+    let (template_id, template_version) = (plain(row.get_ref(16)?), row.get(17)?);
+    let details = || row.get::<_, Option<String>>(20).map(Option::unwrap_or_default);
+    Ok(match Kind::from_code(row.get(1)?) {
+        Some(Kind::ReceivedText) => Content::ReceivedText(ReceivedText {
+            id,
+            source_number: person,
+            destination_number: row.get(18)?,
+            message: row.get(19)?,
+            date_received: dated_at,
+        }),
+        Some(Kind::ReturnedLetter) => {
+            let details: LetterDetails = serde_json::from_str(&details()?).unwrap_or_default();
+            Content::ReturnedLetter(ReturnedLetter {
+                notification_id: id,
+                reference,
+                date_sent: dated_at,
+                sent_by: details.0,
+                template_name: details.1,
+                template_id,
+                template_version,
+                spreadsheet_file_name: details.2,
+                spreadsheet_row_number: details.3,
+                upload_letter_file_name: details.4,
+            })
+        }
+        Some(Kind::Complaint) => Content::Complaint(Complaint {
+            notification_id: id,
+            complaint_id: serde_json::from_str(&details()?).unwrap_or_default(),
+            reference,
+            to: person,
+            complaint_date: dated_at,
+        }),
+        Some(Kind::DeliveryReceipt) | None => Content::DeliveryReceipt(DeliveryReceipt {
+            id,
+            reference,
+            to: person,
+            status: status(row.get_ref(11)?),
+            created_at: dated_at,
+            completed_at: moment(row.get_ref(15)?),
+            sent_at: moment(row.get_ref(14)?),
+            notification_type: type_text(row.get_ref(12)?),
+            template_id,
+            template_version,
+        }),
+    })
+}
+
+/// `sent_by`, `template_name`, the spreadsheet's name and row, the uploaded file's name.
+type LetterDetails = (Option<String>, Option<String>, Option<String>, Option<i64>, Option<String>);
+
+/// The columns of one callback that are not the envelope's.
+pub(super) struct Columns<'a> {
+    pub(super) notify_id: Value,
+    pub(super) reference: Option<&'a str>,
+    pub(super) person: Option<&'a str>,
+    pub(super) status: Option<Value>,
+    pub(super) notification_type: Option<Value>,
+    pub(super) dated_at: Option<Value>,
+    pub(super) sent_at: Option<Value>,
+    pub(super) completed_at: Option<Value>,
+    pub(super) template_id: Option<Value>,
+    pub(super) template_version: Option<i64>,
+    pub(super) destination: Option<&'a str>,
+    pub(super) message: Option<&'a str>,
+    pub(super) details: Option<String>,
+}
+
+/// Spreads a callback over its columns.
+pub(super) fn columns(callback: &Callback) -> Columns<'_> {
+    let mut columns = Columns {
+        notify_id: id_value(callback.notify_id()),
+        reference: callback.reference(),
+        person: callback.person(),
+        status: None,
+        notification_type: None,
+        dated_at: None,
+        sent_at: None,
+        completed_at: None,
+        template_id: None,
+        template_version: None,
+        destination: None,
+        message: None,
+        details: None,
+    };
+    match &callback.content {
+        Content::DeliveryReceipt(receipt) => {
+            columns.status = Some(status_value(&receipt.status));
+            columns.notification_type = receipt.notification_type.as_deref().map(type_value);
+            columns.dated_at = moment_value(receipt.created_at.as_deref());
+            columns.sent_at = moment_value(receipt.sent_at.as_deref());
+            columns.completed_at = moment_value(receipt.completed_at.as_deref());
+            columns.template_id = receipt.template_id.as_deref().map(id_value);
+            columns.template_version = receipt.template_version;
+        }
+        Content::ReceivedText(text) => {
+            columns.dated_at = moment_value(text.date_received.as_deref());
+            columns.destination = text.destination_number.as_deref();
+            columns.message = text.message.as_deref();
+        }
+        Content::ReturnedLetter(letter) => {
+            columns.dated_at = moment_value(letter.date_sent.as_deref());
+            columns.template_id = letter.template_id.as_deref().map(id_value);
+            columns.template_version = letter.template_version;
+            columns.details = serde_json::to_string(&(
+                &letter.sent_by,
+                &letter.template_name,
+                &letter.spreadsheet_file_name,
+                letter.spreadsheet_row_number,
+                &letter.upload_letter_file_name,
+            ))
+            .ok();
+        }
+        Content::Complaint(complaint) => {
+            columns.dated_at = moment_value(complaint.complaint_date.as_deref());
+            columns.details = serde_json::to_string(&complaint.complaint_id).ok();
+        }
+    }
+    columns
+}
+
+/// 16 bytes for a UUID written the plain way, else the text.
+pub(super) fn id_value(text: &str) -> Value {
+    match Uuid::try_parse(text) {
+        Ok(uuid) if uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text => {
+            Value::Blob(uuid.as_bytes().to_vec())
+        }
+        _ => Value::Text(text.to_owned()),
+    }
+}
+
+fn plain(value: ValueRef<'_>) -> Option<String> {
+    match value {
+        ValueRef::Blob(bytes) => Uuid::from_slice(bytes).ok().map(|uuid| uuid.hyphenated().to_string()),
+        ValueRef::Text(text) => Some(String::from_utf8_lossy(text).into_owned()),
+        _ => None,
+    }
+}
+
+fn moment_value(text: Option<&str>) -> Option<Value> {
+    text.map(|text| match time::micros(text) {
+        Some(micros) => Value::Integer(micros),
+        None => Value::Text(text.to_owned()),
+    })
+}
+
+fn moment(value: ValueRef<'_>) -> Option<String> {
+    match value {
+        ValueRef::Integer(micros) => Some(time::canonical(micros)),
+        other => plain(other),
+    }
+}
+
+/// A small number for a status that Notify has today, else its text.
+pub(super) fn status_value(status: &Status) -> Value {
+    status.code().map_or_else(|| Value::Text(status.as_str().to_owned()), Value::Integer)
+}
+
+fn status(value: ValueRef<'_>) -> Status {
+    match value {
+        ValueRef::Integer(code) => Status::from_code(code).unwrap_or(Status::Other(code.to_string())),
+        other => Status::from(plain(other).unwrap_or_default().as_str()),
+    }
+}
+
+const TYPES: [(&str, i64); 3] = [("email", 1), ("sms", 2), ("letter", 3)];
+
+fn type_value(text: &str) -> Value {
+    let known = TYPES.iter().find(|(name, _)| *name == text);
+    known.map_or_else(|| Value::Text(text.to_owned()), |(_, code)| Value::Integer(*code))
+}
+
+fn type_text(value: ValueRef<'_>) -> Option<String> {
+    match value {
+        ValueRef::Integer(code) => TYPES.iter().find(|(_, known)| *known == code).map(|(name, _)| (*name).to_owned()),
+        other => plain(other),
+    }
+}
+
+impl ToSql for ServiceId {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.0))
+    }
+}

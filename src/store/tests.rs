@@ -1,0 +1,177 @@
+//! The store's facts, on real files.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::open::{MIGRATIONS, migrate};
+use super::*;
+use crate::notify::Callback;
+use crate::notify::status::Status;
+
+const NOW: i64 = 1_795_000_000_000_000;
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn receipt(id: &str, status: &str, completed: &str) -> Callback {
+    let body = format!(
+        r#"{{"id": "{id}", "reference": "REF 1", "to": "07700 900123", "status": "{status}", "completed_at": "{completed}"}}"#
+    );
+    Callback::read(body.as_bytes()).unwrap()
+}
+
+async fn keep(store: &Store, callback: Callback, service: ServiceId) -> Stored {
+    let envelope =
+        Envelope { service, token: None, origin: Origin::CalledBack, arrived_at: NOW, path: "/callbacks".into() };
+    store.keep(Arrival::Callback(envelope, callback)).await.unwrap()
+}
+
+async fn store_with_service(folder: &Path) -> (Store, ServiceId) {
+    let store = Store::serve(folder, NOW).unwrap();
+    store.add_token("A service".into(), None, [1; 32], NOW).await.unwrap();
+    let service = store.tokens().await.unwrap().first().unwrap().service;
+    (store, service)
+}
+
+#[test]
+fn the_same_bytes_again_are_one_row_and_another_status_is_another_event() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        let first = keep(&store, receipt("a", "delivered", "2026-01-01T00:00:00.000000Z"), service).await;
+        let again = keep(&store, receipt("a", "delivered", "2026-01-01T00:00:00.000000Z"), service).await;
+        assert_eq!(again, Stored { arrival: first.arrival, again: true });
+        let other = keep(&store, receipt("a", "permanent-failure", "2025-12-31T00:00:00.000000Z"), service).await;
+        assert!(!other.again);
+        let page = store.receipt(&Services::All, "a").await.unwrap().unwrap();
+        let shown: Vec<_> = page.events.iter().map(|kept| (kept.arrival, kept.times, kept.shown)).collect();
+        assert_eq!(shown, [(first.arrival, 2, true), (other.arrival, 1, false)]);
+    });
+}
+
+#[test]
+fn a_final_status_steps_before_one_that_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        keep(&store, receipt("a", "sending", "2026-01-02T00:00:00.000000Z"), service).await;
+        keep(&store, receipt("a", "delivered", "2026-01-01T00:00:00.000000Z"), service).await;
+        let find = Find { sources: vec![Source::Newest], status: None, from: None };
+        let found = store.find(&Services::All, find).await.unwrap();
+        assert_eq!((found.rows.len(), found.count), (1, 1));
+        let find = Find { sources: vec![Source::Newest], status: Some(Status::Delivered), from: None };
+        assert_eq!(store.find(&Services::All, find).await.unwrap().rows.len(), 1);
+    });
+}
+
+#[test]
+fn pages_walk_forwards_and_back_over_exact_and_longer_references() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        for n in 0..60 {
+            for reference in ["AB-1", "AB-12"] {
+                let body = format!(r#"{{"id": "{reference}/{n}", "reference": "{reference}", "status": "delivered"}}"#);
+                keep(&store, Callback::read(body.as_bytes()).unwrap(), service).await;
+            }
+        }
+        let sources = vec![Source::Reference("ab1".into()), Source::ReferenceBeginsWith("ab1".into())];
+        let ask = |from| store.find(&Services::All, Find { sources: sources.clone(), status: None, from });
+        let first = ask(None).await.unwrap();
+        let second = ask(first.next.map(Cursor::After)).await.unwrap();
+        let third = ask(second.next.map(Cursor::After)).await.unwrap();
+        assert_eq!((first.rows.len(), second.rows.len(), third.rows.len()), (50, 50, 20));
+        assert_eq!((first.count, first.previous, third.next), (120, None, None));
+        let back = ask(third.previous.map(Cursor::Before)).await.unwrap();
+        let numbers = |found: &Found| found.rows.iter().map(|kept| kept.arrival).collect::<Vec<_>>();
+        assert_eq!(numbers(&back), numbers(&second));
+        let start = ask(back.previous.map(Cursor::Before)).await.unwrap();
+        assert_eq!((numbers(&start), start.previous), (numbers(&first), None));
+    });
+}
+
+#[test]
+fn a_reader_limited_to_another_service_sees_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        keep(&store, receipt("a", "delivered", "x"), service).await;
+        let text = br#"{"id": "t", "source_number": "447700900123", "destination_number": "1", "message": "hi", "date_received": "x"}"#;
+        keep(&store, Callback::read(text).unwrap(), service).await;
+        let row = store.inbox(&Services::All, None).await.unwrap().rows.pop().unwrap();
+        let others = Services::Only(vec![ServiceId(service.0 + 1)]);
+        assert!(store.receipt(&others, "a").await.unwrap().is_none());
+        assert!(store.inbox(&others, None).await.unwrap().rows.is_empty());
+        assert!(store.conversation(&others, &row.opaque, None).await.unwrap().is_none());
+        let find = Find { sources: vec![Source::Newest], status: None, from: None };
+        assert_eq!(store.find(&others, find).await.unwrap().count, 0);
+        let own = Services::Only(vec![service]);
+        assert!(store.conversation(&own, &row.opaque, None).await.unwrap().is_some());
+    });
+}
+
+#[test]
+fn every_older_version_is_upgraded_with_its_rows() {
+    for older in 1..=MIGRATIONS.len() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Store::serve(folder.path(), NOW).unwrap().close(), Checkpoint::Whole);
+        let file = folder.path().join("counterfoil.db");
+        let id: i32 = Connection::open(&file).unwrap().query_row("PRAGMA application_id", [], |r| r.get(0)).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        let mut old = Connection::open(&file).unwrap();
+        old.pragma_update(None, "application_id", id).unwrap();
+        migrate(&mut old, older).unwrap();
+        old.execute_batch(
+            "INSERT INTO services VALUES (1, 'Old', NULL, 1);
+             INSERT INTO callbacks (arrival, kind, service, origin, arrived_at, shown, notify_id, status) VALUES (1, 1, 1, 0, 1, 1, 'old', 'delivered');
+             UPDATE arrivals SET next = 2;",
+        )
+        .unwrap();
+        old.close().unwrap();
+        let store = Store::serve(folder.path(), NOW).unwrap();
+        let page = runtime().block_on(store.receipt(&Services::All, "old")).unwrap();
+        assert_eq!(page.unwrap().events.first().unwrap().service_name, "Old");
+    }
+}
+
+#[test]
+fn each_bad_folder_is_refused_in_its_own_way() {
+    let refused = |prepare: &dyn Fn(&Path)| {
+        let folder = tempfile::tempdir().unwrap();
+        prepare(folder.path());
+        Store::serve(folder.path(), NOW).err().map(|error| error.exit_code())
+    };
+    let database = |folder: &Path| folder.join("counterfoil.db");
+    assert_eq!(refused(&|_| ()), None);
+    assert_eq!(refused(&|folder| std::fs::write(folder.join("letter.txt"), "x").unwrap()), Some(10));
+    assert_eq!(refused(&|folder| std::fs::write(database(folder), "").unwrap()), Some(11));
+    assert_eq!(refused(&|folder| std::fs::write(database(folder), "not a database at all").unwrap()), Some(13));
+    assert_eq!(refused(&|folder| std::fs::write(folder.join("counterfoil.db-wal"), "x").unwrap()), Some(12));
+    let changed = |sql: &'static str| {
+        move |folder: &Path| {
+            assert_eq!(Store::serve(folder, NOW).unwrap().close(), Checkpoint::Whole);
+            Connection::open(folder.join("counterfoil.db")).unwrap().execute_batch(sql).unwrap();
+        }
+    };
+    assert_eq!(refused(&changed("PRAGMA application_id = 7")), Some(13));
+    assert_eq!(refused(&changed("PRAGMA user_version = 999")), Some(14));
+    let torn = |folder: &Path| {
+        assert_eq!(Store::serve(folder, NOW).unwrap().close(), Checkpoint::Whole);
+        let mut bytes = std::fs::read(database(folder)).unwrap();
+        bytes.iter_mut().skip(4096).for_each(|byte| *byte = 0xa5);
+        std::fs::write(database(folder), bytes).unwrap();
+    };
+    assert_eq!(refused(&torn), Some(12));
+}
+
+#[test]
+fn one_folder_serves_one_server_and_any_number_of_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let serving = Store::serve(folder.path(), NOW).unwrap();
+    assert_eq!(Store::serve(folder.path(), NOW).err().map(|error| error.exit_code()), Some(15));
+    let beside = Store::beside(folder.path(), NOW).unwrap();
+    runtime().block_on(beside.add_token("B".into(), None, [2; 32], NOW)).unwrap();
+    assert_eq!(runtime().block_on(serving.tokens()).unwrap().len(), 1);
+}

@@ -1,0 +1,285 @@
+//! The one writer: a thread that commits whatever waits as one transaction and answers each piece of it after the sync.
+//!
+//! Pages' writes go first in each transaction, so that a flood of callbacks never keeps a person waiting. One piece that
+//! fails by itself does not fail the others.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::{oneshot, watch};
+
+use super::arrivals::{self, Arrival, Stored};
+use super::key::Key;
+use super::{StoreError, checkpoint};
+
+/// Callbacks that may wait; the next is refused with 503, which Notify sends again.
+const CALLBACKS_WAITING: usize = 8192;
+/// Pages' writes that may wait.
+const PAGES_WAITING: usize = 1024;
+/// Callbacks in one transaction: more gains little speed and makes the first wait longer.
+const BATCH: usize = 512;
+
+/// The way to the writer thread.
+pub(super) struct Writer {
+    queue: Arc<Queue>,
+    ended: watch::Receiver<bool>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+/// Told after the commit how it went.
+type Settle = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+type PageWork = Box<dyn FnOnce(&Transaction<'_>) -> Option<Settle> + Send>;
+
+struct CallbackJob {
+    arrival: Arrival,
+    answer: Answer<Stored>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    pages: VecDeque<PageWork>,
+    callbacks: VecDeque<CallbackJob>,
+    closed: bool,
+}
+
+impl Writer {
+    /// Starts the thread on a connection of its own.
+    pub(super) fn start(connection: Connection, key: Key) -> std::io::Result<Writer> {
+        let queue = Arc::new(Queue::default());
+        let (alive, ended) = watch::channel(false);
+        let theirs = queue.clone();
+        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || {
+            // Dropped on a panic too, and then nothing waits for an answer that cannot come.
+            let _closes = CloseOnDrop { queue: theirs.clone(), alive };
+            run(connection, &theirs, &key);
+        })?;
+        Ok(Writer { queue, ended, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Stores one callback; the answer comes after its transaction is committed and synced.
+    pub(super) async fn keep(&self, arrival: Arrival) -> Result<Stored, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.push(|waiting| {
+            if waiting.callbacks.len() >= CALLBACKS_WAITING {
+                return Err(StoreError::Full);
+            }
+            waiting.callbacks.push_back(CallbackJob { arrival, answer });
+            Ok(())
+        })?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Runs one page's write; the answer comes after its transaction is committed and synced.
+    pub(super) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        self.queue.push(|waiting| {
+            if waiting.pages.len() >= PAGES_WAITING {
+                return Err(StoreError::Full);
+            }
+            waiting.pages.push_back(page_work(work, answer));
+            Ok(())
+        })?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Waits until the thread has ended.
+    pub(super) async fn ended(&self) {
+        let mut ended = self.ended.clone();
+        // An error means that the sender is gone, which is the same news.
+        let _told = ended.wait_for(|ended| *ended).await;
+    }
+
+    /// Takes no more work, and waits until what was taken is done.
+    pub(super) fn stop(&self) {
+        self.queue.lock().closed = true;
+        self.queue.changed.notify_all();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!(event = "store.writer_failed", "the store's writer ended by a fault");
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, add: impl FnOnce(&mut Waiting) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        let mut waiting = self.lock();
+        if waiting.closed {
+            return Err(StoreError::Closed);
+        }
+        add(&mut waiting)?;
+        drop(waiting);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Waits for work; `None` when the queue is closed and empty.
+    fn take(&self) -> Option<(Vec<PageWork>, Vec<CallbackJob>)> {
+        let mut waiting = self
+            .changed
+            .wait_while(self.lock(), |w| !w.closed && w.pages.is_empty() && w.callbacks.is_empty())
+            .unwrap_or_else(PoisonError::into_inner);
+        if waiting.pages.is_empty() && waiting.callbacks.is_empty() {
+            return None;
+        }
+        let pages = waiting.pages.drain(..).collect();
+        let batch = waiting.callbacks.len().min(BATCH);
+        Some((pages, waiting.callbacks.drain(..batch).collect()))
+    }
+}
+
+struct CloseOnDrop {
+    queue: Arc<Queue>,
+    alive: watch::Sender<bool>,
+}
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        let mut waiting = self.queue.lock();
+        waiting.closed = true;
+        waiting.pages.clear();
+        waiting.callbacks.clear();
+        self.alive.send_replace(true);
+    }
+}
+
+fn run(mut connection: Connection, queue: &Queue, key: &Key) {
+    while let Some((pages, callbacks)) = queue.take() {
+        commit(&mut connection, key, pages, callbacks);
+        checkpoint::relieve(&connection);
+    }
+}
+
+/// One transaction with everything in it. Where that fails by something one callback brought, each is tried by itself.
+fn commit(connection: &mut Connection, key: &Key, pages: Vec<PageWork>, callbacks: Vec<CallbackJob>) {
+    match try_commit(connection, key, pages, &callbacks) {
+        Ok(stored) => answer_all(callbacks, stored.into_iter().map(Ok)),
+        Err(error) if is_about_the_data(&error) => {
+            for job in callbacks {
+                commit_alone(connection, key, job);
+            }
+        }
+        Err(error) => {
+            tracing::error!(event = "store.commit_failed", error = %error, "the store could not be written");
+            let told = StoreError::from(error);
+            answer_all(callbacks, std::iter::repeat_with(|| Err(told.again())));
+        }
+    }
+}
+
+fn try_commit(
+    connection: &mut Connection,
+    key: &Key,
+    pages: Vec<PageWork>,
+    callbacks: &[CallbackJob],
+) -> rusqlite::Result<Vec<Stored>> {
+    let mut settles = Vec::with_capacity(pages.len());
+    let done = (|| {
+        let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for work in pages {
+            settles.extend(in_savepoint(&mut transaction, work)?);
+        }
+        let arrivals = callbacks.iter().map(|job| &job.arrival);
+        let stored = arrivals::keep_all(&transaction, key, arrivals)?;
+        transaction.commit()?;
+        Ok(stored)
+    })();
+    for settle in settles {
+        settle(done.as_ref().map(|_| ()).map_err(|error: &rusqlite::Error| StoreError::Sqlite(error.to_string())));
+    }
+    done
+}
+
+/// A page's work that fails takes back only what itself did.
+fn in_savepoint(transaction: &mut Transaction<'_>, work: PageWork) -> rusqlite::Result<Option<Settle>> {
+    transaction.execute_batch("SAVEPOINT page")?;
+    let settle = work(transaction);
+    transaction.execute_batch(if settle.is_some() { "RELEASE page" } else { "ROLLBACK TO page; RELEASE page" })?;
+    Ok(settle)
+}
+
+fn page_work<T, F>(work: F, answer: Answer<T>) -> PageWork
+where
+    T: Send + 'static,
+    F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+{
+    Box::new(move |transaction| match work(transaction) {
+        Ok(value) => Some(Box::new(move |done: Result<(), StoreError>| {
+            // Nobody listens any more when the page's reader has gone away.
+            let _heard = answer.send(done.map(|()| value)).is_ok();
+        })),
+        Err(error) => {
+            let _heard = answer.send(Err(error.into())).is_ok();
+            None
+        }
+    })
+}
+
+/// A callback that the schema refuses is still somebody's: it goes to quarantine as it came.
+fn commit_alone(connection: &mut Connection, key: &Key, job: CallbackJob) {
+    let alone = std::slice::from_ref(&job);
+    let stored = match try_commit(connection, key, Vec::new(), alone) {
+        Err(error) if is_about_the_data(&error) => {
+            tracing::error!(event = "store.callback_refused", error = %error, "a callback could not be stored as what it is");
+            let kept = CallbackJob { arrival: job.arrival.into_not_storable(), answer: job.answer };
+            let stored = try_commit(connection, key, Vec::new(), std::slice::from_ref(&kept));
+            return answer_all(vec![kept], first(stored));
+        }
+        stored => stored,
+    };
+    answer_all(vec![job], first(stored));
+}
+
+fn first(stored: rusqlite::Result<Vec<Stored>>) -> impl Iterator<Item = Result<Stored, StoreError>> {
+    let stored = stored.map_err(StoreError::from);
+    std::iter::once(stored.and_then(|stored| stored.into_iter().next().ok_or(StoreError::Closed)))
+}
+
+fn answer_all(jobs: Vec<CallbackJob>, answers: impl Iterator<Item = Result<Stored, StoreError>>) {
+    for (job, answer) in jobs.into_iter().zip(answers) {
+        // Nobody listens any more when the sender hung up: the row is kept all the same.
+        let _heard = job.answer.send(answer).is_ok();
+    }
+}
+
+/// Whether the error comes from what was to be written, and not from the disk, the file or a lock.
+fn is_about_the_data(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{ConstraintViolation, ParameterOutOfRange, TooBig, TypeMismatch};
+    match error.sqlite_error_code() {
+        Some(code) => matches!(code, ConstraintViolation | ParameterOutOfRange | TooBig | TypeMismatch),
+        None => true,
+    }
+}
+
+impl StoreError {
+    /// The same news for the next one who waits.
+    fn again(&self) -> StoreError {
+        match self {
+            StoreError::Full => StoreError::Full,
+            StoreError::TookTooLong => StoreError::TookTooLong,
+            StoreError::Closed => StoreError::Closed,
+            StoreError::Sqlite(said) => StoreError::Sqlite(said.clone()),
+        }
+    }
+}

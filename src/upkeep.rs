@@ -1,0 +1,44 @@
+//! The clockwork: what happens by the clock and not because somebody asked. Each tick calls one method of the store.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::clock::{self, DAY};
+use crate::store::{Checkpoint, Store};
+
+/// How often the log is looked at.
+const CHECKPOINT_EVERY: Duration = Duration::from_millis(500);
+/// How often what has run out is cleared away.
+const TIDY_EVERY: Duration = Duration::from_hours(1);
+/// Sessions end after 8 hours, and are cleared away after a day.
+const SESSIONS_KEPT: i64 = DAY;
+/// The page of a search for a person works for 30 days.
+const SEARCHES_KEPT: i64 = 30 * DAY;
+
+/// Runs until it is dropped.
+pub async fn run(store: Store) {
+    tokio::join!(checkpoints(&store), tidying(&store));
+}
+
+async fn checkpoints(store: &Store) {
+    let mut ticks = interval(CHECKPOINT_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Ok(Checkpoint::Part) = store.checkpoint().await {
+            tracing::debug!(event = "upkeep.checkpoint_part", "part of the log is still in use");
+        }
+    }
+}
+
+async fn tidying(store: &Store) {
+    let mut ticks = interval(TIDY_EVERY);
+    loop {
+        ticks.tick().await;
+        let now = clock::now();
+        if let Err(error) = store.tidy(now, now - SESSIONS_KEPT, now - SEARCHES_KEPT).await {
+            tracing::error!(event = "upkeep.tidy_failed", error = %error, "what has run out could not be cleared away");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The stylesheet, the script and the icon, compiled into the binary by `build.rs`; each is named by its content's hash, so that
+//! a browser keeps it for good.
+
+use http::header;
+use http::{HeaderMap, HeaderValue};
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::path::FullPath;
+use warp::reply::{Reply, Response};
+
+use super::request;
+
+struct Asset {
+    url: &'static str,
+    mime: &'static str,
+    plain: &'static [u8],
+    gzip: &'static [u8],
+}
+
+include!(concat!(env!("OUT_DIR"), "/assets.rs"));
+
+/// What browsers ask for by themselves.
+const FAVICON: &str = "/favicon.ico";
+
+pub(super) fn routes() -> BoxedFilter<(Response,)> {
+    request::get()
+        .and(warp::path::full())
+        .and(warp::header::headers_cloned())
+        .and_then(async |path: FullPath, headers: HeaderMap| {
+            let url = if path.as_str() == FAVICON { ICON_URL } else { path.as_str() };
+            let found = ASSETS.iter().find(|asset| asset.url == url).ok_or_else(warp::reject::not_found)?;
+            let mut response = sent(found, takes_gzip(&headers));
+            if path.as_str() == FAVICON {
+                response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"));
+            }
+            Ok::<_, warp::Rejection>(response)
+        })
+        .boxed()
+}
+
+fn sent(asset: &Asset, gzip: bool) -> Response {
+    let mut response = if gzip { asset.gzip.into_response() } else { asset.plain.into_response() };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.mime));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if gzip {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let mut codings = accepted.flat_map(|line| line.split(','));
+    codings.any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let refused = weight.trim().strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()).is_some_and(|q| q <= 0.0);
+        name.trim().eq_ignore_ascii_case("gzip") && !refused
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asking(encoding: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(encoding))])
+    }
+
+    #[test]
+    fn gzip_is_sent_to_whom_it_suits() {
+        assert!(takes_gzip(&asking("br, gzip;q=0.5")));
+        assert!(!takes_gzip(&asking("gzip;q=0, br")));
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,217 @@
+//! Notify's calls. The contract: 2xx only after the synced commit; with a valid token nothing is refused in a way that Notify
+//! would not send again; no redirect, no cookie.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Buf;
+use futures_util::{Stream, StreamExt};
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, StatusCode};
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::path::FullPath;
+use warp::reply::{Reply, Response};
+
+use super::{Site, request};
+use crate::access::{Refused, Sender};
+use crate::clock;
+use crate::edge::{CloseUnanswered, Peer};
+use crate::notify::{Callback, Kind, Unreadable};
+use crate::store::{Arrival, Envelope, Origin};
+
+/// No callback is larger. The one body that a valid token does not save.
+const LARGEST: usize = 1024 * 1024;
+/// A larger body is read and dropped up to here, so that its sender gets to read the answer.
+const DROPPED: usize = 4 * 1024 * 1024;
+/// A body must be whole by then.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+/// Notify waits 5 seconds for an answer; a commit that takes longer than this is answered 503.
+const COMMIT_WITHIN: Duration = Duration::from_millis(3500);
+
+/// `/callbacks` and everything below it.
+pub(super) fn below_callbacks(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
+    warp::path("callbacks").and(call(site)).boxed()
+}
+
+/// Any path at all.
+pub(super) fn anywhere(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
+    call(site)
+}
+
+fn call(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
+    warp::method()
+        .and(warp::path::full())
+        .and(request::site(site))
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<Peer>())
+        .and(warp::body::stream())
+        .then(async |method: Method, path: FullPath, site: Arc<Site>, headers: HeaderMap, peer: Option<Peer>, body| {
+            if method != Method::POST {
+                return with(StatusCode::METHOD_NOT_ALLOWED, header::ALLOW, "POST");
+            }
+            match site.senders.check(&headers).await {
+                Ok(sender) => take(&site, &sender, path.as_str(), &headers, body).await,
+                Err(refused) => refuse(&refused, path.as_str(), peer),
+            }
+        })
+        .boxed()
+}
+
+async fn take<B: Buf>(
+    site: &Site,
+    sender: &Sender,
+    path: &str,
+    headers: &HeaderMap,
+    body: impl Stream<Item = Result<B, warp::Error>>,
+) -> Response {
+    let body = match tokio::time::timeout(BODY_WITHIN, read(body)).await {
+        Ok(Body::Whole(body)) => body,
+        Ok(Body::TooLarge) => {
+            tracing::error!(event = "callback.too_large", "a body over 1 MiB was refused: no callback is as large");
+            return with(StatusCode::PAYLOAD_TOO_LARGE, header::CONNECTION, "close");
+        }
+        // A 408 would lose it; a connection that ends without an answer is tried again.
+        Ok(Body::Broken) | Err(_) => return unanswered(),
+    };
+    let envelope = Envelope {
+        service: sender.service(),
+        token: Some(sender.token()),
+        origin: Origin::CalledBack,
+        arrived_at: clock::now(),
+        path: path.to_owned(),
+    };
+    keep(site, arrival(envelope, headers, body)).await
+}
+
+/// Reads the body for what it is; what cannot be read is kept as it came.
+fn arrival(envelope: Envelope, headers: &HeaderMap, body: Vec<u8>) -> Arrival {
+    let text = |name: header::HeaderName| {
+        headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    let encoding = text(header::CONTENT_ENCODING).filter(|encoding| !encoding.eq_ignore_ascii_case("identity"));
+    let callback = if encoding.is_some() { Err(Unreadable::Compressed) } else { Callback::read(&body) };
+    match callback {
+        Ok(callback) => {
+            log_odd_path(&envelope.path, callback.kind());
+            Arrival::Callback(envelope, callback)
+        }
+        Err(unreadable) => {
+            tracing::warn!(
+                event = "callback.quarantined",
+                reason = unreadable.code(),
+                "a callback could not be understood and went to quarantine"
+            );
+            Arrival::Quarantine {
+                envelope,
+                reason: unreadable.to_string(),
+                content_type: text(header::CONTENT_TYPE),
+                content_encoding: encoding,
+                body,
+            }
+        }
+    }
+}
+
+async fn keep(site: &Site, arrival: Arrival) -> Response {
+    match tokio::time::timeout(COMMIT_WITHIN, site.store.keep(arrival)).await {
+        Ok(Ok(_)) => empty(StatusCode::OK),
+        Ok(Err(error)) => {
+            tracing::error!(event = "callback.not_stored", error = %error, "a callback could not be stored: Notify sends it again");
+            empty(StatusCode::SERVICE_UNAVAILABLE)
+        }
+        Err(_) => {
+            tracing::error!(event = "callback.slow_commit", "a callback took too long to store: Notify sends it again");
+            empty(StatusCode::SERVICE_UNAVAILABLE)
+        }
+    }
+}
+
+fn refuse(refused: &Refused, path: &str, peer: Option<Peer>) -> Response {
+    match refused {
+        Refused::WrongToken => {
+            let from = peer.map_or_else(String::new, |peer| peer.addr.ip().to_string());
+            tracing::warn!(
+                event = "callback.wrong_token",
+                path = known_path(path),
+                from,
+                "a callback with a wrong or missing token was refused"
+            );
+            let mut response = with(StatusCode::UNAUTHORIZED, header::WWW_AUTHENTICATE, "Bearer");
+            // The body has not been read, so the connection cannot carry another request.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            response
+        }
+        Refused::Unsure(error) => {
+            tracing::error!(event = "callback.tokens_unreadable", error = %error, "the tokens could not be read: Notify sends the callback again");
+            with(StatusCode::SERVICE_UNAVAILABLE, header::CONNECTION, "close")
+        }
+    }
+}
+
+enum Body {
+    Whole(Vec<u8>),
+    TooLarge,
+    Broken,
+}
+
+async fn read<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>>) -> Body {
+    let mut body = std::pin::pin!(body);
+    let (mut bytes, mut length) = (Vec::new(), 0);
+    while let Some(chunk) = body.next().await {
+        let Ok(mut chunk) = chunk else { return Body::Broken };
+        length += chunk.remaining();
+        if length > DROPPED {
+            break;
+        }
+        while length <= LARGEST && chunk.has_remaining() {
+            let piece = chunk.chunk();
+            bytes.extend_from_slice(piece);
+            let taken = piece.len();
+            chunk.advance(taken);
+        }
+    }
+    if length > LARGEST { Body::TooLarge } else { Body::Whole(bytes) }
+}
+
+/// A mistyped address in Notify's settings loses nothing, and somebody should mend it.
+fn log_odd_path(path: &str, kind: Kind) {
+    let path = known_path(path);
+    if path != "/callbacks" && path != kind.path() {
+        tracing::warn!(
+            event = "callback.odd_path",
+            path,
+            kind = kind.path(),
+            "a callback came to a path that is not its own, and was kept"
+        );
+    }
+}
+
+/// The path's own name, or a word for any other: what somebody typed into an address may be anything.
+fn known_path(path: &str) -> &'static str {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    match path.strip_prefix("/callbacks") {
+        Some("") => "/callbacks",
+        Some(rest) => rest.strip_prefix('/').and_then(Kind::from_path).map_or("another path", Kind::path),
+        None => "another path",
+    }
+}
+
+fn unanswered() -> Response {
+    let mut response = empty(StatusCode::SERVICE_UNAVAILABLE);
+    response.extensions_mut().insert(CloseUnanswered);
+    response
+}
+
+fn with(status: StatusCode, name: header::HeaderName, value: &'static str) -> Response {
+    let mut response = empty(status);
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
+    response
+}
+
+/// Without the reason phrase that warp would write as the body.
+fn empty(status: StatusCode) -> Response {
+    let mut response = warp::reply().into_response();
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,195 @@
+//! The only map from what went wrong to a page and a status, and the headers that every page carries.
+
+use std::sync::Arc;
+
+use askama::Template;
+use http::StatusCode;
+use http::header::{self, HeaderValue};
+use warp::filters::BoxedFilter;
+use warp::reply::{Reply, Response};
+use warp::{Filter, Rejection};
+
+use super::chrome::{Chrome, Here};
+use super::{Site, assets, request};
+use crate::access::Caseworker;
+use crate::store::StoreError;
+
+/// Why a page is not what was asked for.
+#[derive(Debug)]
+pub(super) enum Problem {
+    /// Nobody is signed in; the page that was wanted.
+    SignInFirst {
+        /// Its path and query.
+        wanted: String,
+    },
+    /// There is no such thing, or this person may not know of it.
+    NotFound,
+    /// This person may not see the page.
+    Forbidden,
+    /// The form came from another site.
+    CrossSite,
+    /// The request could not be understood.
+    BadRequest,
+    /// Another method is needed there.
+    WrongMethod,
+    /// The store is busy.
+    Busy,
+    /// Something failed.
+    Failed,
+}
+
+/// A handler's answer.
+pub(super) type Answer = Result<Response, Problem>;
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        match error {
+            StoreError::Full | StoreError::TookTooLong => {
+                tracing::warn!(event = "page.store_busy", error = %error, "a page could not be shown in time");
+                Problem::Busy
+            }
+            StoreError::Closed | StoreError::Sqlite(_) => {
+                tracing::error!(event = "page.failed", error = %error, "a page could not be shown");
+                Problem::Failed
+            }
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage {
+    chrome: Chrome,
+    heading: &'static str,
+    paragraphs: &'static [&'static str],
+}
+
+impl Problem {
+    fn status(&self) -> StatusCode {
+        match self {
+            Problem::SignInFirst { .. } => StatusCode::SEE_OTHER,
+            Problem::NotFound => StatusCode::NOT_FOUND,
+            Problem::Forbidden | Problem::CrossSite => StatusCode::FORBIDDEN,
+            Problem::BadRequest => StatusCode::BAD_REQUEST,
+            Problem::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Problem::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Problem::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn words(&self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            Problem::SignInFirst { .. } => ("Sign in first", &["You need to sign in to see this page."]),
+            Problem::NotFound => (
+                "Page not found",
+                &[
+                    "If you typed the web address, check it is correct.",
+                    "If you pasted the web address, check you copied the entire address.",
+                    "You can also search for a reference, a phone number or an email address.",
+                ],
+            ),
+            Problem::Forbidden => (
+                "You cannot see this page",
+                &["Your account does not let you see it. If you need it for your work, ask your manager."],
+            ),
+            Problem::CrossSite => (
+                "This form came from somewhere else",
+                &["For your safety it was not accepted. Open the page again here and send the form from there."],
+            ),
+            Problem::BadRequest | Problem::WrongMethod => {
+                ("There is a problem with this request", &["Go back, load the page again and try once more."])
+            }
+            Problem::Busy => (
+                "The store is busy",
+                &[
+                    "Nothing is lost.",
+                    "Wait a moment and load the page again. A longer reference makes a quicker search.",
+                ],
+            ),
+            Problem::Failed => (
+                "There is a problem with the service",
+                &["Try again later. If it goes on, tell the people who run Counterfoil: the reason is in its log."],
+            ),
+        }
+    }
+
+    /// The page for it.
+    pub(super) fn page(&self, person: Option<&Caseworker>) -> Response {
+        let (heading, paragraphs) = self.words();
+        let page = ProblemPage { chrome: Chrome::new(person, Here::Nowhere), heading, paragraphs };
+        let mut response = html(&page).unwrap_or_else(|_| heading.into_response());
+        *response.status_mut() = self.status();
+        if let Problem::SignInFirst { wanted } = self {
+            let wanted: String = form_urlencoded::Serializer::new(String::new()).append_pair("next", wanted).finish();
+            set(&mut response, header::LOCATION, &format!("/sign-in?{wanted}"));
+        }
+        response
+    }
+}
+
+/// A handler's answer as what is sent.
+pub(super) fn answer(answer: Answer) -> Response {
+    answer.unwrap_or_else(|problem| problem.page(None))
+}
+
+/// A template as a page.
+pub(super) fn html(page: &impl Template) -> Answer {
+    match page.render() {
+        Ok(text) => Ok(warp::reply::html(text).into_response()),
+        Err(error) => {
+            tracing::error!(event = "page.failed", error = %error, "a page could not be written");
+            Err(Problem::Failed)
+        }
+    }
+}
+
+/// Sends the browser to another page, with GET.
+pub(super) fn see_other(path: &str) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    set(&mut response, header::LOCATION, path);
+    response
+}
+
+/// Sets a header; a value that no header can hold is left out.
+pub(super) fn set(response: &mut Response, name: header::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// What stands where no page is.
+pub(super) fn not_found(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
+    warp::path::full()
+        .and(request::caseworker(site))
+        .map(|_, who: Result<Caseworker, Problem>| Problem::NotFound.page(who.ok().as_ref()))
+        .boxed()
+}
+
+/// For what no route took: the routes answer everything, so only the method can be wrong here.
+pub(super) fn of_rejection(rejection: &Rejection) -> Response {
+    let problem = if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
+        Problem::WrongMethod
+    } else {
+        Problem::NotFound
+    };
+    secured(problem.page(None))
+}
+
+/// The headers that every page carries. What a person saw stays in no cache.
+pub(super) fn secured(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, assets::CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (header::HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+        (header::HeaderName::from_static("x-robots-tag"), "noindex, nofollow"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,214 @@
+//! The results: `/receipts?q=…` for references, `/search/<name>` for people, `/receipts` for the newest.
+
+use std::sync::Arc;
+
+use askama::Template;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+use super::chrome::{Chrome, Here};
+use super::problem::{Answer, Problem, answer, html, see_other};
+use super::request::{self, Words};
+use super::results::ResultRow;
+use super::{Site, one_of, search};
+use crate::access::Caseworker;
+use crate::clock;
+use crate::notify::recipient::{MatchKey, Term, reference_key};
+use crate::notify::status::{self, Status};
+use crate::store::{Cursor, Find, Found, Place, Source};
+
+/// A count that stopped at its cap.
+const CAPPED: i64 = 10_001;
+/// A sender's name has at most so many characters; a longer query is no such name.
+const LONGEST_SENDER: usize = 11;
+
+#[derive(Template)]
+#[template(path = "receipts.html")]
+struct ReceiptsPage {
+    chrome: Chrome,
+    heading: String,
+    title: String,
+    searched: bool,
+    rows: Vec<ResultRow>,
+    /// Where the filter's form goes, with GET.
+    action: String,
+    q: String,
+    statuses: Vec<Choice>,
+    /// The filter that is set, in words, and the address without it.
+    filter: Option<(String, String)>,
+    previous: Option<String>,
+    next: Option<String>,
+}
+
+struct Choice {
+    value: &'static str,
+    words: &'static str,
+    chosen: bool,
+}
+
+pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
+    one_of([
+        warp::path::end().and(request::get()).map(|| see_other("/receipts")).boxed(),
+        warp::path!("receipts")
+            .and(request::get())
+            .and(request::site(site))
+            .and(request::caseworker(site))
+            .and(request::query())
+            .then(by_reference)
+            .map(answer)
+            .boxed(),
+        warp::path!("search" / String)
+            .and(request::get())
+            .and(request::site(site))
+            .and(request::caseworker(site))
+            .and(request::query())
+            .then(by_person)
+            .map(answer)
+            .boxed(),
+    ])
+}
+
+async fn by_reference(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Words) -> Answer {
+    let caseworker = caseworker?;
+    let typed = query.get("q").unwrap_or_default().trim().to_owned();
+    let sources = if typed.is_empty() { vec![Source::Newest] } else { reference_sources(&typed) };
+    let asked = Asked { typed, action: "/receipts".into(), sources, in_query: true };
+    results(&site, &caseworker, asked, &query).await
+}
+
+async fn by_person(opaque: String, site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Words) -> Answer {
+    let caseworker = caseworker?;
+    let since = clock::now() - search::KEPT;
+    let typed = site.store.search_term(opaque.clone(), since).await?.ok_or(Problem::NotFound)?;
+    let mut sources = reference_sources(&typed);
+    if let Some(Term::Person(key)) = Term::of(&typed) {
+        sources.retain(|source| !matches!(source, Source::Person(_)));
+        sources.insert(0, Source::Person(key.as_str().to_owned()));
+    }
+    let asked = Asked { typed, action: format!("/search/{opaque}"), sources, in_query: false };
+    results(&site, &caseworker, asked, &query).await
+}
+
+/// What a reference may be found by: exactly, as an id of Notify's, as the name of a sender, then by its beginning.
+fn reference_sources(typed: &str) -> Vec<Source> {
+    let key = reference_key(typed);
+    let mut sources = vec![];
+    if !key.is_empty() {
+        sources.push(Source::Reference(key.clone()));
+    }
+    if uuid::Uuid::try_parse(typed).is_ok() {
+        sources.push(Source::NotifyId(typed.to_lowercase()));
+    }
+    if typed.chars().count() <= LONGEST_SENDER {
+        sources.extend(MatchKey::of_search(typed).map(|sender| Source::Person(sender.as_str().to_owned())));
+    }
+    if !key.is_empty() {
+        sources.push(Source::ReferenceBeginsWith(key));
+    }
+    sources
+}
+
+/// A question as it was put.
+struct Asked {
+    typed: String,
+    action: String,
+    sources: Vec<Source>,
+    /// Whether what was typed may stand in an address.
+    in_query: bool,
+}
+
+impl Asked {
+    fn link(&self, status: Option<&str>, page: Option<(&str, Place, i64)>) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        if self.in_query && !self.typed.is_empty() {
+            query.append_pair("q", &self.typed);
+        }
+        if let Some(status) = status {
+            query.append_pair("status", status);
+        }
+        if let Some((name, place, number)) = page {
+            query.append_pair(name, &place.to_string()).append_pair("page", &number.to_string());
+        }
+        match query.finish().as_str() {
+            "" => self.action.clone(),
+            query => format!("{}?{query}", self.action),
+        }
+    }
+}
+
+async fn results(site: &Site, caseworker: &Caseworker, asked: Asked, query: &Words) -> Answer {
+    let status = query.get("status");
+    let place = |name| query.get(name).and_then(|text| text.parse::<Place>().ok());
+    let from = place("after").map(Cursor::After).or_else(|| place("before").map(Cursor::Before));
+    let find = Find { sources: asked.sources.clone(), status: status.map(Status::from), from };
+    let found = site.store.find(caseworker.sees(), find).await?;
+    let number = if from.is_some() { query.number("page").unwrap_or(2).clamp(1, 1_000_000) } else { 1 };
+    html(&page(caseworker, &asked, status, number, &found))
+}
+
+fn page(caseworker: &Caseworker, asked: &Asked, status: Option<&str>, number: i64, found: &Found) -> ReceiptsPage {
+    let heading = heading(&asked.typed, found.count);
+    let title = if number > 1 { format!("{heading} (page {number})") } else { heading.clone() };
+    ReceiptsPage {
+        chrome: Chrome::new(Some(caseworker), Here::Receipts).with_search(&asked.typed),
+        heading,
+        title,
+        searched: !asked.typed.is_empty(),
+        rows: found.rows.iter().map(ResultRow::of).collect(),
+        action: asked.action.clone(),
+        q: if asked.in_query { asked.typed.clone() } else { String::new() },
+        statuses: status::FILTERS
+            .iter()
+            .map(|(value, words)| Choice { value, words, chosen: status == Some(*value) })
+            .collect(),
+        filter: status.map(|value| (filter_words(value), asked.link(None, None))),
+        previous: found.previous.map(|place| {
+            let before = (number - 1).max(1);
+            asked.link(status, Some(("before", place, before)))
+        }),
+        next: found.next.map(|place| asked.link(status, Some(("after", place, number + 1)))),
+    }
+}
+
+fn filter_words(value: &str) -> String {
+    let known = status::FILTERS.iter().find(|(known, _)| *known == value);
+    known.map_or_else(|| Status::from(value).words(None), |(_, words)| (*words).to_owned())
+}
+
+fn heading(typed: &str, count: i64) -> String {
+    if typed.is_empty() {
+        return "Newest receipts".into();
+    }
+    let count = match count {
+        1 => "1 result".to_owned(),
+        CAPPED.. => "10,000+ results".to_owned(),
+        count => format!("{} results", grouped(count)),
+    };
+    format!("{count} for ‘{typed}’")
+}
+
+/// "1,234".
+pub(super) fn grouped(count: i64) -> String {
+    if count < 1000 { count.to_string() } else { format!("{},{:03}", grouped(count / 1000), count % 1000) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_written_as_people_write_them() {
+        assert_eq!(heading("X", 1), "1 result for ‘X’");
+        assert_eq!(heading("X", 0), "0 results for ‘X’");
+        assert_eq!(heading("X", 1234), "1,234 results for ‘X’");
+        assert_eq!(heading("X", CAPPED), "10,000+ results for ‘X’");
+    }
+
+    #[test]
+    fn what_is_personal_stands_in_no_link() {
+        let asked =
+            Asked { typed: "07700 900123".into(), action: "/search/x".into(), sources: vec![], in_query: false };
+        assert_eq!(asked.link(Some("delivered"), None), "/search/x?status=delivered");
+    }
+}

@@ -1,0 +1,118 @@
+//! What handlers are given: the site, who asks, the words of a query or a form.
+
+use std::sync::Arc;
+
+use bytes::Buf;
+use futures_util::{Stream, StreamExt};
+use http::HeaderMap;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+
+use super::Site;
+use super::problem::Problem;
+use crate::access::{Caseworker, NotSignedIn, refuse_cross_site};
+use crate::clock;
+
+/// A form larger than this is none of ours.
+const LARGEST_FORM: usize = 64 * 1024;
+
+/// The site, for a handler.
+pub(super) fn site(
+    site: &Arc<Site>,
+) -> impl Filter<Extract = (Arc<Site>,), Error = std::convert::Infallible> + Clone + use<> {
+    let site = site.clone();
+    warp::any().map(move || site.clone())
+}
+
+/// GET, and HEAD, which hyper answers without the body.
+pub(super) fn get() -> BoxedFilter<()> {
+    warp::get().or(warp::head()).unify().boxed()
+}
+
+/// The signed-in person, or the answer for nobody.
+pub(super) fn caseworker(of: &Arc<Site>) -> BoxedFilter<(Result<Caseworker, Problem>,)> {
+    site(of)
+        .and(warp::header::headers_cloned())
+        .and(warp::path::full())
+        .and(query_text())
+        .then(|site: Arc<Site>, headers: HeaderMap, path: warp::path::FullPath, query: String| async move {
+            let wanted = if query.is_empty() { path.as_str().to_owned() } else { format!("{}?{query}", path.as_str()) };
+            site.visitors.recognise(&headers, clock::now()).await.map_err(|refused| match refused {
+                NotSignedIn::NoSession => Problem::SignInFirst { wanted },
+                NotSignedIn::Store(error) => error.into(),
+            })
+        })
+        .boxed()
+}
+
+/// The pairs of a query or a form. The first of a name counts; a wrong one is as good as none.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Words(Vec<(String, String)>);
+
+impl Words {
+    pub(super) fn parse(text: &[u8]) -> Words {
+        Words(form_urlencoded::parse(text).into_owned().collect())
+    }
+
+    /// What stands at a name; nothing and white space alone are the same.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(key, _)| key == name)?;
+        Some(found.1.as_str()).filter(|value| !value.trim().is_empty())
+    }
+
+    /// A number at a name.
+    pub(super) fn number(&self, name: &str) -> Option<i64> {
+        self.get(name)?.parse().ok()
+    }
+}
+
+/// The words of the query, none where there is none.
+pub(super) fn query() -> BoxedFilter<(Words,)> {
+    query_text().map(|text: String| Words::parse(text.as_bytes())).boxed()
+}
+
+fn query_text() -> BoxedFilter<(String,)> {
+    warp::query::raw().or(warp::any().map(String::new)).unify().boxed()
+}
+
+/// The words of a form that came from our own page.
+pub(super) fn form() -> BoxedFilter<(Result<Words, Problem>,)> {
+    warp::header::headers_cloned()
+        .and(warp::body::stream())
+        .then(|headers: HeaderMap, body| async move {
+            refuse_cross_site(&headers).map_err(|_| Problem::CrossSite)?;
+            Ok(Words::parse(&whole(body).await.ok_or(Problem::BadRequest)?))
+        })
+        .boxed()
+}
+
+async fn whole<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>>) -> Option<Vec<u8>> {
+    let mut body = std::pin::pin!(body);
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.next().await {
+        let mut chunk = chunk.ok()?;
+        if bytes.len() + chunk.remaining() > LARGEST_FORM {
+            return None;
+        }
+        while chunk.has_remaining() {
+            let piece = chunk.chunk().to_vec();
+            chunk.advance(piece.len());
+            bytes.extend(piece);
+        }
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_words_are_as_good_as_none() {
+        let words = Words::parse(b"q=+&page=&after=1-2&after=3-4&n=x");
+        assert_eq!(words.get("q"), None);
+        assert_eq!(words.get("page"), None);
+        assert_eq!(words.get("after"), Some("1-2"));
+        assert_eq!(words.number("n"), None);
+    }
+}

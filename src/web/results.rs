@@ -1,0 +1,111 @@
+//! A row of results: any callback in the words of the lists.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::uk_time;
+use crate::notify::status::Tone;
+use crate::notify::{Callback, Content, time};
+use crate::store::Kept;
+
+/// What may stand in a path as it is.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// A moment as pages show it.
+pub(super) struct Moment {
+    /// "12:15pm on 14 May 2017", or the text as it came where it is no date.
+    pub(super) words: String,
+    /// The UTC instant; empty where it is no date.
+    pub(super) iso: String,
+}
+
+/// A status as a tag.
+pub(super) struct StatusTag {
+    pub(super) words: String,
+    pub(super) tone: &'static str,
+}
+
+/// One row.
+pub(super) struct ResultRow {
+    pub(super) href: String,
+    pub(super) reference: Option<String>,
+    pub(super) person: Option<String>,
+    pub(super) service: String,
+    pub(super) kind: String,
+    pub(super) status: StatusTag,
+    pub(super) when: Moment,
+}
+
+impl ResultRow {
+    pub(super) fn of(kept: &Kept) -> ResultRow {
+        let callback = &kept.callback;
+        ResultRow {
+            href: href(callback.notify_id()),
+            reference: callback.reference().map(str::to_owned),
+            person: callback.person().map(str::to_owned),
+            service: kept.service_name.clone(),
+            kind: kind_words(callback),
+            status: status_tag(callback),
+            when: happened(kept),
+        }
+    }
+}
+
+/// The page of a notification.
+pub(super) fn href(notify_id: &str) -> String {
+    format!("/receipts/{}", utf8_percent_encode(notify_id, PATH))
+}
+
+/// What kind of message it is about.
+pub(super) fn kind_words(callback: &Callback) -> String {
+    match &callback.content {
+        Content::DeliveryReceipt(receipt) => match receipt.notification_type.as_deref() {
+            Some("email") => "Email".into(),
+            Some("sms") => "Text message".into(),
+            Some("letter") => "Letter".into(),
+            Some(other) => other.to_owned(),
+            None => "Message".into(),
+        },
+        Content::ReceivedText(_) => "Received text message".into(),
+        Content::ReturnedLetter(_) => "Returned letter".into(),
+        Content::Complaint(_) => "Complaint".into(),
+    }
+}
+
+/// Its status in words.
+pub(super) fn status_tag(callback: &Callback) -> StatusTag {
+    match &callback.content {
+        Content::DeliveryReceipt(receipt) => StatusTag {
+            words: receipt.status.words(receipt.notification_type.as_deref()),
+            tone: match receipt.status.tone() {
+                Tone::Good => "green",
+                Tone::Bad => "red",
+                Tone::Waiting => "blue",
+                Tone::Neutral => "grey",
+            },
+        },
+        Content::ReceivedText(_) => StatusTag { words: "Received".into(), tone: "purple" },
+        Content::ReturnedLetter(_) => StatusTag { words: "Returned".into(), tone: "orange" },
+        Content::Complaint(_) => StatusTag { words: "Marked as spam".into(), tone: "orange" },
+    }
+}
+
+/// When it happened by its own account, else when it came.
+pub(super) fn happened(kept: &Kept) -> Moment {
+    let own = match &kept.callback.content {
+        Content::DeliveryReceipt(receipt) => receipt.completed_at.as_deref().or(receipt.created_at.as_deref()),
+        Content::ReceivedText(text) => text.date_received.as_deref(),
+        Content::ReturnedLetter(letter) => letter.date_sent.as_deref(),
+        Content::Complaint(complaint) => complaint.complaint_date.as_deref(),
+    };
+    own.map_or_else(|| at(kept.arrived_at), written)
+}
+
+/// A moment that we know.
+pub(super) fn at(micros: i64) -> Moment {
+    Moment { words: uk_time::words(micros), iso: uk_time::iso(micros) }
+}
+
+/// A moment as somebody wrote it.
+pub(super) fn written(text: &str) -> Moment {
+    time::instant(text).map_or_else(|| Moment { words: text.to_owned(), iso: String::new() }, at)
+}

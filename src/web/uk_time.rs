@@ -1,0 +1,52 @@
+//! Moments as people in the United Kingdom write them, by the clock of Europe/London.
+
+use std::sync::LazyLock;
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ZonedDateTime};
+
+static LONDON: LazyLock<TimeZone> = LazyLock::new(|| TimeZone::get("Europe/London").unwrap_or(TimeZone::UTC));
+
+/// "12:15pm on 14 May 2017", from microseconds since 1970 UTC. Noon and midnight have their words.
+pub(super) fn words(micros: i64) -> String {
+    let Ok(moment) = Timestamp::from_microsecond(micros) else { return micros.to_string() };
+    let moment = moment.to_zoned_datetime(LONDON.clone());
+    format!("{} on {} {}", hour(&moment), moment.day(), moment.strftime("%B %Y"))
+}
+
+/// The UTC instant, whole, for machines.
+pub(super) fn iso(micros: i64) -> String {
+    Timestamp::from_microsecond(micros).map_or_else(|_| String::new(), |moment| moment.to_string())
+}
+
+fn hour(moment: &ZonedDateTime) -> String {
+    let half = if moment.hour() < 12 { "am" } else { "pm" };
+    match (moment.hour(), moment.minute()) {
+        (0, 0) => "midnight".into(),
+        (12, 0) => "midday".into(),
+        (hour, minute) => format!("{}:{minute:02}{half}", (hour + 11) % 12 + 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> String {
+        words(text.parse::<Timestamp>().unwrap().as_microsecond())
+    }
+
+    #[test]
+    fn moments_are_told_by_the_clock_of_london_in_words() {
+        assert_eq!(said("2017-05-14T11:15:30.000001Z"), "12:15pm on 14 May 2017");
+        assert_eq!(said("2017-12-14T12:15:30Z"), "12:15pm on 14 December 2017");
+        assert_eq!(said("2017-05-14T11:00:59Z"), "midday on 14 May 2017");
+        assert_eq!(said("2017-05-13T23:00:00Z"), "midnight on 14 May 2017");
+        assert_eq!(said("2017-01-05T00:01:00Z"), "12:01am on 5 January 2017");
+    }
+
+    #[test]
+    fn the_instant_is_whole() {
+        assert_eq!(iso(1_494_764_130_000_001), "2017-05-14T12:15:30.000001Z");
+    }
+}
