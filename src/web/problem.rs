@@ -157,11 +157,11 @@ pub(super) fn set(response: &mut Response, name: header::HeaderName, value: &str
     }
 }
 
-/// What stands where no page is.
+/// What stands where no page is. Only for GET, so that a wrong method is told from a wrong address.
 pub(super) fn not_found(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
-    warp::path::full()
+    request::get()
         .and(request::caseworker(site))
-        .map(|_, who: Result<Caseworker, Problem>| Problem::NotFound.page(who.ok().as_ref()))
+        .map(|who: Result<Caseworker, Problem>| Problem::NotFound.page(who.ok().as_ref()))
         .boxed()
 }
 

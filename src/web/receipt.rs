@@ -15,7 +15,7 @@ use super::problem::{Answer, Problem, answer, html};
 use super::results::{Moment, ResultRow, StatusTag, at, happened, kind_words, status_tag, written};
 use super::{Site, request};
 use crate::access::Caseworker;
-use crate::notify::{Callback, Content};
+use crate::notify::{Callback, Content, Kind};
 use crate::store::{Kept, Receipt};
 
 #[derive(Template)]
@@ -29,6 +29,8 @@ struct ReceiptPage {
     fields: Vec<Field>,
     events: Vec<Event>,
     others: Vec<ResultRow>,
+    /// What a received text says.
+    message: Option<Vec<Piece>>,
     texts: Vec<Text>,
     conversation: Option<String>,
 }
@@ -86,19 +88,25 @@ fn page(caseworker: &Caseworker, receipt: &Receipt, back: String) -> Option<Rece
     let main = receipt.events.iter().rev().find(|kept| kept.shown).or(receipt.events.last())?;
     Some(ReceiptPage {
         chrome: Chrome::new(Some(caseworker), Here::Receipts),
-        heading: main.callback.reference().map_or_else(
-            || format!("{} without a reference", kind_words(&main.callback)),
-            |reference| format!("Reference {reference}"),
-        ),
+        heading: heading(&main.callback),
         back,
         status: status_tag(&main.callback),
         meaning: meaning(&main.callback),
         fields: fields(main),
         events: receipt.events.iter().map(event).collect(),
         others: receipt.others.iter().map(ResultRow::of).collect(),
+        message: (main.callback.kind() == Kind::ReceivedText).then(|| text(main).message),
         texts: receipt.texts.iter().map(text).collect(),
         conversation: receipt.conversation.clone(),
     })
+}
+
+fn heading(callback: &Callback) -> String {
+    match (callback.reference(), callback.person()) {
+        (Some(reference), _) => format!("Reference {reference}"),
+        (None, Some(sender)) if callback.kind() == Kind::ReceivedText => format!("Text message from {sender}"),
+        _ => format!("{} without a reference", kind_words(callback)),
+    }
 }
 
 /// The results that the reader came from, so that Back keeps filters and page.

@@ -1,0 +1,20 @@
+//! The product as its users meet it: the real binary, real sockets, real files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::missing_panics_doc,
+    reason = "a test that cannot go on fails"
+)]
+
+mod bodies;
+mod browser;
+mod commands;
+mod contract;
+mod crash;
+mod layers;
+mod limits;
+mod pages;
+mod roles;
+mod server;

@@ -1,0 +1,307 @@
+//! A running `counterfoil serve` on a folder of its own, and what tests say to it.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use counterfoil::store::{Services, Store};
+use tempfile::TempDir;
+
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_counterfoil");
+pub(crate) const PASSWORD: &str = "three random words";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A folder for a store that is not there yet.
+pub(crate) fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// Runs a command of the binary to its end.
+pub(crate) fn run(arguments: &[&str], data: &Path) -> Output {
+    run_with_input(arguments, data, "")
+}
+
+pub(crate) fn run_with_input(arguments: &[&str], data: &Path, input: &str) -> Output {
+    let mut child = Command::new(BINARY)
+        .args(arguments)
+        .arg("--data")
+        .arg(data)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// What a command printed, one last newline dropped.
+pub(crate) fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap().trim_end_matches('\n').to_owned()
+}
+
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) data: PathBuf,
+    pub(crate) at: SocketAddr,
+    pub(crate) callbacks_at: Option<SocketAddr>,
+    pub(crate) token: String,
+    log: mpsc::Receiver<String>,
+    said: String,
+    /// Removed with the server.
+    folder: Option<TempDir>,
+}
+
+impl Server {
+    /// On a new store with one service, called "Test service".
+    pub(crate) fn start() -> Server {
+        Server::start_with(&[])
+    }
+
+    pub(crate) fn start_with(more: &[&str]) -> Server {
+        let folder = folder();
+        let data = folder.path().join("store");
+        let mut server = Server::start_in(&data, more);
+        server.token = printed(&run(&["token", "add", "Test service"], &data));
+        server.folder = Some(folder);
+        server
+    }
+
+    /// On a store that stays when the server ends. There is no token in `token`.
+    pub(crate) fn start_in(data: &Path, more: &[&str]) -> Server {
+        let mut child = Command::new(BINARY)
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .args(more)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let log = lines(child.stderr.take().unwrap());
+        let mut server = Server {
+            child,
+            data: data.to_owned(),
+            at: "127.0.0.1:1".parse().unwrap(),
+            callbacks_at: None,
+            token: String::new(),
+            log,
+            said: String::new(),
+            folder: None,
+        };
+        server.at = server.address_after("listening on http://");
+        if more.contains(&"--callbacks-listen") {
+            server.callbacks_at = Some(server.address_after("taking callbacks alone on http://"));
+        }
+        server
+    }
+
+    fn address_after(&mut self, words: &str) -> SocketAddr {
+        loop {
+            let Ok(line) = self.log.recv_timeout(PATIENCE) else { panic!("the server is not ready: {}", self.said) };
+            self.said += &line;
+            if let Some((_, address)) = line.split_once(words) {
+                return address.split_whitespace().next().unwrap().parse().unwrap();
+            }
+        }
+    }
+
+    /// Everything that was logged so far.
+    pub(crate) fn log(&mut self) -> String {
+        while let Ok(line) = self.log.recv_timeout(Duration::from_millis(100)) {
+            self.said += &line;
+        }
+        self.said.clone()
+    }
+
+    /// Posts a callback with the token, as Notify does.
+    pub(crate) fn post(&self, path: &str, body: &[u8]) -> Answer {
+        self.post_with(path, &format!("Authorization: Bearer {}\r\n", self.token), body)
+    }
+
+    pub(crate) fn post_with(&self, path: &str, headers: &str, body: &[u8]) -> Answer {
+        exchange(self.at, &request("POST", path, headers, body))
+    }
+
+    /// The store, read beside the running server.
+    pub(crate) fn read<T, F: Future<Output = T>>(&self, work: impl FnOnce(Store) -> F) -> T {
+        block_on(async { work(Store::beside(&self.data, 0).unwrap()).await })
+    }
+
+    /// The bodies that are kept for one of Notify's ids.
+    pub(crate) fn kept(&self, notify_id: &str) -> Vec<Vec<u8>> {
+        let id = notify_id.to_owned();
+        let receipt = self.read(|store| async move { store.receipt(&Services::All, &id).await.unwrap() });
+        receipt.map(|receipt| receipt.events.iter().map(|kept| kept.callback.body()).collect()).unwrap_or_default()
+    }
+
+    /// What is in quarantine, newest first: the reason and the bytes.
+    pub(crate) fn quarantined(&self) -> Vec<(String, Vec<u8>)> {
+        self.read(|store| async move {
+            let mut all = Vec::new();
+            let page = store.quarantine(&Services::All, None).await.unwrap();
+            for row in page.rows {
+                let whole = store.quarantined(&Services::All, row.arrival).await.unwrap().unwrap();
+                all.push((whole.reason, whole.body.unwrap_or_default()));
+            }
+            all
+        })
+    }
+
+    pub(crate) fn has_in_quarantine(&self, body: &[u8]) -> bool {
+        let store = rusqlite::Connection::open(self.data.join("counterfoil.db")).unwrap();
+        let found = store.query_row("SELECT count(*) FROM quarantine WHERE body = ?1", [body], |row| row.get::<_, i64>(0));
+        found.unwrap() == 1
+    }
+
+    /// A browser that somebody with this role is signed in with.
+    pub(crate) fn signed_in(&self, role: &str) -> Browser {
+        let email = format!("{role}@example.gov.uk");
+        let added = run_with_input(&["user", "add", &email, "--role", role, "--password-stdin"], &self.data, PASSWORD);
+        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+        let mut browser = Browser::new(self.at);
+        let answer = browser.post("/sign-in", &[("email", &email), ("password", PASSWORD)]);
+        assert_eq!(answer.status, 303, "{}", answer.text());
+        browser
+    }
+
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    /// Waits until it has ended by itself; gives the exit code.
+    pub(crate) fn ended(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ended = self.child.kill().is_ok() && self.child.wait().is_ok();
+    }
+}
+
+fn lines(from: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (line, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut from = BufReader::new(from);
+        let mut text = String::new();
+        while from.read_line(&mut text).is_ok_and(|length| length > 0) {
+            let _heard = line.send(std::mem::take(&mut text)).is_ok();
+        }
+    });
+    lines
+}
+
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(work)
+}
+
+/// An answer as it came over the wire.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// 0 where the connection was closed without an answer.
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+
+    fn parse(bytes: &[u8]) -> Answer {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(bytes.len());
+        let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        Answer { status, head, body: bytes.get(end + 4..).unwrap_or_default().to_vec() }
+    }
+}
+
+/// One request that asks for the connection to be closed.
+pub(crate) fn request(method: &str, path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let length =
+        if body.is_empty() && method != "POST" { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}{length}\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+/// Sends bytes over a connection of their own and reads until it is closed.
+pub(crate) fn exchange(at: SocketAddr, bytes: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // A server that has answered early may have closed: what it said still counts.
+    let _sent = stream.write_all(bytes).is_ok();
+    let mut answer = Vec::new();
+    let _closed = stream.read_to_end(&mut answer).is_ok();
+    Answer::parse(&answer)
+}
+
+/// What a browser keeps between requests.
+#[derive(Clone)]
+pub(crate) struct Browser {
+    at: SocketAddr,
+    pub(crate) cookie: Option<String>,
+}
+
+impl Browser {
+    pub(crate) fn new(at: SocketAddr) -> Browser {
+        Browser { at, cookie: None }
+    }
+
+    pub(crate) fn get(&mut self, path: &str) -> Answer {
+        let headers = self.headers();
+        self.done(exchange(self.at, &request("GET", path, &headers, b"")))
+    }
+
+    pub(crate) fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Answer {
+        let headers =
+            self.headers() + "Sec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\n";
+        let body: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        self.done(exchange(self.at, &request("POST", path, &headers, body.as_bytes())))
+    }
+
+    pub(crate) fn at(&self) -> SocketAddr {
+        self.at
+    }
+
+    pub(crate) fn headers(&self) -> String {
+        let mut headers = String::new();
+        if let Some(cookie) = &self.cookie {
+            let _ = write!(headers, "Cookie: {cookie}\r\n");
+        }
+        headers
+    }
+
+    fn done(&mut self, answer: Answer) -> Answer {
+        if let Some(set) = answer.header("set-cookie") {
+            self.cookie = set.split(';').next().map(str::to_owned);
+        }
+        answer
+    }
+
+    /// Types into the search box and goes where it leads.
+    pub(crate) fn search(&mut self, typed: &str) -> (String, Answer) {
+        let sent = self.post("/search", &[("q", typed)]);
+        assert_eq!(sent.status, 303);
+        let to = sent.header("location").unwrap().to_owned();
+        let page = self.get(&to);
+        (to, page)
+    }
+}
