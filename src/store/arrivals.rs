@@ -136,8 +136,13 @@ pub(super) fn keep_all<'a>(
     let first: i64 = connection.prepare_cached("SELECT next FROM arrivals")?.query_row([], |row| row.get(0))?;
     let mut next = first;
     let mut stored = Vec::new();
+    let mut noted = None;
     for arrival in arrivals {
-        tokens::note_use(connection, arrival.envelope())?;
+        let envelope = arrival.envelope();
+        if noted != Some(envelope.token) {
+            tokens::note_use(connection, envelope)?;
+            noted = Some(envelope.token);
+        }
         stored.push(keep(connection, key, arrival, next)?);
         next += 1;
     }

@@ -15,6 +15,8 @@ pub(super) const MIGRATIONS: [&str; 2] =
     [include_str!("migrations/0001-callbacks.sql"), include_str!("migrations/0002-people.sql")];
 /// A larger store is not read through before it serves.
 const CHECKED_AT_START: u64 = 64 * 1024 * 1024;
+/// Callbacks touch the indexes all over, so the writer remembers their pages: without it each is read again and again.
+const WRITER_CACHE_KIB: i64 = 48 * 1024;
 /// How long a write waits for another process's transaction: less than the time in which a callback is answered.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
@@ -292,6 +294,7 @@ fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "secure_delete", true)?;
     // Checkpoints are run and looked at by us.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }

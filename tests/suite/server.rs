@@ -154,7 +154,8 @@ impl Server {
 
     pub(crate) fn has_in_quarantine(&self, body: &[u8]) -> bool {
         let store = rusqlite::Connection::open(self.data.join("counterfoil.db")).unwrap();
-        let found = store.query_row("SELECT count(*) FROM quarantine WHERE body = ?1", [body], |row| row.get::<_, i64>(0));
+        let found =
+            store.query_row("SELECT count(*) FROM quarantine WHERE body = ?1", [body], |row| row.get::<_, i64>(0));
         found.unwrap() == 1
     }
 

@@ -17,6 +17,8 @@ use super::client::{Client, Destination, Outcome};
 
 /// Notify sends a callback once and then five times more.
 const RETRIES: u32 = 5;
+/// The longest latency that is told apart; a try ends long before it.
+const LONGEST_MICROS: u64 = 60_000_000;
 /// The longest time until a connection without work looks again.
 const LOOKS_AGAIN: Duration = Duration::from_millis(20);
 
@@ -221,7 +223,7 @@ impl Queue {
             acknowledged: 0,
             retried: 0,
             lost: 0,
-            latencies: Histogram::new(3).ok(),
+            latencies: Histogram::new_with_max(LONGEST_MICROS, 3).ok(),
         }
     }
 
@@ -278,7 +280,7 @@ impl Queue {
             lost: self.lost,
             left: u64::try_from(self.retries.len()).unwrap_or(u64::MAX),
             took,
-            latencies: self.latencies.take().unwrap_or_else(|| Histogram::new(1).expect("one digit is allowed")),
+            latencies: self.latencies.take().unwrap_or_else(|| Histogram::new_with_max(LONGEST_MICROS, 1).expect("one digit and a minute are allowed")),
         }
     }
 }
