@@ -2,7 +2,12 @@
 //! the body with the store left out. Both run as processes of their own and take turns; trust the ratio, not single figures.
 //!
 //! `cargo bench --bench durable_receipts -- [SECONDS [ROUNDS]]`; 20 seconds a side and 2 rounds where nothing is said.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints, and stops when it cannot go on")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a benchmark prints, and stops when it cannot go on"
+)]
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};

@@ -40,9 +40,12 @@ fn commit(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(at_once), |bencher| {
             bencher.iter(|| {
                 runtime.block_on(async {
-                    let kept =
-                        (0..at_once).map(|_| store.keep(arrival(service, number.fetch_add(1, Ordering::Relaxed))));
-                    let kept: Vec<_> = kept.map(tokio::spawn).collect();
+                    let keeping = |_| {
+                        let (store, arrival) =
+                            (store.clone(), arrival(service, number.fetch_add(1, Ordering::Relaxed)));
+                        tokio::spawn(async move { store.keep(arrival).await })
+                    };
+                    let kept: Vec<_> = (0..at_once).map(keeping).collect();
                     for kept in kept {
                         kept.await.unwrap().unwrap();
                     }
@@ -63,7 +66,7 @@ fn arrival(service: ServiceId, number: u64) -> Arrival {
     );
     let envelope =
         Envelope { service, token: None, origin: Origin::CalledBack, arrived_at: NOW, path: "/callbacks".into() };
-    Arrival::Callback(envelope, Callback::read(body.as_bytes()).unwrap())
+    Arrival::callback(envelope, Callback::read(body.as_bytes()).unwrap())
 }
 
 criterion_group!(benches, parse, commit);

@@ -3,15 +3,14 @@
 
 use std::sync::LazyLock;
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, named_params, params};
+use rusqlite::{Connection, OptionalExtension, named_params, params};
 use sha2::{Digest, Sha256};
 
+use super::index::{self, Field, Indexing, Keys};
 use super::key::Key;
 use super::row::{self, Kept};
 use super::tokens;
 use super::{ServiceId, Store, StoreError};
-use crate::notify::recipient::{MatchKey, reference_key};
 use crate::notify::status::Standing;
 use crate::notify::{Callback, Content, Kind};
 
@@ -64,9 +63,10 @@ pub struct Envelope {
 }
 
 /// One arrival on its way into the store.
+#[expect(clippy::large_enum_variant, reason = "nearly all are of the large one")]
 pub enum Arrival {
     /// A body that was understood.
-    Callback(Envelope, Callback),
+    Callback(Envelope, Callback, Keys),
     /// A body that was not: kept byte for byte.
     Quarantine {
         /// What is known of it.
@@ -102,16 +102,23 @@ impl Store {
 }
 
 impl Arrival {
+    /// A body that was understood.
+    #[must_use]
+    pub fn callback(envelope: Envelope, callback: Callback) -> Arrival {
+        let keys = Keys::of(&callback);
+        Arrival::Callback(envelope, callback, keys)
+    }
+
     fn envelope(&self) -> &Envelope {
         match self {
-            Arrival::Callback(envelope, _) | Arrival::Quarantine { envelope, .. } => envelope,
+            Arrival::Callback(envelope, ..) | Arrival::Quarantine { envelope, .. } => envelope,
         }
     }
 
     /// The same bytes for quarantine, where the tables refused them.
     pub(super) fn into_not_storable(self) -> Arrival {
         match self {
-            Arrival::Callback(envelope, callback) => Arrival::Quarantine {
+            Arrival::Callback(envelope, callback, _) => Arrival::Quarantine {
                 envelope,
                 reason: "The store could not take it as what it is.".into(),
                 content_type: None,
@@ -127,14 +134,10 @@ impl Arrival {
 pub(super) fn keep_all<'a>(
     connection: &Connection,
     key: &Key,
+    indexing: &mut Indexing,
     arrivals: impl Iterator<Item = &'a Arrival>,
 ) -> rusqlite::Result<Vec<Stored>> {
-    let mut arrivals = arrivals.peekable();
-    if arrivals.peek().is_none() {
-        return Ok(Vec::new());
-    }
-    let first: i64 = connection.prepare_cached("SELECT next FROM arrivals")?.query_row([], |row| row.get(0))?;
-    let mut next = first;
+    let mut next = indexing.begin(connection)?;
     let mut stored = Vec::new();
     let mut noted = None;
     for arrival in arrivals {
@@ -143,16 +146,29 @@ pub(super) fn keep_all<'a>(
             tokens::note_use(connection, envelope)?;
             noted = Some(envelope.token);
         }
-        stored.push(keep(connection, key, arrival, next)?);
+        stored.push(keep(connection, key, indexing, arrival, next)?);
         next += 1;
     }
-    connection.prepare_cached("UPDATE arrivals SET next = ?1")?.execute([next])?;
+    indexing.end(connection, next)?;
     Ok(stored)
 }
 
-fn keep(connection: &Connection, key: &Key, arrival: &Arrival, number: i64) -> rusqlite::Result<Stored> {
+fn keep(
+    connection: &Connection,
+    key: &Key,
+    indexing: &mut Indexing,
+    arrival: &Arrival,
+    number: i64,
+) -> rusqlite::Result<Stored> {
     match arrival {
-        Arrival::Callback(envelope, callback) => keep_callback(connection, key, envelope, callback, number),
+        Arrival::Callback(envelope, callback, keys) => {
+            let before = events_of(connection, indexing, envelope.service, callback.kind(), keys)?;
+            let stored = keep_callback(connection, key, envelope, callback, keys, &before, number)?;
+            if !stored.again {
+                indexing.added(keys, number);
+            }
+            Ok(stored)
+        }
         Arrival::Quarantine { envelope, reason, content_type, content_encoding, body } => {
             let sha256: [u8; 32] = Sha256::digest(body).into();
             if let Some(arrival) = repeat_quarantined(connection, envelope, &sha256)? {
@@ -194,18 +210,18 @@ fn keep_callback(
     key: &Key,
     envelope: &Envelope,
     callback: &Callback,
+    keys: &Keys,
+    before: &[Kept],
     number: i64,
 ) -> rusqlite::Result<Stored> {
-    let columns = row::columns(callback);
-    let before = events_of(connection, envelope.service, callback.kind(), &columns.notify_id)?;
     if let Some(same) = before.iter().find(|kept| kept.callback == *callback) {
         connection
             .prepare_cached("UPDATE callbacks SET times = times + 1, last_arrived_at = ?2 WHERE arrival = ?1")?
             .execute([same.arrival, envelope.arrived_at])?;
         return Ok(Stored { arrival: same.arrival, again: true });
     }
-    let shown = before.is_empty() || decide_shown(connection, callback, &before, number)?;
-    let person_key = callback.match_key();
+    let shown = before.is_empty() || decide_shown(connection, callback, before, number)?;
+    let columns = row::columns(callback);
     connection
         .prepare_cached(
             "INSERT INTO callbacks (arrival, kind, service, origin, arrived_at, shown, notify_id, reference, reference_key,
@@ -215,34 +231,56 @@ fn keep_callback(
         )?
         .execute(params![
             number, callback.kind().code(), envelope.service, envelope.origin.code(), envelope.arrived_at, shown,
-            columns.notify_id, columns.reference, columns.reference.map(reference_key), columns.person,
-            person_key.as_ref().map(MatchKey::as_str), columns.status, columns.notification_type, columns.dated_at,
+            keys.notify_id, columns.reference, keys.reference, columns.person,
+            keys.person, columns.status, columns.notification_type, columns.dated_at,
             columns.sent_at, columns.completed_at, columns.template_id, columns.template_version, columns.destination,
             columns.message, columns.details, callback.verbatim
         ])?;
-    if let (Content::ReceivedText(_), Some(person)) = (&callback.content, &person_key) {
-        note_text(connection, key, person.as_str(), envelope.service, number)?;
+    if let (Content::ReceivedText(_), Some(index::Key::Text(person))) = (&callback.content, &keys.person) {
+        note_text(connection, key, person, envelope.service, number)?;
     }
     Ok(Stored { arrival: number, again: false })
 }
 
-fn events_of(connection: &Connection, service: ServiceId, kind: Kind, id: &Value) -> rusqlite::Result<Vec<Kept>> {
-    let mut find = connection.prepare_cached(events_sql())?;
-    let rows = find.query_map(named_params! {":id": id, ":service": service, ":kind": kind.code()}, row::kept)?;
-    rows.collect()
+/// What came before for this message: callbacks of its kind and service that have its id.
+fn events_of(
+    connection: &Connection,
+    indexing: &Indexing,
+    service: ServiceId,
+    kind: Kind,
+    keys: &Keys,
+) -> rusqlite::Result<Vec<Kept>> {
+    let mut find = connection.prepare_cached(&EVENTS)?;
+    let bound = named_params! {":id": keys.notify_id, ":service": service, ":kind": kind.code()};
+    let mut events = find.query_map(bound, row::kept)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    for arrival in indexing.waiting_with(&keys.notify_id) {
+        let mut find = connection.prepare_cached(&EVENT)?;
+        let bound =
+            named_params! {":arrival": arrival, ":id": keys.notify_id, ":service": service, ":kind": kind.code()};
+        // Being made, it may have its entry already.
+        let event = find.query_row(bound, row::kept).optional()?;
+        events.extend(event.filter(|_| !events.iter().any(|kept| kept.arrival == arrival)));
+    }
+    Ok(events)
 }
 
-/// Written once: this runs for every callback.
-fn events_sql() -> &'static str {
-    static SQL: LazyLock<String> = LazyLock::new(|| {
-        format!(
-            "SELECT {} FROM callbacks c JOIN services s ON s.id = c.service
-             WHERE c.notify_id = :id AND c.service = :service AND c.kind = :kind",
-            row::COLUMNS
-        )
-    });
-    &SQL
-}
+/// Written once: these run for every callback.
+static EVENTS: LazyLock<String> = LazyLock::new(|| {
+    let field = Field::NotifyId as i64;
+    format!(
+        "SELECT c.arrival, {} FROM callback_index i JOIN callbacks c ON c.arrival = i.arrival JOIN services s ON s.id = c.service
+         WHERE i.field = {field} AND i.key = :id AND c.service = :service AND c.kind = :kind",
+        row::COLUMNS
+    )
+});
+
+static EVENT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT c.arrival, {} FROM callbacks c JOIN services s ON s.id = c.service
+         WHERE c.arrival = :arrival AND c.notify_id = :id AND c.service = :service AND c.kind = :kind",
+        row::COLUMNS
+    )
+});
 
 /// Whether the new event is the one to show; where it is, the one shown before steps back.
 fn decide_shown(connection: &Connection, callback: &Callback, before: &[Kept], number: i64) -> rusqlite::Result<bool> {

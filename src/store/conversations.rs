@@ -2,8 +2,9 @@
 
 use std::sync::LazyLock;
 
-use rusqlite::{Connection, OptionalExtension, named_params, params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
+use super::index::{self, Compare, Field};
 use super::row::{self, Kept};
 use super::{Services, Store, StoreError};
 use crate::notify::Kind;
@@ -73,7 +74,7 @@ impl Store {
 /// A sender stands at the newest of its texts that may be seen, so a row of an older one of its services gives way.
 static INBOX: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "SELECT {}, v.opaque,
+        "SELECT c.arrival, {}, v.opaque,
              (SELECT sum(t.texts) FROM conversation_services t WHERE t.conversation = v.id
                   AND (:sees IS NULL OR t.service IN (SELECT value FROM json_each(:sees))))
          FROM conversation_services cs
@@ -124,11 +125,12 @@ fn conversation(
 
 static MESSAGES_OF: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "SELECT {} FROM callbacks c JOIN services s ON s.id = c.service
-         WHERE c.person_key = ?1 AND c.arrival < ?2 AND c.shown AND c.kind IN ({}, {})
-           AND (?3 IS NULL OR c.service IN (SELECT value FROM json_each(?3)))
-         ORDER BY c.arrival DESC LIMIT ?4",
+        "SELECT f.arrival, {} FROM {} f JOIN callbacks c ON c.arrival = f.arrival JOIN services s ON s.id = c.service
+         WHERE f.arrival < :before AND c.shown AND c.kind IN ({}, {})
+           AND (:sees IS NULL OR c.service IN (SELECT value FROM json_each(:sees)))
+         ORDER BY 1 DESC LIMIT :limit",
         row::COLUMNS,
+        index::arrivals(Field::Person, Compare::Equal),
         Kind::ReceivedText.code(),
         Kind::DeliveryReceipt.code()
     )
@@ -136,15 +138,24 @@ static MESSAGES_OF: LazyLock<String> = LazyLock::new(|| {
 
 fn messages(connection: &Connection, sees: Option<&String>, person: &str, before: i64) -> rusqlite::Result<Vec<Kept>> {
     let mut find = connection.prepare_cached(&MESSAGES_OF)?;
-    find.query_map(params![person, before, sees, MESSAGES + 1], row::kept)?.collect()
+    let bound = named_params! {":key": person, ":before": before, ":sees": sees, ":limit": MESSAGES + 1};
+    find.query_map(bound, row::kept)?.collect()
 }
 
+static NEWEST_SENDER: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT f.arrival, c.person FROM {} f JOIN callbacks c ON c.arrival = f.arrival
+         WHERE c.kind = {} AND (:sees IS NULL OR c.service IN (SELECT value FROM json_each(:sees)))
+         ORDER BY 1 DESC LIMIT 1",
+        index::arrivals(Field::Person, Compare::Equal),
+        Kind::ReceivedText.code()
+    )
+});
+
 fn newest_sender(connection: &Connection, sees: Option<&String>, person: &str) -> rusqlite::Result<Option<String>> {
-    let sql = "SELECT person FROM callbacks WHERE person_key = ?1 AND kind = ?2
-               AND (?3 IS NULL OR service IN (SELECT value FROM json_each(?3))) ORDER BY arrival DESC LIMIT 1";
     let found = connection
-        .prepare_cached(sql)?
-        .query_row(params![person, Kind::ReceivedText.code(), sees], |row| row.get::<_, Option<String>>(0))
+        .prepare_cached(&NEWEST_SENDER)?
+        .query_row(named_params! {":key": person, ":sees": sees}, |row| row.get::<_, Option<String>>(1))
         .optional()?;
     Ok(found.map(Option::unwrap_or_default))
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ToSql};
 
+use super::index::{self, Compare, Field};
 use super::row::{self, Kept};
 use super::{Services, Store, StoreError};
 use crate::notify::Kind;
@@ -149,48 +150,56 @@ struct Asked<'a> {
 impl Asked<'_> {
     fn rows(&self, connection: &Connection, bound: i64, backwards: bool, limit: usize) -> rusqlite::Result<Vec<Kept>> {
         let (compare, order) = if backwards { (">", "ASC") } else { ("<", "DESC") };
-        let (condition, mut values) = self.condition();
+        let (from, condition, mut values) = self.condition();
+        let arrival = if *self.source == Source::Newest { "c.arrival" } else { "f.arrival" };
         let sql = format!(
-            "SELECT {} FROM callbacks c JOIN services s ON s.id = c.service
-             WHERE {condition} AND c.arrival {compare} ? ORDER BY c.arrival {order} LIMIT ?",
+            "SELECT {arrival}, {} FROM {from} JOIN services s ON s.id = c.service
+             WHERE {condition} AND {arrival} {compare} :bound ORDER BY 1 {order} LIMIT :limit",
             row::COLUMNS
         );
-        values.push(Value::Integer(bound));
-        values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+        values.push((":bound", Value::Integer(bound)));
+        values.push((":limit", Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX))));
         let mut find = connection.prepare_cached(&sql)?;
         let rows = find.query_map(bound_to(&values).as_slice(), row::kept)?;
         rows.collect()
     }
 
     fn count(&self, connection: &Connection) -> rusqlite::Result<i64> {
-        let (condition, mut values) = self.condition();
-        let sql = format!("SELECT count(*) FROM (SELECT 1 FROM callbacks c WHERE {condition} LIMIT ?)");
-        values.push(Value::Integer(COUNTED));
+        let (from, condition, mut values) = self.condition();
+        let sql = format!("SELECT count(*) FROM (SELECT 1 FROM {from} WHERE {condition} LIMIT :limit)");
+        values.push((":limit", Value::Integer(COUNTED)));
         connection.prepare_cached(&sql)?.query_row(bound_to(&values).as_slice(), |row| row.get(0))
     }
 
-    /// The rows of this source as SQL, with the values for its question marks in their order.
-    fn condition(&self) -> (String, Vec<Value>) {
-        let text = |key: &String| Value::Text(key.clone());
-        let (source, mut values) = match self.source {
-            Source::Newest => (format!("c.kind <> {}", Kind::ReceivedText.code()), vec![]),
-            Source::Person(key) => ("c.person_key = ?".to_owned(), vec![text(key)]),
-            Source::Reference(key) => ("c.reference_key = ?".to_owned(), vec![text(key)]),
-            Source::ReferenceBeginsWith(key) => {
-                ("c.reference_key > ? AND c.reference_key < ?".to_owned(), vec![text(key), Value::Text(past(key))])
-            }
-            Source::NotifyId(id) => ("c.notify_id = ?".to_owned(), vec![row::id_value(id)]),
+    /// The tables, the rows of this source in them, and the values that both name.
+    fn condition(&self) -> (String, String, Vec<(&'static str, Value)>) {
+        let key = |key: &String| (":key", Value::Text(key.clone()));
+        let (found, mut values) = match self.source {
+            Source::Newest => (None, vec![]),
+            Source::Person(person) => (Some((Field::Person, Compare::Equal)), vec![key(person)]),
+            Source::Reference(reference) => (Some((Field::Reference, Compare::Equal)), vec![key(reference)]),
+            Source::ReferenceBeginsWith(reference) => (
+                Some((Field::Reference, Compare::Longer)),
+                vec![key(reference), (":past", Value::Text(past(reference)))],
+            ),
+            Source::NotifyId(id) => (Some((Field::NotifyId, Compare::Equal)), vec![(":key", row::id_value(id))]),
         };
-        let mut condition = format!("{source} AND c.shown");
+        let mut condition = "c.shown".to_owned();
+        let from = if let Some((field, compare)) = found {
+            format!("{} f JOIN callbacks c ON c.arrival = f.arrival", index::arrivals(field, compare))
+        } else {
+            condition = format!("c.shown AND c.kind <> {}", Kind::ReceivedText.code());
+            "callbacks c".to_owned()
+        };
         if let Some(status) = self.status {
-            condition += " AND c.status = ?";
-            values.push(row::status_value(status));
+            condition += " AND c.status = :status";
+            values.push((":status", row::status_value(status)));
         }
         if let Some(sees) = self.sees {
-            condition += " AND c.service IN (SELECT value FROM json_each(?))";
-            values.push(Value::Text(sees.clone()));
+            condition += " AND c.service IN (SELECT value FROM json_each(:sees))";
+            values.push((":sees", Value::Text(sees.clone())));
         }
-        (condition, values)
+        (from, condition, values)
     }
 }
 
@@ -199,8 +208,8 @@ fn past(key: &str) -> String {
     format!("{key}\u{10ffff}")
 }
 
-fn bound_to(values: &[Value]) -> Vec<&dyn ToSql> {
-    values.iter().map(|value| value as &dyn ToSql).collect()
+fn bound_to<'a>(values: &'a [(&'static str, Value)]) -> Vec<(&'static str, &'a dyn ToSql)> {
+    values.iter().map(|(name, value)| (*name, value as &dyn ToSql)).collect()
 }
 
 fn count(connection: &Connection, sees: Option<&String>, find: &Find) -> rusqlite::Result<i64> {

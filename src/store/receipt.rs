@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, named_params};
 
+use super::index::{self, Compare, Field};
 use super::row::{self, Kept};
 use super::{Services, Store, StoreError};
 use crate::notify::Kind;
@@ -37,8 +38,8 @@ impl Store {
 }
 
 fn receipt(connection: &Connection, sees: Option<&String>, notify_id: &str) -> rusqlite::Result<Option<Receipt>> {
-    let find = |which: &str, key: Value| find(connection, sees, which, &key);
-    let events = find("c.notify_id = :key ORDER BY c.arrival LIMIT 500", row::id_value(notify_id))?;
+    let find = |field, which: &str, key: Value| find(connection, sees, field, which, &key);
+    let events = find(Field::NotifyId, "ORDER BY 1 LIMIT 500", row::id_value(notify_id))?;
     if events.is_empty() {
         return Ok(None);
     }
@@ -46,7 +47,7 @@ fn receipt(connection: &Connection, sees: Option<&String>, notify_id: &str) -> r
         return Ok(Some(Receipt { events, others: Vec::new(), texts: Vec::new(), conversation: None }));
     };
     let key = || Value::Text(person.as_str().to_owned());
-    let (mut others, mut texts) = (find(&OTHERS, key())?, find(&TEXTS, key())?);
+    let (mut others, mut texts) = (find(Field::Person, &OTHERS, key())?, find(Field::Person, &TEXTS, key())?);
     let conversation = if texts.is_empty() { None } else { conversation(connection, person.as_str())? };
     others.retain(|kept| kept.callback.notify_id() != notify_id);
     texts.retain(|kept| kept.callback.notify_id() != notify_id);
@@ -55,19 +56,26 @@ fn receipt(connection: &Connection, sees: Option<&String>, notify_id: &str) -> r
 
 static OTHERS: LazyLock<String> = LazyLock::new(|| {
     let text = Kind::ReceivedText.code();
-    format!("c.person_key = :key AND c.shown AND c.kind <> {text} ORDER BY c.arrival DESC LIMIT {LISTED}")
+    format!("AND c.shown AND c.kind <> {text} ORDER BY 1 DESC LIMIT {LISTED}")
 });
 
 static TEXTS: LazyLock<String> = LazyLock::new(|| {
     let text = Kind::ReceivedText.code();
-    format!("c.person_key = :key AND c.shown AND c.kind = {text} ORDER BY c.arrival DESC LIMIT {LISTED}")
+    format!("AND c.shown AND c.kind = {text} ORDER BY 1 DESC LIMIT {LISTED}")
 });
 
-fn find(connection: &Connection, sees: Option<&String>, which: &str, key: &Value) -> rusqlite::Result<Vec<Kept>> {
+fn find(
+    connection: &Connection,
+    sees: Option<&String>,
+    field: Field,
+    which: &str,
+    key: &Value,
+) -> rusqlite::Result<Vec<Kept>> {
     let sql = format!(
-        "SELECT {} FROM callbacks c JOIN services s ON s.id = c.service
-         WHERE (:sees IS NULL OR c.service IN (SELECT value FROM json_each(:sees))) AND {which}",
-        row::COLUMNS
+        "SELECT f.arrival, {} FROM {} f JOIN callbacks c ON c.arrival = f.arrival JOIN services s ON s.id = c.service
+         WHERE (:sees IS NULL OR c.service IN (SELECT value FROM json_each(:sees))) {which}",
+        row::COLUMNS,
+        index::arrivals(field, Compare::Equal)
     );
     let mut find = connection.prepare_cached(&sql)?;
     find.query_map(named_params! {":key": key, ":sees": sees}, row::kept)?.collect()

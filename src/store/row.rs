@@ -31,12 +31,12 @@ pub struct Kept {
     pub callback: Callback,
 }
 
-/// The columns that [`kept`] reads, in its order, for a query over `callbacks c JOIN services s`.
-pub(super) const COLUMNS: &str = "c.arrival, c.kind, c.service, s.name, c.origin, c.arrived_at, c.times, c.shown, c.notify_id, \
+/// The columns that [`kept`] reads after the arrival, in its order, for a query over `callbacks c JOIN services s`.
+pub(super) const COLUMNS: &str = "c.kind, c.service, s.name, c.origin, c.arrived_at, c.times, c.shown, c.notify_id, \
     c.reference, c.person, c.status, c.notification_type, c.dated_at, c.sent_at, c.completed_at, c.template_id, \
     c.template_version, c.destination, c.message, c.details, c.verbatim";
 
-/// Reads one row of [`COLUMNS`].
+/// Reads one row: the arrival and [`COLUMNS`].
 pub(super) fn kept(row: &Row<'_>) -> rusqlite::Result<Kept> {
     Ok(Kept {
         arrival: row.get(0)?,
@@ -106,7 +106,6 @@ type LetterDetails = (Option<String>, Option<String>, Option<String>, Option<i64
 
 /// The columns of one callback that are not the envelope's.
 pub(super) struct Columns<'a> {
-    pub(super) notify_id: Value,
     pub(super) reference: Option<&'a str>,
     pub(super) person: Option<&'a str>,
     pub(super) status: Option<Value>,
@@ -124,7 +123,6 @@ pub(super) struct Columns<'a> {
 /// Spreads a callback over its columns.
 pub(super) fn columns(callback: &Callback) -> Columns<'_> {
     let mut columns = Columns {
-        notify_id: id_value(callback.notify_id()),
         reference: callback.reference(),
         person: callback.person(),
         status: None,

@@ -25,7 +25,7 @@ fn receipt(id: &str, status: &str, completed: &str) -> Callback {
 async fn keep(store: &Store, callback: Callback, service: ServiceId) -> Stored {
     let envelope =
         Envelope { service, token: None, origin: Origin::CalledBack, arrived_at: NOW, path: "/callbacks".into() };
-    store.keep(Arrival::Callback(envelope, callback)).await.unwrap()
+    store.keep(Arrival::callback(envelope, callback)).await.unwrap()
 }
 
 async fn store_with_service(folder: &Path) -> (Store, ServiceId) {

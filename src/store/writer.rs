@@ -5,11 +5,13 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{oneshot, watch};
 
 use super::arrivals::{self, Arrival, Stored};
+use super::index::Indexing;
 use super::key::Key;
 use super::{StoreError, checkpoint};
 
@@ -19,6 +21,12 @@ const CALLBACKS_WAITING: usize = 8192;
 const PAGES_WAITING: usize = 1024;
 /// Callbacks in one transaction: more gains little speed and makes the first wait longer.
 const BATCH: usize = 512;
+/// At ease the index follows the callbacks at this distance; under load more of them wait, and it is at once.
+const FOLLOWS: Duration = Duration::from_secs(2);
+/// How long the writer waits for work before it makes up what the index lacks.
+const PAUSE: Duration = Duration::from_millis(250);
+/// How long it waits when there is nothing to make up.
+const LONG_PAUSE: Duration = Duration::from_hours(1);
 
 /// The way to the writer thread.
 pub(super) struct Writer {
@@ -134,18 +142,18 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for work; `None` when the queue is closed and empty.
-    fn take(&self) -> Option<(Vec<PageWork>, Vec<CallbackJob>)> {
-        let mut waiting = self
+    /// Waits for work, but not longer than the writer has patience.
+    fn take(&self, patience: Duration) -> Turn {
+        let (mut waiting, _) = self
             .changed
-            .wait_while(self.lock(), |w| !w.closed && w.pages.is_empty() && w.callbacks.is_empty())
+            .wait_timeout_while(self.lock(), patience, |w| !w.closed && w.pages.is_empty() && w.callbacks.is_empty())
             .unwrap_or_else(PoisonError::into_inner);
         if waiting.pages.is_empty() && waiting.callbacks.is_empty() {
-            return None;
+            return if waiting.closed { Turn::End } else { Turn::Nothing };
         }
         let pages = waiting.pages.drain(..).collect();
         let batch = waiting.callbacks.len().min(BATCH);
-        Some((pages, waiting.callbacks.drain(..batch).collect()))
+        Turn::Work(pages, waiting.callbacks.drain(..batch).collect())
     }
 }
 
@@ -164,51 +172,121 @@ impl Drop for CloseOnDrop {
     }
 }
 
-fn run(mut connection: Connection, queue: &Queue, key: &Key) {
-    while let Some((pages, callbacks)) = queue.take() {
-        commit(&mut connection, key, pages, callbacks);
-        checkpoint::relieve(&connection);
+/// What the writer does next.
+enum Turn {
+    Work(Vec<PageWork>, Vec<CallbackJob>),
+    /// Nobody wants anything for the moment.
+    Nothing,
+    /// The queue is closed and empty.
+    End,
+}
+
+fn run(connection: Connection, queue: &Queue, key: &Key) {
+    let mut pen = Pen { connection, key, indexing: Indexing::default(), followed_at: Instant::now() };
+    loop {
+        match queue.take(pen.patience()) {
+            Turn::Work(pages, callbacks) => pen.commit(pages, callbacks),
+            Turn::Nothing => pen.catch_up(),
+            Turn::End => return,
+        }
+        checkpoint::relieve(&pen.connection);
     }
 }
 
-/// One transaction with everything in it. Where that fails by something one callback brought, each is tried by itself.
-fn commit(connection: &mut Connection, key: &Key, pages: Vec<PageWork>, callbacks: Vec<CallbackJob>) {
-    match try_commit(connection, key, pages, &callbacks) {
-        Ok(stored) => answer_all(callbacks, stored.into_iter().map(Ok)),
-        Err(error) if is_about_the_data(&error) => {
-            for job in callbacks {
-                commit_alone(connection, key, job);
+/// What the writer writes with.
+struct Pen<'a> {
+    connection: Connection,
+    key: &'a Key,
+    indexing: Indexing,
+    /// When entries were last made.
+    followed_at: Instant,
+}
+
+impl Pen<'_> {
+    fn patience(&self) -> Duration {
+        match (self.indexing.is_making(), self.indexing.is_behind()) {
+            (true, _) => Duration::ZERO,
+            (false, true) => PAUSE,
+            (false, false) => LONG_PAUSE,
+        }
+    }
+
+    /// One transaction with everything in it. Where that fails by something one callback brought, each is tried by itself.
+    fn commit(&mut self, pages: Vec<PageWork>, callbacks: Vec<CallbackJob>) {
+        match self.try_commit(pages, &callbacks) {
+            Ok(stored) => answer_all(callbacks, stored.into_iter().map(Ok)),
+            Err(error) if is_about_the_data(&error) => {
+                for job in callbacks {
+                    self.commit_alone(job);
+                }
+            }
+            Err(error) => {
+                tracing::error!(event = "store.commit_failed", error = %error, "the store could not be written");
+                let told = StoreError::from(error);
+                answer_all(callbacks, std::iter::repeat_with(|| Err(told.again())));
             }
         }
-        Err(error) => {
-            tracing::error!(event = "store.commit_failed", error = %error, "the store could not be written");
-            let told = StoreError::from(error);
-            answer_all(callbacks, std::iter::repeat_with(|| Err(told.again())));
-        }
     }
-}
 
-fn try_commit(
-    connection: &mut Connection,
-    key: &Key,
-    pages: Vec<PageWork>,
-    callbacks: &[CallbackJob],
-) -> rusqlite::Result<Vec<Stored>> {
-    let mut settles = Vec::with_capacity(pages.len());
-    let done = (|| {
-        let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for work in pages {
-            settles.extend(in_savepoint(&mut transaction, work)?);
-        }
-        let arrivals = callbacks.iter().map(|job| &job.arrival);
-        let stored = arrivals::keep_all(&transaction, key, arrivals)?;
-        transaction.commit()?;
-        Ok(stored)
-    })();
-    for settle in settles {
-        settle(done.as_ref().map(|_| ()).map_err(|error: &rusqlite::Error| StoreError::Sqlite(error.to_string())));
+    /// A callback that the schema refuses is still somebody's: it goes to quarantine as it came.
+    fn commit_alone(&mut self, job: CallbackJob) {
+        let stored = match self.try_commit(Vec::new(), std::slice::from_ref(&job)) {
+            Err(error) if is_about_the_data(&error) => {
+                tracing::error!(event = "store.callback_refused", error = %error, "a callback could not be stored as what it is");
+                let kept = CallbackJob { arrival: job.arrival.into_not_storable(), answer: job.answer };
+                let stored = self.try_commit(Vec::new(), std::slice::from_ref(&kept));
+                return answer_all(vec![kept], first(stored));
+            }
+            stored => stored,
+        };
+        answer_all(vec![job], first(stored));
     }
-    done
+
+    fn try_commit(&mut self, pages: Vec<PageWork>, callbacks: &[CallbackJob]) -> rusqlite::Result<Vec<Stored>> {
+        let mut settles = Vec::with_capacity(pages.len());
+        let (key, indexing) = (self.key, &mut self.indexing);
+        let at_ease = self.followed_at.elapsed() >= FOLLOWS;
+        let done = (|| {
+            let mut transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for work in pages {
+                settles.extend(in_savepoint(&mut transaction, work)?);
+            }
+            let stored = match callbacks {
+                [] => Vec::new(),
+                jobs => {
+                    let stored = arrivals::keep_all(&transaction, key, indexing, jobs.iter().map(|job| &job.arrival))?;
+                    if indexing.step(&transaction, at_ease)? {
+                        self.followed_at = Instant::now();
+                    }
+                    stored
+                }
+            };
+            transaction.commit()?;
+            Ok(stored)
+        })();
+        if done.is_err() {
+            self.indexing.forget();
+        }
+        for settle in settles {
+            settle(done.as_ref().map(|_| ()).map_err(|error: &rusqlite::Error| StoreError::Sqlite(error.to_string())));
+        }
+        done
+    }
+
+    /// Uses a quiet moment. What fails here is tried again: nobody waits for it.
+    fn catch_up(&mut self) {
+        let indexing = &mut self.indexing;
+        let done = (|| {
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            indexing.begin(&transaction)?;
+            indexing.catch_up(&transaction)?;
+            transaction.commit()
+        })();
+        if let Err(error) = done {
+            tracing::warn!(event = "store.index_behind", error = %error, "the index could not be brought up to date yet");
+            self.indexing.forget();
+        }
+    }
 }
 
 /// A page's work that fails takes back only what itself did.
@@ -234,21 +312,6 @@ where
             None
         }
     })
-}
-
-/// A callback that the schema refuses is still somebody's: it goes to quarantine as it came.
-fn commit_alone(connection: &mut Connection, key: &Key, job: CallbackJob) {
-    let alone = std::slice::from_ref(&job);
-    let stored = match try_commit(connection, key, Vec::new(), alone) {
-        Err(error) if is_about_the_data(&error) => {
-            tracing::error!(event = "store.callback_refused", error = %error, "a callback could not be stored as what it is");
-            let kept = CallbackJob { arrival: job.arrival.into_not_storable(), answer: job.answer };
-            let stored = try_commit(connection, key, Vec::new(), std::slice::from_ref(&kept));
-            return answer_all(vec![kept], first(stored));
-        }
-        stored => stored,
-    };
-    answer_all(vec![job], first(stored));
 }
 
 fn first(stored: rusqlite::Result<Vec<Stored>>) -> impl Iterator<Item = Result<Stored, StoreError>> {

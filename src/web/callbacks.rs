@@ -94,7 +94,7 @@ fn arrival(envelope: Envelope, headers: &HeaderMap, body: Vec<u8>) -> Arrival {
     match callback {
         Ok(callback) => {
             log_odd_path(&envelope.path, callback.kind());
-            Arrival::Callback(envelope, callback)
+            Arrival::callback(envelope, callback)
         }
         Err(unreadable) => {
             tracing::warn!(

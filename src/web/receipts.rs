@@ -20,6 +20,8 @@ use crate::store::{Cursor, Find, Found, Place, Source};
 
 /// A count that stopped at its cap.
 const CAPPED: i64 = 10_001;
+/// Rows on a page.
+const PAGE: i64 = 50;
 /// A sender's name has at most so many characters; a longer query is no such name.
 const LONGEST_SENDER: usize = 11;
 
@@ -31,6 +33,8 @@ struct ReceiptsPage {
     title: String,
     searched: bool,
     rows: Vec<ResultRow>,
+    /// Which of them, where they are more than one page.
+    showing: Option<String>,
     /// Where the filter's form goes, with GET.
     action: String,
     q: String,
@@ -156,6 +160,7 @@ fn page(caseworker: &Caseworker, asked: &Asked, status: Option<&str>, number: i6
         title,
         searched: !asked.typed.is_empty(),
         rows: found.rows.iter().map(ResultRow::of).collect(),
+        showing: showing(number, found),
         action: asked.action.clone(),
         q: if asked.in_query { asked.typed.clone() } else { String::new() },
         statuses: status::FILTERS
@@ -186,6 +191,15 @@ fn heading(typed: &str, count: i64) -> String {
         count => format!("{} results", grouped(count)),
     };
     format!("{count} for ‘{typed}’")
+}
+
+/// "Showing 51 to 100 of 10,000+"; nothing where all are on one page.
+fn showing(number: i64, found: &Found) -> Option<String> {
+    let rows = i64::try_from(found.rows.len()).ok().filter(|rows| *rows > 0)?;
+    found.next.or(found.previous)?;
+    let first = (number - 1) * PAGE + 1;
+    let of = if found.count >= CAPPED { "10,000+".to_owned() } else { grouped(found.count) };
+    Some(format!("Showing {} to {} of {of}", grouped(first), grouped(first + rows - 1)))
 }
 
 /// "1,234".

@@ -263,6 +263,7 @@ fn results_come_fifty_to_a_page_and_filters_stay() {
     let second_path = next(&first);
     let second = browser.get(&second_path).text();
     assert_eq!(rows(&second), 50);
+    assert!(first.contains("Showing 1 to 50 of 105") && second.contains("Showing 51 to 100 of 105"));
     assert!(second.contains("(page 2)") && second.contains("rel=\"prev\""));
     let third = browser.get(&next(&second)).text();
     assert_eq!(rows(&third), 5);

@@ -280,7 +280,9 @@ impl Queue {
             lost: self.lost,
             left: u64::try_from(self.retries.len()).unwrap_or(u64::MAX),
             took,
-            latencies: self.latencies.take().unwrap_or_else(|| Histogram::new_with_max(LONGEST_MICROS, 1).expect("one digit and a minute are allowed")),
+            latencies: self.latencies.take().unwrap_or_else(|| {
+                Histogram::new_with_max(LONGEST_MICROS, 1).expect("one digit and a minute are allowed")
+            }),
         }
     }
 }

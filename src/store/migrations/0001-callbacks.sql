@@ -17,11 +17,13 @@ CREATE TABLE tokens (
     revoked_at   INTEGER
 ) STRICT;
 
--- One row. `next` is the number that the next arrival of any kind takes, whichever process stores it.
+-- One row. `next` is the number that the next arrival of any kind takes, whichever process stores it. What arrived before
+-- `indexed` is found by `callback_index`; what arrived since is looked through.
 CREATE TABLE arrivals (
-    next INTEGER NOT NULL
+    next    INTEGER NOT NULL,
+    indexed INTEGER NOT NULL
 ) STRICT;
-INSERT INTO arrivals (next) VALUES (1);
+INSERT INTO arrivals (next, indexed) VALUES (1, 1);
 
 -- Every callback of the four kinds. Times are microseconds since 1970 UTC where they were written in Notify's own form,
 -- ids are 16 bytes where they are plain UUIDs, statuses and types are small numbers where they are known;
@@ -52,10 +54,16 @@ CREATE TABLE callbacks (
     details           TEXT,                       -- what only returned letters and complaints have, as a JSON list
     verbatim          BLOB                        -- the exact bytes, only where the columns would not give them back
 ) STRICT;
-CREATE INDEX callbacks_by_notify_id ON callbacks (notify_id);
-CREATE INDEX callbacks_by_reference ON callbacks (reference_key) WHERE reference_key IS NOT NULL;
-CREATE INDEX callbacks_by_person    ON callbacks (person_key)    WHERE person_key IS NOT NULL;
-CREATE INDEX callbacks_by_status    ON callbacks (status)        WHERE status IS NOT NULL;
+CREATE INDEX callbacks_by_status ON callbacks (status) WHERE status IS NOT NULL;
+
+-- What callbacks are found by. Ids and people come in no order, so an index kept at once would be touched all over by each
+-- callback; entries wait until there are many, and then come in the order of their keys.
+CREATE TABLE callback_index (
+    field   INTEGER NOT NULL,                     -- 1 Notify's id, 2 the reference's key, 3 the person's key
+    key     ANY     NOT NULL,
+    arrival INTEGER NOT NULL,
+    PRIMARY KEY (field, key, arrival)
+) STRICT, WITHOUT ROWID;
 
 -- One row for each sender of text messages. `opaque` stands in URLs in place of the number.
 CREATE TABLE conversations (
