@@ -3,14 +3,13 @@
 
 use std::sync::LazyLock;
 
-use rusqlite::{Connection, OptionalExtension, named_params, params};
-use sha2::{Digest, Sha256};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::index::{self, Field, Indexing, Keys};
 use super::key::Key;
 use super::row::{self, Kept};
-use super::tokens;
 use super::{ServiceId, Store, StoreError};
+use super::{quarantine, tokens};
 use crate::notify::status::Standing;
 use crate::notify::{Callback, Content, Kind};
 
@@ -138,6 +137,7 @@ pub(super) fn keep_all<'a>(
     arrivals: impl Iterator<Item = &'a Arrival>,
 ) -> rusqlite::Result<Vec<Stored>> {
     let mut next = indexing.begin(connection)?;
+    let mut keeping = Keeping::new(connection, key, indexing)?;
     let mut stored = Vec::new();
     let mut noted = None;
     for arrival in arrivals {
@@ -146,138 +146,109 @@ pub(super) fn keep_all<'a>(
             tokens::note_use(connection, envelope)?;
             noted = Some(envelope.token);
         }
-        stored.push(keep(connection, key, indexing, arrival, next)?);
+        stored.push(match arrival {
+            Arrival::Callback(envelope, callback, keys) => keeping.callback(envelope, callback, keys, next)?,
+            Arrival::Quarantine { envelope, reason, content_type, content_encoding, body } => {
+                let kind = (content_type.as_deref(), content_encoding.as_deref());
+                quarantine::keep(connection, envelope, reason, kind, body, next)?
+            }
+        });
         next += 1;
     }
-    indexing.end(connection, next)?;
+    keeping.indexing.end(connection, next)?;
     Ok(stored)
 }
 
-fn keep(
-    connection: &Connection,
-    key: &Key,
-    indexing: &mut Indexing,
-    arrival: &Arrival,
-    number: i64,
-) -> rusqlite::Result<Stored> {
-    match arrival {
-        Arrival::Callback(envelope, callback, keys) => {
-            let before = events_of(connection, indexing, envelope.service, callback.kind(), keys)?;
-            let stored = keep_callback(connection, key, envelope, callback, keys, &before, number)?;
-            if !stored.again {
-                indexing.added(keys, number);
-            }
-            Ok(stored)
-        }
-        Arrival::Quarantine { envelope, reason, content_type, content_encoding, body } => {
-            let sha256: [u8; 32] = Sha256::digest(body).into();
-            if let Some(arrival) = repeat_quarantined(connection, envelope, &sha256)? {
-                return Ok(Stored { arrival, again: true });
-            }
-            connection
-                .prepare_cached(
-                    "INSERT INTO quarantine (arrival, service, arrived_at, reason, path, content_type, content_encoding, sha256, body)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                )?
-                .execute(params![
-                    number, envelope.service, envelope.arrived_at, reason, envelope.path, content_type,
-                    content_encoding, sha256, body
-                ])?;
-            Ok(Stored { arrival: number, again: false })
-        }
-    }
+/// What one transaction keeps callbacks with. The statements are fetched once for all of them.
+struct Keeping<'a> {
+    connection: &'a Connection,
+    key: &'a Key,
+    indexing: &'a mut Indexing,
+    /// The arrivals with an id, as the index knows them.
+    indexed: CachedStatement<'a>,
+    insert: CachedStatement<'a>,
 }
 
-fn repeat_quarantined(
-    connection: &Connection,
-    envelope: &Envelope,
-    sha256: &[u8; 32],
-) -> rusqlite::Result<Option<i64>> {
-    let mut update = connection.prepare_cached(
-        "UPDATE quarantine SET times = times + 1, last_arrived_at = ?3 WHERE sha256 = ?1 AND service = ?2 RETURNING arrival",
-    )?;
-    let mut rows = update.query_map(params![sha256, envelope.service, envelope.arrived_at], |row| row.get(0))?;
-    let found = rows.next().transpose()?;
-    // An UPDATE with RETURNING is done only when all of its rows have been read.
-    for row in rows {
-        let _other: i64 = row?;
-    }
-    Ok(found)
-}
-
-fn keep_callback(
-    connection: &Connection,
-    key: &Key,
-    envelope: &Envelope,
-    callback: &Callback,
-    keys: &Keys,
-    before: &[Kept],
-    number: i64,
-) -> rusqlite::Result<Stored> {
-    if let Some(same) = before.iter().find(|kept| kept.callback == *callback) {
-        connection
-            .prepare_cached("UPDATE callbacks SET times = times + 1, last_arrived_at = ?2 WHERE arrival = ?1")?
-            .execute([same.arrival, envelope.arrived_at])?;
-        return Ok(Stored { arrival: same.arrival, again: true });
-    }
-    let shown = before.is_empty() || decide_shown(connection, callback, before, number)?;
-    let columns = row::columns(callback);
-    connection
-        .prepare_cached(
+impl<'a> Keeping<'a> {
+    fn new(connection: &'a Connection, key: &'a Key, indexing: &'a mut Indexing) -> rusqlite::Result<Keeping<'a>> {
+        let indexed = connection.prepare_cached("SELECT arrival FROM callback_index WHERE field = ?1 AND key = ?2")?;
+        let insert = connection.prepare_cached(
             "INSERT INTO callbacks (arrival, kind, service, origin, arrived_at, shown, notify_id, reference, reference_key,
                  person, person_key, status, notification_type, dated_at, sent_at, completed_at, template_id,
                  template_version, destination, message, details, verbatim)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
-        )?
-        .execute(params![
-            number, callback.kind().code(), envelope.service, envelope.origin.code(), envelope.arrived_at, shown,
-            keys.notify_id, columns.reference, keys.reference, columns.person,
-            keys.person, columns.status, columns.notification_type, columns.dated_at,
-            columns.sent_at, columns.completed_at, columns.template_id, columns.template_version, columns.destination,
-            columns.message, columns.details, callback.verbatim
+        )?;
+        Ok(Keeping { connection, key, indexing, indexed, insert })
+    }
+
+    fn callback(
+        &mut self,
+        envelope: &Envelope,
+        callback: &Callback,
+        keys: &Keys,
+        number: i64,
+    ) -> rusqlite::Result<Stored> {
+        let before = self.events_before(envelope.service, callback.kind(), keys)?;
+        if let Some(same) = before.iter().find(|kept| kept.callback == *callback) {
+            self.connection
+                .prepare_cached("UPDATE callbacks SET times = times + 1, last_arrived_at = ?2 WHERE arrival = ?1")?
+                .execute([same.arrival, envelope.arrived_at])?;
+            return Ok(Stored { arrival: same.arrival, again: true });
+        }
+        let shown = before.is_empty() || decide_shown(self.connection, callback, &before, number)?;
+        let columns = row::columns(callback);
+        self.insert.execute(params![
+            number,
+            callback.kind().code(),
+            envelope.service,
+            envelope.origin.code(),
+            envelope.arrived_at,
+            shown,
+            keys.notify_id,
+            columns.reference,
+            keys.reference,
+            columns.person,
+            keys.person,
+            columns.status,
+            columns.notification_type,
+            columns.dated_at,
+            columns.sent_at,
+            columns.completed_at,
+            columns.template_id,
+            columns.template_version,
+            columns.destination,
+            columns.message,
+            columns.details,
+            callback.verbatim
         ])?;
-    if let (Content::ReceivedText(_), Some(index::Key::Text(person))) = (&callback.content, &keys.person) {
-        note_text(connection, key, person, envelope.service, number)?;
+        if let (Content::ReceivedText(_), Some(index::Key::Text(person))) = (&callback.content, &keys.person) {
+            note_text(self.connection, self.key, person, envelope.service, number)?;
+        }
+        self.indexing.added(keys, number);
+        Ok(Stored { arrival: number, again: false })
     }
-    Ok(Stored { arrival: number, again: false })
-}
 
-/// What came before for this message: callbacks of its kind and service that have its id.
-fn events_of(
-    connection: &Connection,
-    indexing: &Indexing,
-    service: ServiceId,
-    kind: Kind,
-    keys: &Keys,
-) -> rusqlite::Result<Vec<Kept>> {
-    let mut find = connection.prepare_cached(&EVENTS)?;
-    let bound = named_params! {":id": keys.notify_id, ":service": service, ":kind": kind.code()};
-    let mut events = find.query_map(bound, row::kept)?.collect::<rusqlite::Result<Vec<_>>>()?;
-    for arrival in indexing.waiting_with(&keys.notify_id) {
-        let mut find = connection.prepare_cached(&EVENT)?;
-        let bound =
-            named_params! {":arrival": arrival, ":id": keys.notify_id, ":service": service, ":kind": kind.code()};
-        // Being made, it may have its entry already.
-        let event = find.query_row(bound, row::kept).optional()?;
-        events.extend(event.filter(|_| !events.iter().any(|kept| kept.arrival == arrival)));
+    /// What came before for this message: callbacks of its kind and service that have its id.
+    fn events_before(&mut self, service: ServiceId, kind: Kind, keys: &Keys) -> rusqlite::Result<Vec<Kept>> {
+        let found = self.indexed.query_map(params![Field::NotifyId as i64, keys.notify_id], |row| row.get(0))?;
+        let mut arrivals = found.collect::<rusqlite::Result<Vec<i64>>>()?;
+        arrivals.extend(self.indexing.waiting_with(&keys.notify_id));
+        // Being made, an entry may be found in both places.
+        arrivals.sort_unstable();
+        arrivals.dedup();
+        let mut events = Vec::with_capacity(arrivals.len());
+        for arrival in arrivals {
+            let mut find = self.connection.prepare_cached(&EVENT)?;
+            events.extend(find.query_row(params![arrival, service, kind.code()], row::kept).optional()?);
+        }
+        Ok(events)
     }
-    Ok(events)
 }
-
-/// Written once: these run for every callback.
-static EVENTS: LazyLock<String> = LazyLock::new(|| {
-    let field = Field::NotifyId as i64;
-    format!(
-        "SELECT c.arrival, {} FROM callback_index i JOIN callbacks c ON c.arrival = i.arrival JOIN services s ON s.id = c.service
-         WHERE i.field = {field} AND i.key = :id AND c.service = :service AND c.kind = :kind",
-        row::COLUMNS
-    )
-});
 
 static EVENT: LazyLock<String> = LazyLock::new(|| {
     format!(
         "SELECT c.arrival, {} FROM callbacks c JOIN services s ON s.id = c.service
-         WHERE c.arrival = :arrival AND c.notify_id = :id AND c.service = :service AND c.kind = :kind",
+         WHERE c.arrival = ?1 AND c.service = ?2 AND c.kind = ?3",
         row::COLUMNS
     )
 });

@@ -1,7 +1,9 @@
 //! Bodies that could not be understood, for managers to look at.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use sha2::{Digest, Sha256};
 
+use super::arrivals::{Envelope, Stored};
 use super::{Services, Store, StoreError};
 
 /// Rows on one page.
@@ -96,4 +98,50 @@ impl Store {
         })
         .await
     }
+}
+
+/// Keeps a body that could not be understood; the same one of the same service again is counted. `kind` is its `Content-Type`
+/// and its `Content-Encoding`.
+pub(super) fn keep(
+    connection: &Connection,
+    envelope: &Envelope,
+    reason: &str,
+    kind: (Option<&str>, Option<&str>),
+    body: &[u8],
+    number: i64,
+) -> rusqlite::Result<Stored> {
+    let sha256: [u8; 32] = Sha256::digest(body).into();
+    if let Some(arrival) = repeated(connection, envelope, &sha256)? {
+        return Ok(Stored { arrival, again: true });
+    }
+    connection
+        .prepare_cached(
+            "INSERT INTO quarantine (arrival, service, arrived_at, reason, path, content_type, content_encoding, sha256, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![
+            number,
+            envelope.service,
+            envelope.arrived_at,
+            reason,
+            envelope.path,
+            kind.0,
+            kind.1,
+            sha256,
+            body
+        ])?;
+    Ok(Stored { arrival: number, again: false })
+}
+
+fn repeated(connection: &Connection, envelope: &Envelope, sha256: &[u8; 32]) -> rusqlite::Result<Option<i64>> {
+    let mut update = connection.prepare_cached(
+        "UPDATE quarantine SET times = times + 1, last_arrived_at = ?3 WHERE sha256 = ?1 AND service = ?2 RETURNING arrival",
+    )?;
+    let mut rows = update.query_map(params![sha256, envelope.service, envelope.arrived_at], |row| row.get(0))?;
+    let found = rows.next().transpose()?;
+    // An UPDATE with RETURNING is done only when all of its rows have been read.
+    for row in rows {
+        let _other: i64 = row?;
+    }
+    Ok(found)
 }
