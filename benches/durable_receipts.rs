@@ -15,9 +15,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use bytes::Buf;
 use counterfoil::access::token_sha256;
-use counterfoil::edge::{self, Limits};
+use counterfoil::edge::{self, Limits, Peer};
 use counterfoil::notify::Callback;
+use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, StatusCode};
 use subtle::ConstantTimeEq as _;
 use warp::{Filter as _, Reply as _};
@@ -144,22 +146,25 @@ fn usage(pid: u32) -> (f64, u64) {
     (seconds, peak.split_whitespace().next().and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) / 1024)
 }
 
-/// The same edge, the same check of the token and the same reading, answered without keeping anything.
+/// The same edge, route, check of the token and reading of the body, answered without keeping anything.
 #[tokio::main]
 async fn without_store() {
     let listener = edge::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     eprintln!("listening on http://{}", listener.local_addr().unwrap());
     let known = token_sha256(TOKEN.as_bytes());
-    let routes = warp::post()
+    let routes = warp::method()
         .and(warp::path::full())
         .and(warp::header::headers_cloned())
-        .and(warp::body::bytes())
-        .map(move |_, headers: HeaderMap, body: bytes::Bytes| {
+        .and(warp::ext::optional::<Peer>())
+        .and(warp::body::stream())
+        .then(move |_, _, headers: HeaderMap, _, body| async move {
             let value = headers.get(http::header::AUTHORIZATION).map_or(b"".as_slice(), |value| value.as_bytes());
             let token = value.get(7..).unwrap_or_default();
-            let valid = bool::from(token_sha256(token).ct_eq(&known)) && Callback::read(&body).is_ok();
+            let valid = bool::from(token_sha256(token).ct_eq(&known));
+            let body = tokio::time::timeout(Duration::from_secs(10), whole(body)).await.unwrap_or_default();
+            let kept = valid && Callback::read(&body).is_ok();
             let mut response = warp::reply().into_response();
-            *response.status_mut() = if valid { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+            *response.status_mut() = if kept { StatusCode::OK } else { StatusCode::BAD_REQUEST };
             response
         })
         .boxed();
@@ -169,4 +174,16 @@ async fn without_store() {
         .boxed();
     let (_run_for_ever, stop) = tokio::sync::watch::channel(false);
     edge::serve(listener, None, routes, Limits::default(), stop).await;
+}
+
+async fn whole<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>>) -> Vec<u8> {
+    let mut body = std::pin::pin!(body);
+    let mut bytes = Vec::new();
+    while let Some(Ok(mut chunk)) = body.next().await {
+        while chunk.has_remaining() {
+            bytes.extend_from_slice(chunk.chunk());
+            chunk.advance(chunk.chunk().len());
+        }
+    }
+    bytes
 }

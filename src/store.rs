@@ -27,11 +27,10 @@ use std::time::{Duration, Instant};
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 
-pub use arrivals::{Arrival, Envelope, Origin, Stored};
+pub use arrivals::{Arrival, Envelope, Origin, Ready, Stored};
 pub use checkpoint::Checkpoint;
 pub use conversations::{Conversation, InboxPage, InboxRow};
 pub use find::{Cursor, Find, Found, Place, Source};
-pub use index::Keys;
 pub use open::OpenError;
 pub use people::{AddPersonError, Asking, Mark, Person, Role};
 pub use quarantine::{QuarantinePage, Quarantined};

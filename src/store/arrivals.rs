@@ -7,7 +7,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::index::{self, Field, Indexing, Keys};
 use super::key::Key;
-use super::row::{self, Kept};
+use super::row::{self, Columns, Kept};
 use super::{ServiceId, Store, StoreError};
 use super::{quarantine, tokens};
 use crate::notify::status::Standing;
@@ -62,10 +62,9 @@ pub struct Envelope {
 }
 
 /// One arrival on its way into the store.
-#[expect(clippy::large_enum_variant, reason = "nearly all are of the large one")]
 pub enum Arrival {
     /// A body that was understood.
-    Callback(Envelope, Callback, Keys),
+    Callback(Box<Ready>),
     /// A body that was not: kept byte for byte.
     Quarantine {
         /// What is known of it.
@@ -100,29 +99,38 @@ impl Store {
     }
 }
 
+/// A callback with all that can be worked out before it waits for the writer.
+pub struct Ready {
+    envelope: Envelope,
+    callback: Callback,
+    keys: Keys,
+    columns: Columns,
+}
+
 impl Arrival {
     /// A body that was understood.
     #[must_use]
     pub fn callback(envelope: Envelope, callback: Callback) -> Arrival {
-        let keys = Keys::of(&callback);
-        Arrival::Callback(envelope, callback, keys)
+        let (keys, columns) = (Keys::of(&callback), row::columns(&callback));
+        Arrival::Callback(Box::new(Ready { envelope, callback, keys, columns }))
     }
 
     fn envelope(&self) -> &Envelope {
         match self {
-            Arrival::Callback(envelope, ..) | Arrival::Quarantine { envelope, .. } => envelope,
+            Arrival::Callback(ready) => &ready.envelope,
+            Arrival::Quarantine { envelope, .. } => envelope,
         }
     }
 
     /// The same bytes for quarantine, where the tables refused them.
     pub(super) fn into_not_storable(self) -> Arrival {
         match self {
-            Arrival::Callback(envelope, callback, _) => Arrival::Quarantine {
-                envelope,
+            Arrival::Callback(ready) => Arrival::Quarantine {
+                body: ready.callback.body(),
+                envelope: ready.envelope,
                 reason: "The store could not take it as what it is.".into(),
                 content_type: None,
                 content_encoding: None,
-                body: callback.body(),
             },
             quarantine @ Arrival::Quarantine { .. } => quarantine,
         }
@@ -147,7 +155,7 @@ pub(super) fn keep_all<'a>(
             noted = Some(envelope.token);
         }
         stored.push(match arrival {
-            Arrival::Callback(envelope, callback, keys) => keeping.callback(envelope, callback, keys, next)?,
+            Arrival::Callback(ready) => keeping.callback(ready, next)?,
             Arrival::Quarantine { envelope, reason, content_type, content_encoding, body } => {
                 let kind = (content_type.as_deref(), content_encoding.as_deref());
                 quarantine::keep(connection, envelope, reason, kind, body, next)?
@@ -181,13 +189,8 @@ impl<'a> Keeping<'a> {
         Ok(Keeping { connection, key, indexing, indexed, insert })
     }
 
-    fn callback(
-        &mut self,
-        envelope: &Envelope,
-        callback: &Callback,
-        keys: &Keys,
-        number: i64,
-    ) -> rusqlite::Result<Stored> {
+    fn callback(&mut self, ready: &Ready, number: i64) -> rusqlite::Result<Stored> {
+        let Ready { envelope, callback, keys, columns } = ready;
         let before = self.events_before(envelope.service, callback.kind(), keys)?;
         if let Some(same) = before.iter().find(|kept| kept.callback == *callback) {
             self.connection
@@ -196,7 +199,6 @@ impl<'a> Keeping<'a> {
             return Ok(Stored { arrival: same.arrival, again: true });
         }
         let shown = before.is_empty() || decide_shown(self.connection, callback, &before, number)?;
-        let columns = row::columns(callback);
         self.insert.execute(params![
             number,
             callback.kind().code(),
@@ -205,9 +207,9 @@ impl<'a> Keeping<'a> {
             envelope.arrived_at,
             shown,
             keys.notify_id,
-            columns.reference,
+            callback.reference(),
             keys.reference,
-            columns.person,
+            callback.person(),
             keys.person,
             columns.status,
             columns.notification_type,

@@ -3,6 +3,8 @@
 //! then the newest callbacks are looked through, which is quick because they are few.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::thread::JoinHandle;
 
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, ToSql, params};
@@ -65,7 +67,7 @@ pub(super) fn arrivals(field: Field, compare: Compare) -> String {
 }
 
 /// What a callback is found by, worked out before it waits for the writer.
-pub struct Keys {
+pub(super) struct Keys {
     pub(super) notify_id: Key,
     pub(super) reference: Option<Key>,
     pub(super) person: Option<Key>,
@@ -91,7 +93,7 @@ impl Keys {
 }
 
 /// A key as the store compares it: texts before bytes.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Key {
     Text(Box<str>),
     /// A UUID written the plain way.
@@ -136,16 +138,28 @@ pub(super) struct Indexing {
 struct Known {
     next: i64,
     indexed: i64,
-    /// Entries that are not made yet.
-    waiting: BTreeSet<Entry>,
-    /// How many callbacks they belong to.
-    callbacks: usize,
+    waiting: Waiting,
     making: Option<Making>,
 }
 
+/// Callbacks without entries.
+#[derive(Default)]
+struct Waiting {
+    entries: Vec<Entry>,
+    ids: Ids,
+    callbacks: usize,
+}
+
+/// A hash of each id, and the arrival: enough to say which callbacks are worth a look.
+type Ids = BTreeSet<(u64, i64)>;
+
 /// Entries on their way into the index.
 struct Making {
-    entries: BTreeSet<Entry>,
+    /// `None` while they are put in order.
+    entries: Option<std::vec::IntoIter<Entry>>,
+    /// Puts them in order beside the writer, which others wait for.
+    sorting: Option<JoinHandle<Vec<Entry>>>,
+    ids: Ids,
     /// Every callback before this arrival has its entries when all are made.
     until: i64,
 }
@@ -157,8 +171,7 @@ impl Indexing {
             .prepare_cached("SELECT next, indexed FROM arrivals")?
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         if self.known.as_ref().is_none_or(|known| (known.next, known.indexed) != (next, indexed)) {
-            let (waiting, callbacks) = waiting(connection, indexed)?;
-            self.known = Some(Known { next, indexed, waiting, callbacks, making: None });
+            self.known = Some(Known { next, indexed, waiting: Waiting::read(connection, indexed)?, making: None });
         }
         Ok(next)
     }
@@ -168,19 +181,17 @@ impl Indexing {
         self.known = None;
     }
 
-    /// Callbacks that have this id and may have no entries yet.
+    /// Callbacks that may have this id and may have no entries yet.
     pub(super) fn waiting_with(&self, notify_id: &Key) -> Vec<i64> {
-        let entry = |arrival| (Field::NotifyId, notify_id.clone(), arrival);
-        let range = entry(i64::MIN)..=entry(i64::MAX);
-        let making = self.known.iter().filter_map(|known| known.making.as_ref()).map(|making| &making.entries);
-        let sets = self.known.iter().map(|known| &known.waiting).chain(making);
-        sets.flat_map(|set| set.range(range.clone())).map(|(_, _, arrival)| *arrival).collect()
+        let hash = hashed(notify_id);
+        let making = self.known.iter().filter_map(|known| known.making.as_ref()).map(|making| &making.ids);
+        let ids = self.known.iter().map(|known| &known.waiting.ids).chain(making);
+        ids.flat_map(|ids| ids.range((hash, i64::MIN)..=(hash, i64::MAX))).map(|(_, arrival)| *arrival).collect()
     }
 
     pub(super) fn added(&mut self, keys: &Keys, arrival: i64) {
         if let Some(known) = &mut self.known {
-            known.waiting.extend(keys.entries(arrival));
-            known.callbacks += 1;
+            known.waiting.add(keys.entries(arrival));
         }
     }
 
@@ -198,14 +209,14 @@ impl Indexing {
     }
 
     pub(super) fn is_behind(&self) -> bool {
-        self.known.as_ref().is_none_or(|known| known.making.is_some() || known.callbacks > 0)
+        self.known.as_ref().is_none_or(|known| known.making.is_some() || known.waiting.callbacks > 0)
     }
 
     /// Makes some entries, once enough callbacks wait for theirs: few where the server is at ease. Whether it made any.
     pub(super) fn step(&mut self, connection: &Connection, at_ease: bool) -> rusqlite::Result<bool> {
         let Some(known) = &mut self.known else { return Ok(false) };
         let enough = if at_ease { WAITING_AT_EASE } else { WAITING };
-        if known.callbacks >= enough {
+        if known.waiting.callbacks >= enough {
             known.begin_making();
         }
         let making = known.making.is_some();
@@ -223,23 +234,27 @@ impl Indexing {
 
 impl Known {
     fn begin_making(&mut self) {
-        if self.making.is_none() && self.callbacks > 0 {
-            self.making = Some(Making { entries: std::mem::take(&mut self.waiting), until: self.next });
-            self.callbacks = 0;
+        if self.making.is_none() && self.waiting.callbacks > 0 {
+            let Waiting { mut entries, ids, .. } = std::mem::take(&mut self.waiting);
+            let sorting = std::thread::spawn(move || {
+                entries.sort_unstable();
+                entries
+            });
+            self.making = Some(Making { entries: None, sorting: Some(sorting), ids, until: self.next });
         }
     }
 
     fn make(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let Some(making) = &mut self.making else { return Ok(()) };
+        let Some(entries) = making.in_order() else { return Ok(()) };
         // Entries of a making that was cut short are there already.
         let mut make = connection.prepare_cached(
             "INSERT INTO callback_index (field, key, arrival) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
         )?;
-        for _ in 0..AT_ONCE {
-            let Some((field, key, arrival)) = making.entries.pop_first() else { break };
+        for (field, key, arrival) in entries.take(AT_ONCE) {
             make.execute(params![field as i64, key, arrival])?;
         }
-        if making.entries.is_empty() {
+        if entries.len() == 0 {
             self.indexed = making.until;
             connection.prepare_cached("UPDATE arrivals SET indexed = ?1")?.execute([self.indexed])?;
             self.making = None;
@@ -248,20 +263,49 @@ impl Known {
     }
 }
 
-/// The entries that are not made yet, and of how many callbacks.
-fn waiting(connection: &Connection, indexed: i64) -> rusqlite::Result<(BTreeSet<Entry>, usize)> {
-    let sql = "SELECT arrival, notify_id, reference_key, person_key FROM callbacks WHERE arrival >= ?1";
-    let (mut entries, mut callbacks) = (BTreeSet::new(), 0);
-    let mut find = connection.prepare_cached(sql)?;
-    let mut rows = find.query([indexed])?;
-    while let Some(row) = rows.next()? {
-        let arrival = row.get(0)?;
-        for (field, column) in [(Field::NotifyId, 1), (Field::Reference, 2), (Field::Person, 3)] {
-            entries.extend(Key::read(row.get_ref(column)?).map(|key| (field, key, arrival)));
+impl Making {
+    /// The entries, as soon as they are in order.
+    fn in_order(&mut self) -> Option<&mut std::vec::IntoIter<Entry>> {
+        if let Some(sorting) = self.sorting.take_if(|sorting| sorting.is_finished()) {
+            // Sorting fails only where memory does, and then the process has ended.
+            self.entries = sorting.join().ok().map(Vec::into_iter);
         }
-        callbacks += 1;
+        self.entries.as_mut()
     }
-    Ok((entries, callbacks))
+}
+
+impl Waiting {
+    fn add(&mut self, entries: impl Iterator<Item = Entry>) {
+        for entry in entries {
+            if let (Field::NotifyId, id, arrival) = &entry {
+                self.ids.insert((hashed(id), *arrival));
+            }
+            self.entries.push(entry);
+        }
+        self.callbacks += 1;
+    }
+
+    fn read(connection: &Connection, indexed: i64) -> rusqlite::Result<Waiting> {
+        let sql = "SELECT arrival, notify_id, reference_key, person_key FROM callbacks WHERE arrival >= ?1";
+        let mut waiting = Waiting::default();
+        let mut find = connection.prepare_cached(sql)?;
+        let mut rows = find.query([indexed])?;
+        while let Some(row) = rows.next()? {
+            let arrival = row.get(0)?;
+            let mut entries = Vec::new();
+            for (field, column) in [(Field::NotifyId, 1), (Field::Reference, 2), (Field::Person, 3)] {
+                entries.extend(Key::read(row.get_ref(column)?).map(|key| (field, key, arrival)));
+            }
+            waiting.add(entries.into_iter());
+        }
+        Ok(waiting)
+    }
+}
+
+fn hashed(key: &Key) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -340,8 +384,9 @@ mod tests {
         indexing.begin(&connection).unwrap();
         indexing.step(&connection, false).unwrap();
         assert!(!indexing.is_making() && indexing.is_behind());
-        indexing.step(&connection, true).unwrap();
-        assert!(!indexing.is_behind());
+        while indexing.is_behind() {
+            indexing.step(&connection, true).unwrap();
+        }
     }
 
     #[test]

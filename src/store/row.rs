@@ -104,10 +104,8 @@ fn content(row: &Row<'_>) -> rusqlite::Result<Content> {
 /// `sent_by`, `template_name`, the spreadsheet's name and row, the uploaded file's name.
 type LetterDetails = (Option<String>, Option<String>, Option<String>, Option<i64>, Option<String>);
 
-/// The columns of one callback that are not the envelope's.
-pub(super) struct Columns<'a> {
-    pub(super) reference: Option<&'a str>,
-    pub(super) person: Option<&'a str>,
+/// The columns of one callback that are neither the envelope's nor plain fields of it.
+pub(super) struct Columns {
     pub(super) status: Option<Value>,
     pub(super) notification_type: Option<Value>,
     pub(super) dated_at: Option<Value>,
@@ -115,16 +113,14 @@ pub(super) struct Columns<'a> {
     pub(super) completed_at: Option<Value>,
     pub(super) template_id: Option<Value>,
     pub(super) template_version: Option<i64>,
-    pub(super) destination: Option<&'a str>,
-    pub(super) message: Option<&'a str>,
+    pub(super) destination: Option<String>,
+    pub(super) message: Option<String>,
     pub(super) details: Option<String>,
 }
 
 /// Spreads a callback over its columns.
-pub(super) fn columns(callback: &Callback) -> Columns<'_> {
+pub(super) fn columns(callback: &Callback) -> Columns {
     let mut columns = Columns {
-        reference: callback.reference(),
-        person: callback.person(),
         status: None,
         notification_type: None,
         dated_at: None,
@@ -148,8 +144,8 @@ pub(super) fn columns(callback: &Callback) -> Columns<'_> {
         }
         Content::ReceivedText(text) => {
             columns.dated_at = moment_value(text.date_received.as_deref());
-            columns.destination = text.destination_number.as_deref();
-            columns.message = text.message.as_deref();
+            columns.destination.clone_from(&text.destination_number);
+            columns.message.clone_from(&text.message);
         }
         Content::ReturnedLetter(letter) => {
             columns.dated_at = moment_value(letter.date_sent.as_deref());

@@ -25,6 +25,8 @@ const BATCH: usize = 512;
 const FOLLOWS: Duration = Duration::from_secs(2);
 /// How long the writer waits for work before it makes up what the index lacks.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long it waits between two parts of that.
+const BREATH: Duration = Duration::from_millis(1);
 /// How long it waits when there is nothing to make up.
 const LONG_PAUSE: Duration = Duration::from_hours(1);
 
@@ -205,7 +207,7 @@ struct Pen<'a> {
 impl Pen<'_> {
     fn patience(&self) -> Duration {
         match (self.indexing.is_making(), self.indexing.is_behind()) {
-            (true, _) => Duration::ZERO,
+            (true, _) => BREATH,
             (false, true) => PAUSE,
             (false, false) => LONG_PAUSE,
         }
