@@ -101,8 +101,12 @@ pub struct Store {
     inner: Arc<Inner>,
 }
 
+type Readers = r2d2::Pool<SqliteConnectionManager>;
+
 struct Inner {
-    readers: r2d2::Pool<SqliteConnectionManager>,
+    readers: Readers,
+    /// For the tokens alone, so that no number of slow pages keeps a callback at the door.
+    door: Readers,
     writer: writer::Writer,
     key: key::Key,
     folder: open::Folder,
@@ -129,16 +133,10 @@ impl Store {
         let folder = open::Folder::claim(folder, purpose, now)?;
         let key = key::Key::read_or_make(&folder)?;
         let writing = folder.connect()?;
-        let manager = SqliteConnectionManager::file(folder.database()).with_init(open::prepare_reader);
-        let readers = r2d2::Pool::builder()
-            .max_size(READERS)
-            .min_idle(Some(1))
-            .connection_timeout(READ_DEADLINE)
-            .build(manager)
-            .map_err(|error| OpenError::Unreadable(error.to_string()))?;
+        let (readers, door) = (readers(&folder, READERS)?, readers(&folder, 1)?);
         let writer =
             writer::Writer::start(writing, key.clone()).map_err(|error| OpenError::Unreadable(error.to_string()))?;
-        Ok(Store { inner: Arc::new(Inner { readers, writer, key, folder }) })
+        Ok(Store { inner: Arc::new(Inner { readers, door, writer, key, folder }) })
     }
 
     /// Runs one read on a pooled connection, off the async threads, under the deadline.
@@ -147,17 +145,18 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        let store = self.clone();
-        tokio::task::spawn_blocking(move || store.read_now(work)).await.map_err(|_| StoreError::Closed)?
+        let readers = self.inner.readers.clone();
+        tokio::task::spawn_blocking(move || read_now(&readers, work)).await.map_err(|_| StoreError::Closed)?
     }
 
-    fn read_now<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        let connection = self.inner.readers.get().map_err(|_| StoreError::TookTooLong)?;
-        let ends = Instant::now() + READ_DEADLINE;
-        connection.progress_handler(10_000, Some(move || Instant::now() > ends))?;
-        let done = work(&connection);
-        connection.progress_handler(0, None::<fn() -> bool>)?;
-        Ok(done?)
+    /// As [`Store::read`], on the connection that pages do not use.
+    async fn read_at_the_door<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let door = self.inner.door.clone();
+        tokio::task::spawn_blocking(move || read_now(&door, work)).await.map_err(|_| StoreError::Closed)?
     }
 
     /// Runs one write of a page or a command in the writer's next transaction, ahead of the callbacks that wait.
@@ -180,6 +179,25 @@ impl Store {
         self.inner.writer.stop();
         checkpoint::last(&self.inner.folder)
     }
+}
+
+fn readers(folder: &open::Folder, at_most: u32) -> Result<Readers, OpenError> {
+    let manager = SqliteConnectionManager::file(folder.database()).with_init(open::prepare_reader);
+    r2d2::Pool::builder()
+        .max_size(at_most)
+        .min_idle(Some(1))
+        .connection_timeout(READ_DEADLINE)
+        .build(manager)
+        .map_err(|error| OpenError::Unreadable(error.to_string()))
+}
+
+fn read_now<T>(readers: &Readers, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    let connection = readers.get().map_err(|_| StoreError::TookTooLong)?;
+    let ends = Instant::now() + READ_DEADLINE;
+    connection.progress_handler(10_000, Some(move || Instant::now() > ends))?;
+    let done = work(&connection);
+    connection.progress_handler(0, None::<fn() -> bool>)?;
+    Ok(done?)
 }
 
 #[cfg(test)]

@@ -175,3 +175,69 @@ fn one_folder_serves_one_server_and_any_number_of_commands() {
     runtime().block_on(beside.add_token("B".into(), None, [2; 32], NOW)).unwrap();
     assert_eq!(runtime().block_on(serving.tokens()).unwrap().len(), 1);
 }
+
+#[test]
+fn a_full_queue_refuses_at_once_and_what_it_took_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let busy = tokio::runtime::Runtime::new().unwrap();
+    busy.block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        let other = Connection::open(folder.path().join("counterfoil.db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let keeping: Vec<_> = (0..10_000)
+            .map(|n| {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    let envelope = Envelope {
+                        service,
+                        token: None,
+                        origin: Origin::CalledBack,
+                        arrived_at: NOW,
+                        path: "/callbacks".into(),
+                    };
+                    store.keep(Arrival::callback(envelope, receipt(&n.to_string(), "delivered", "x"))).await
+                })
+            })
+            .collect();
+        let mut full = 0;
+        let mut kept = Vec::new();
+        for (n, keeping) in keeping.into_iter().enumerate() {
+            match keeping.await.unwrap() {
+                Ok(_) => kept.push(n.to_string()),
+                Err(StoreError::Full) => full += 1,
+                Err(_) => (),
+            }
+            if n == 0 {
+                other.execute_batch("ROLLBACK").unwrap();
+            }
+        }
+        assert!(full > 0, "some were refused at once");
+        assert!(!kept.is_empty(), "and some were kept when the store could be written again");
+        for id in kept.iter().step_by(50) {
+            assert!(store.receipt(&Services::All, id).await.unwrap().is_some());
+        }
+    });
+}
+
+#[test]
+fn slow_pages_do_not_keep_callbacks_at_the_door() {
+    let folder = tempfile::tempdir().unwrap();
+    let busy = tokio::runtime::Runtime::new().unwrap();
+    busy.block_on(async {
+        let (store, _) = store_with_service(folder.path()).await;
+        let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+        let pages: Vec<_> = (0..READERS)
+            .map(|_| {
+                let store = store.clone();
+                tokio::spawn(
+                    async move { store.read(move |c| c.query_row(endless, [], |row| row.get::<_, i64>(0))).await },
+                )
+            })
+            .collect();
+        assert_eq!(store.tokens().await.unwrap().len(), 1);
+        assert!(pages.iter().all(|page| !page.is_finished()), "the pages are still reading");
+        for page in pages {
+            assert!(matches!(page.await.unwrap(), Err(StoreError::TookTooLong)), "until their deadline");
+        }
+    });
+}

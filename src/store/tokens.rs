@@ -72,7 +72,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
-        self.read(|connection| {
+        self.read_at_the_door(|connection| {
             let mut find = connection.prepare_cached(
                 "SELECT t.id, t.service, s.name, t.sha256, t.made_at, t.last_used_at, t.revoked_at
                  FROM tokens t JOIN services s ON s.id = t.service ORDER BY t.id",

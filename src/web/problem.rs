@@ -193,3 +193,35 @@ pub(super) fn secured(mut response: Response) -> Response {
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_problem_has_a_page_of_its_own_and_a_status() {
+        let problems = [
+            (Problem::NotFound, 404),
+            (Problem::Forbidden, 403),
+            (Problem::CrossSite, 403),
+            (Problem::BadRequest, 400),
+            (Problem::WrongMethod, 405),
+            (Problem::Busy, 503),
+            (Problem::Failed, 500),
+        ];
+        for (problem, status) in problems {
+            let (heading, paragraphs) = problem.words();
+            let page = problem.page(None);
+            assert_eq!(page.status(), status);
+            assert!(page.headers().contains_key(header::CONTENT_TYPE), "{heading}");
+            assert!(!paragraphs.is_empty(), "{heading} says what to do");
+        }
+    }
+
+    #[test]
+    fn a_store_that_is_busy_is_told_from_one_that_failed() {
+        assert!(matches!(Problem::from(StoreError::TookTooLong), Problem::Busy));
+        assert!(matches!(Problem::from(StoreError::Full), Problem::Busy));
+        assert!(matches!(Problem::from(StoreError::Closed), Problem::Failed));
+    }
+}

@@ -1,7 +1,7 @@
 //! The command line: what it makes, what it refuses and with which exit code, and that it works beside a running server.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -109,6 +109,8 @@ fn a_token_is_printed_alone_once_and_only_its_hash_is_kept() {
     }
     let list = printed(&run(&["token", "list"], &server.data));
     assert!(list.contains("Housing") && !list.contains(&token), "{list}");
+    let used = |name: &str| !list.lines().find(|line| line.contains(name)).unwrap().contains("never");
+    assert!(used("Housing") && !used("Test service"), "it is known which token was used: {list}");
 }
 
 #[test]
@@ -206,6 +208,32 @@ fn a_disabled_person_is_out_at_once_and_comes_back_when_enabled() {
     let form = [("password", "another three words")];
     assert_eq!(Browser::new(server.at).post(path, &form).status, 303);
     assert_eq!(browser.get("/receipts").status, 303, "a new password ends the sessions of the old one");
+}
+
+#[test]
+fn what_root_runs_leaves_every_file_to_the_folders_owner() {
+    let folder = folder();
+    let owner = 65534;
+    let data = folder.path().join("store");
+    fs::create_dir(&data).unwrap();
+    if std::os::unix::fs::chown(&data, Some(owner), Some(owner)).is_err() {
+        eprintln!("\n*** NOT TESTED: what root leaves behind, because this is not root ***\n");
+        return;
+    }
+    let files_are_the_owners = || {
+        for file in fs::read_dir(&data).unwrap() {
+            let file = file.unwrap();
+            assert_eq!(file.metadata().unwrap().uid(), owner, "{}", file.path().display());
+        }
+    };
+    assert!(run(&["token", "add", "Housing"], &data).status.success());
+    files_are_the_owners();
+    let server = Server::start_in(&data, &[]);
+    let added =
+        run_with_input(&["user", "add", "a@example.org", "--role", "admin", "--password-stdin"], &data, PASSWORD);
+    assert!(added.status.success());
+    files_are_the_owners();
+    drop(server);
 }
 
 #[test]

@@ -200,6 +200,31 @@ fn what_cannot_be_stored_is_answered_503_and_is_stored_when_it_comes_again() {
 }
 
 #[test]
+fn a_commit_that_takes_too_long_is_answered_503_before_notify_gives_up() {
+    let mut server = Server::start();
+    let other = rusqlite::Connection::open(server.data.join("counterfoil.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // Each waits for the lock in its turn, so that the later ones are past the limit before theirs comes.
+    let answers: Vec<u16> = std::thread::scope(|scope| {
+        let post = |n: u64| {
+            let headers = format!("Authorization: Bearer {}\r\n", server.token);
+            let body = format!(r#"{{"id": "s{n}", "status": "x"}}"#);
+            let (at, bytes) = (server.at, request("POST", "/callbacks", &headers, body.as_bytes()));
+            scope.spawn(move || {
+                std::thread::sleep(Duration::from_millis(100 * n));
+                exchange(at, &bytes).status
+            })
+        };
+        let posts: Vec<_> = (0..4).map(post).collect();
+        posts.into_iter().map(|post| post.join().unwrap()).collect()
+    });
+    assert_eq!(answers, [503; 4]);
+    other.execute_batch("ROLLBACK").unwrap();
+    assert!(server.log().contains("callback.slow_commit"));
+    assert_eq!(server.post("/callbacks", br#"{"id": "s0", "status": "x"}"#).status, 200);
+}
+
+#[test]
 fn one_connection_carries_many_callbacks() {
     let server = Server::start();
     let mut stream = TcpStream::connect(server.at).unwrap();
