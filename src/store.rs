@@ -8,6 +8,7 @@
 mod arrivals;
 mod checkpoint;
 mod conversations;
+mod envelope;
 mod find;
 mod index;
 mod key;
@@ -27,9 +28,10 @@ use std::time::{Duration, Instant};
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 
-pub use arrivals::{Arrival, Envelope, Origin, Ready, Stored};
+pub use arrivals::{Arrival, Ready};
 pub use checkpoint::Checkpoint;
 pub use conversations::{Conversation, InboxPage, InboxRow};
+pub use envelope::{Envelope, Origin, Stored};
 pub use find::{Cursor, Find, Found, Place, Source};
 pub use open::OpenError;
 pub use people::{AddPersonError, Asking, Mark, Person, Role};

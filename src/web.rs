@@ -27,9 +27,10 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-use crate::access::{Senders, Visitors};
+use crate::access::{Caseworker, Senders, Visitors};
 use crate::store::Store;
 
+use problem::Problem;
 pub use set_password::link_path;
 
 /// What every page needs.
@@ -68,7 +69,7 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         quarantine::routes(site),
         cookies::routes(site),
     ];
-    let pages = one_of(pages).or(problem::not_found(site)).unify().map(problem::secured).boxed();
+    let pages = one_of(pages).or(not_found(site)).unify().map(problem::secured).boxed();
     answering(callbacks::below_callbacks(site).or(pages).unify().boxed())
 }
 
@@ -76,6 +77,19 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
 #[must_use]
 pub fn callback_routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     answering(callbacks::anywhere(site))
+}
+
+/// What stands where no page is. Only for GET, so that a wrong method is told from a wrong address.
+fn not_found(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
+    get()
+        .and(request::caseworker(site))
+        .map(|who: Result<Caseworker, Problem>| Problem::NotFound.page(who.ok().as_ref()))
+        .boxed()
+}
+
+/// GET, and HEAD, which hyper answers without the body.
+fn get() -> BoxedFilter<()> {
+    warp::get().or(warp::head()).unify().boxed()
 }
 
 fn one_of<const N: usize>(routes: [BoxedFilter<(Response,)>; N]) -> BoxedFilter<(Response,)> {

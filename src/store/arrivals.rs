@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
+use super::envelope::{Envelope, Stored};
 use super::index::{self, Field, Indexing, Keys};
 use super::key::Key;
 use super::row::{self, Columns, Kept};
@@ -12,54 +13,6 @@ use super::{ServiceId, Store, StoreError};
 use super::{quarantine, tokens};
 use crate::notify::status::Standing;
 use crate::notify::{Callback, Content, Kind};
-
-/// How a callback came to be here.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Origin {
-    /// Notify called.
-    CalledBack,
-    /// Read from Notify's API, where the call was missed.
-    Fetched,
-    /// From another store's export.
-    Imported,
-    /// Sent to try the set-up.
-    Test,
-}
-
-impl Origin {
-    fn code(self) -> i64 {
-        match self {
-            Origin::CalledBack => 0,
-            Origin::Fetched => 1,
-            Origin::Imported => 2,
-            Origin::Test => 3,
-        }
-    }
-
-    pub(super) fn from_code(code: i64) -> Origin {
-        match code {
-            1 => Origin::Fetched,
-            2 => Origin::Imported,
-            3 => Origin::Test,
-            _ => Origin::CalledBack,
-        }
-    }
-}
-
-/// What is known of an arrival besides its body.
-#[derive(Clone, Debug)]
-pub struct Envelope {
-    /// The service whose token it carried.
-    pub service: ServiceId,
-    /// That token's number, where a token brought it.
-    pub token: Option<i64>,
-    /// How it came.
-    pub origin: Origin,
-    /// When it came, in microseconds since 1970 UTC.
-    pub arrived_at: i64,
-    /// The path that it was sent to.
-    pub path: String,
-}
 
 /// One arrival on its way into the store.
 pub enum Arrival {
@@ -78,15 +31,6 @@ pub enum Arrival {
         /// The bytes.
         body: Vec<u8>,
     },
-}
-
-/// What became of an arrival, once it is committed and synced.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Stored {
-    /// The number of the row that holds it.
-    pub arrival: i64,
-    /// Whether the row was there already, from the same bytes.
-    pub again: bool,
 }
 
 impl Store {

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 
-use super::arrivals::{Envelope, Stored};
+use super::envelope::{Envelope, Stored};
 use super::{Services, Store, StoreError};
 
 /// Rows on one page.

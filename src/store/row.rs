@@ -6,7 +6,7 @@ use rusqlite::{Row, ToSql};
 use uuid::Uuid;
 
 use super::ServiceId;
-use super::arrivals::Origin;
+use super::envelope::Origin;
 use crate::notify::status::Status;
 use crate::notify::{Callback, Complaint, Content, DeliveryReceipt, Kind, ReceivedText, ReturnedLetter, time};
 

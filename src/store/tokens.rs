@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::arrivals::Envelope;
+use super::envelope::Envelope;
 use super::{ServiceId, Store, StoreError};
 use crate::clock::MINUTE;
 

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{oneshot, watch};
 
-use super::arrivals::{self, Arrival, Stored};
+use super::arrivals::{self, Arrival};
+use super::envelope::Stored;
 use super::index::Indexing;
 use super::key::Key;
 use super::{StoreError, checkpoint};

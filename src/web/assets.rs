@@ -8,7 +8,7 @@ use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::reply::{Reply, Response};
 
-use super::request;
+use super::get;
 
 struct Asset {
     url: &'static str,
@@ -23,7 +23,7 @@ include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 const FAVICON: &str = "/favicon.ico";
 
 pub(super) fn routes() -> BoxedFilter<(Response,)> {
-    request::get()
+    get()
         .and(warp::path::full())
         .and(warp::header::headers_cloned())
         .and_then(async |path: FullPath, headers: HeaderMap| {

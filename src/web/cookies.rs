@@ -9,7 +9,7 @@ use warp::reply::Response;
 
 use super::chrome::{Chrome, Here};
 use super::problem::{Answer, Problem, answer, html};
-use super::{Site, request};
+use super::{Site, get, request};
 use crate::access::Caseworker;
 
 #[derive(Template)]
@@ -20,7 +20,7 @@ struct CookiesPage {
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     warp::path!("cookies")
-        .and(request::get())
+        .and(get())
         .and(request::caseworker(site))
         .then(async |who: Result<Caseworker, Problem>| -> Answer {
             html(&CookiesPage { chrome: Chrome::new(who.ok().as_ref(), Here::Nowhere) })

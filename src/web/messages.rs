@@ -13,7 +13,7 @@ use super::problem::{Answer, Problem, answer, html};
 use super::receipts::grouped;
 use super::request::{self, Words};
 use super::results::{Moment, StatusTag, happened, href, status_tag};
-use super::{Site, one_of};
+use super::{Site, get, one_of};
 use crate::access::Caseworker;
 use crate::notify::{Content, time};
 use crate::store::{Conversation, InboxRow, Kept};
@@ -63,7 +63,7 @@ enum Said {
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     one_of([
         warp::path!("messages")
-            .and(request::get())
+            .and(get())
             .and(request::site(site))
             .and(request::caseworker(site))
             .and(request::query())
@@ -71,7 +71,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
             .map(answer)
             .boxed(),
         warp::path!("messages" / String)
-            .and(request::get())
+            .and(get())
             .and(request::site(site))
             .and(request::caseworker(site))
             .and(request::query())

@@ -1,16 +1,13 @@
 //! The only map from what went wrong to a page and a status, and the headers that every page carries.
 
-use std::sync::Arc;
-
 use askama::Template;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
-use warp::filters::BoxedFilter;
+use warp::Rejection;
 use warp::reply::{Reply, Response};
-use warp::{Filter, Rejection};
 
+use super::assets;
 use super::chrome::{Chrome, Here};
-use super::{Site, assets, request};
 use crate::access::Caseworker;
 use crate::store::StoreError;
 
@@ -155,14 +152,6 @@ pub(super) fn set(response: &mut Response, name: header::HeaderName, value: &str
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }
-}
-
-/// What stands where no page is. Only for GET, so that a wrong method is told from a wrong address.
-pub(super) fn not_found(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
-    request::get()
-        .and(request::caseworker(site))
-        .map(|who: Result<Caseworker, Problem>| Problem::NotFound.page(who.ok().as_ref()))
-        .boxed()
 }
 
 /// For what no route took: the routes answer everything, so only the method can be wrong here.

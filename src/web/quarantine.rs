@@ -13,7 +13,7 @@ use super::problem::{Answer, Problem, answer, html};
 use super::receipts::grouped;
 use super::request::{self, Words};
 use super::results::{Moment, at};
-use super::{Site, one_of};
+use super::{Site, get, one_of};
 use crate::access::Caseworker;
 use crate::store::Quarantined;
 
@@ -47,7 +47,7 @@ struct Row {
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     one_of([
         warp::path!("quarantine")
-            .and(request::get())
+            .and(get())
             .and(request::site(site))
             .and(request::caseworker(site))
             .and(request::query())
@@ -55,7 +55,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
             .map(answer)
             .boxed(),
         warp::path!("quarantine" / i64)
-            .and(request::get())
+            .and(get())
             .and(request::site(site))
             .and(request::caseworker(site))
             .then(show)

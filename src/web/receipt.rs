@@ -13,7 +13,7 @@ use super::chrome::{Chrome, Here};
 use super::plain_text::{self, Piece};
 use super::problem::{Answer, Problem, answer, html};
 use super::results::{Moment, ResultRow, StatusTag, at, happened, kind_words, status_tag, written};
-use super::{Site, request};
+use super::{Site, get, request};
 use crate::access::Caseworker;
 use crate::notify::{Callback, Content, Kind};
 use crate::store::{Kept, Receipt};
@@ -62,7 +62,7 @@ struct Text {
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     warp::path!("receipts" / String)
-        .and(request::get())
+        .and(get())
         .and(request::site(site))
         .and(request::caseworker(site))
         .and(warp::header::headers_cloned())

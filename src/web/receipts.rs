@@ -11,7 +11,7 @@ use super::chrome::{Chrome, Here};
 use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
 use super::results::ResultRow;
-use super::{Site, one_of, search};
+use super::{Site, get, one_of, search};
 use crate::access::Caseworker;
 use crate::clock;
 use crate::notify::recipient::{MatchKey, Term, reference_key};
@@ -53,9 +53,9 @@ struct Choice {
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     one_of([
-        warp::path::end().and(request::get()).map(|| see_other("/receipts")).boxed(),
+        warp::path::end().and(get()).map(|| see_other("/receipts")).boxed(),
         warp::path!("receipts")
-            .and(request::get())
+            .and(get())
             .and(request::site(site))
             .and(request::caseworker(site))
             .and(request::query())
@@ -63,7 +63,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
             .map(answer)
             .boxed(),
         warp::path!("search" / String)
-            .and(request::get())
+            .and(get())
             .and(request::site(site))
             .and(request::caseworker(site))
             .and(request::query())

@@ -24,11 +24,6 @@ pub(super) fn site(
     warp::any().map(move || site.clone())
 }
 
-/// GET, and HEAD, which hyper answers without the body.
-pub(super) fn get() -> BoxedFilter<()> {
-    warp::get().or(warp::head()).unify().boxed()
-}
-
 /// The signed-in person, or the answer for nobody.
 pub(super) fn caseworker(of: &Arc<Site>) -> BoxedFilter<(Result<Caseworker, Problem>,)> {
     site(of)

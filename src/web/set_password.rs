@@ -11,7 +11,7 @@ use warp::reply::Response;
 use super::chrome::{Chrome, Here};
 use super::problem::{Answer, Problem, answer, html};
 use super::request::{self, Words};
-use super::{Site, one_of, sign_in};
+use super::{Site, get, one_of, sign_in};
 use crate::access::Secret;
 use crate::clock;
 
@@ -33,12 +33,7 @@ struct SetPasswordPage {
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     one_of([
-        warp::path!("set-password" / String)
-            .and(request::get())
-            .and(request::site(site))
-            .then(show)
-            .map(answer)
-            .boxed(),
+        warp::path!("set-password" / String).and(get()).and(request::site(site)).then(show).map(answer).boxed(),
         warp::path!("set-password" / String)
             .and(warp::post())
             .and(request::site(site))

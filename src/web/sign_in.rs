@@ -11,7 +11,7 @@ use warp::reply::Response;
 use super::chrome::{Chrome, Here};
 use super::problem::{Answer, Problem, answer, html, see_other, set};
 use super::request::{self, Words};
-use super::{Site, one_of};
+use super::{Site, get, one_of};
 use crate::access::{Session, SignInRefused};
 use crate::clock;
 use crate::edge::Peer;
@@ -31,7 +31,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     let connection = || warp::header::headers_cloned().and(warp::ext::optional::<Peer>());
     one_of([
         warp::path!("sign-in")
-            .and(request::get())
+            .and(get())
             .and(request::site(site))
             .and(connection())
             .and(request::query())
