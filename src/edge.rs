@@ -17,7 +17,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -107,41 +106,38 @@ pub async fn serve(
     limits: Limits,
     mut stop: watch::Receiver<bool>,
 ) {
-    let tls = tls.map(TlsAcceptor::from);
     let connections = Connections::new(limits.connections);
-    let graceful = Arc::new(GracefulShutdown::new());
+    let served = Arc::new(Served { tls: tls.map(TlsAcceptor::from), routes, limits, stop: stop.clone() });
     loop {
         let accepted = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
             accepted = accept(&listener, &connections) => accepted,
         };
         if let Some((stream, addr, place)) = accepted {
-            let (tls, routes, limits, graceful) = (tls.clone(), routes.clone(), limits.clone(), graceful.clone());
+            let served = served.clone();
             tokio::spawn(async move {
                 let closed = place.closed();
                 tokio::select! {
-                    () = connection(stream, addr, tls, routes, limits, &graceful, &place) => (),
+                    () = connection(stream, addr, &served, &place) => (),
                     () = closed => (),
                 }
             });
         }
     }
     drop(listener);
-    drain(graceful, &connections, limits.drain).await;
-}
-
-async fn drain(graceful: Arc<GracefulShutdown>, connections: &Connections, within: Duration) {
     // A request whose head is not whole has begun nothing; it would keep the shutdown waiting.
     connections.close_idle();
-    let watched = async {
-        let Some(graceful) = Arc::into_inner(graceful) else {
-            return connections.none_left().await;
-        };
-        graceful.shutdown().await;
-    };
-    if tokio::time::timeout(within, watched).await.is_err() {
+    if tokio::time::timeout(served.limits.drain, connections.none_left()).await.is_err() {
         tracing::warn!(event = "edge.drain_cut", "some requests were still in flight and were cut off");
     }
+}
+
+/// What every connection of a listener is served with.
+struct Served {
+    tls: Option<TlsAcceptor>,
+    routes: Routes,
+    limits: Limits,
+    stop: watch::Receiver<bool>,
 }
 
 async fn accept(listener: &TcpListener, connections: &Connections) -> Option<(TcpStream, SocketAddr, Place)> {
@@ -160,47 +156,48 @@ async fn accept(listener: &TcpListener, connections: &Connections) -> Option<(Tc
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    addr: SocketAddr,
-    tls: Option<TlsAcceptor>,
-    routes: Routes,
-    limits: Limits,
-    graceful: &GracefulShutdown,
-    place: &Place,
-) {
-    let peer = Peer { addr, tls: tls.is_some() };
-    match tls {
-        None => talk(stream, peer, routes, limits, graceful, place).await,
+async fn connection(stream: TcpStream, addr: SocketAddr, served: &Served, place: &Place) {
+    let peer = Peer { addr, tls: served.tls.is_some() };
+    match &served.tls {
+        None => talk(stream, peer, served, place).await,
         Some(tls) => {
-            if let Ok(Ok(stream)) = tokio::time::timeout(limits.handshake, tls.accept(stream)).await {
-                talk(stream, peer, routes, limits, graceful, place).await;
+            if let Ok(Ok(stream)) = tokio::time::timeout(served.limits.handshake, tls.accept(stream)).await {
+                talk(stream, peer, served, place).await;
             }
         }
     }
 }
 
-async fn talk<S>(stream: S, peer: Peer, routes: Routes, limits: Limits, graceful: &GracefulShutdown, place: &Place)
+async fn talk<S>(stream: S, peer: Peer, served: &Served, place: &Place)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let answer = service_fn(|request: Request<Incoming>| {
         let busy = place.busy();
-        let routes = routes.clone();
+        let routes = served.routes.clone();
         async move {
             let answered = answer(request, peer, routes).await;
             drop(busy);
             answered
         }
     });
+    let limits = &served.limits;
     let talking = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .serve_connection(TokioIo::new(Stalling::new(stream, limits.stall)), answer);
-    let mut talking = std::pin::pin!(graceful.watch(talking));
+    let mut talking = std::pin::pin!(talking);
+    let mut stop = served.stop.clone();
     // What ends with an error ended for the client too: there is nobody to tell.
-    if tokio::time::timeout(limits.age, talking.as_mut()).await.is_err() {
-        tracing::debug!(event = "edge.connection_aged", "a connection reached its greatest age");
+    tokio::select! {
+        _ended = talking.as_mut() => return,
+        _stopped = stop.wait_for(|stop| *stop) => (),
+        () = tokio::time::sleep(limits.age) => (),
+    }
+    // The request in hand is answered, and no other is taken.
+    talking.as_mut().graceful_shutdown();
+    if tokio::time::timeout(limits.drain, talking).await.is_err() {
+        tracing::debug!(event = "edge.connection_cut", "a connection did not end in time");
     }
 }
 

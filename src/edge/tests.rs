@@ -121,6 +121,28 @@ async fn a_reader_that_does_not_read_is_cut() {
 }
 
 #[tokio::test]
+async fn stopping_ends_a_connection_that_is_never_idle_with_its_next_answer() {
+    let running = start(Limits { drain: Duration::from_mins(5), ..limits() });
+    let mut kept_alive = TcpStream::connect(running.at).await.unwrap();
+    let sending = tokio::spawn(async move {
+        let mut answer = [0; 1024];
+        let mut last = String::new();
+        while kept_alive.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await.is_ok() {
+            match kept_alive.read(&mut answer).await {
+                Ok(length) if length > 0 => last = String::from_utf8_lossy(&answer[..length]).into_owned(),
+                _ => break,
+            }
+        }
+        last
+    });
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    running.stop.send_replace(true);
+    let within = Duration::from_mins(1);
+    tokio::time::timeout(within, running.ended).await.expect("it does not wait for the limit").unwrap();
+    assert!(sending.await.unwrap().contains("connection: close"));
+}
+
+#[tokio::test]
 async fn stopping_finishes_what_is_in_flight_and_waits_for_no_half_request() {
     let running = start(Limits { head: Duration::from_mins(5), ..limits() });
     let _half = send(running.at, "GET /ok HTTP/1.1\r\nHo").await;

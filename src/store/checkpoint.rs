@@ -1,6 +1,7 @@
 //! Copying the log into the file: run by us, and looked at, because commits go on succeeding while checkpoints fail.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -11,6 +12,9 @@ use super::{Store, StoreError};
 const WORTH_COPYING: u64 = 4 * 1024 * 1024;
 /// Past this the writer itself waits for a checkpoint, so that the log cannot grow without end under steady load.
 const RELIEF_PAGES: i64 = 16 * 1024;
+
+/// How long the last one may take to find nobody else at it.
+const LAST_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a checkpoint did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +45,16 @@ impl Store {
     }
 }
 
-/// The last one, when the writer has ended: leaves an empty log.
+/// The last one, when the writer has ended: leaves an empty log. One that is under way beside it is waited for.
 pub(super) fn last(folder: &Folder) -> Checkpoint {
-    copy(folder, "TRUNCATE")
+    let ends = Instant::now() + LAST_WITHIN;
+    loop {
+        let done = copy(folder, "TRUNCATE");
+        if done != Checkpoint::Part || Instant::now() > ends {
+            return done;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn copy(folder: &Folder, mode: &str) -> Checkpoint {

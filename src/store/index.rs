@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
@@ -157,8 +158,9 @@ type Ids = BTreeSet<(u64, i64)>;
 struct Making {
     /// `None` while they are put in order.
     entries: Option<std::vec::IntoIter<Entry>>,
+    unsorted: Arc<Mutex<Vec<Entry>>>,
     /// Puts them in order beside the writer, which others wait for.
-    sorting: Option<JoinHandle<Vec<Entry>>>,
+    sorting: Option<JoinHandle<()>>,
     ids: Ids,
     /// Every callback before this arrival has its entries when all are made.
     until: i64,
@@ -235,12 +237,14 @@ impl Indexing {
 impl Known {
     fn begin_making(&mut self) {
         if self.making.is_none() && self.waiting.callbacks > 0 {
-            let Waiting { mut entries, ids, .. } = std::mem::take(&mut self.waiting);
-            let sorting = std::thread::spawn(move || {
-                entries.sort_unstable();
-                entries
-            });
-            self.making = Some(Making { entries: None, sorting: Some(sorting), ids, until: self.next });
+            let Waiting { entries, ids, .. } = std::mem::take(&mut self.waiting);
+            let unsorted = Arc::new(Mutex::new(entries));
+            let theirs = unsorted.clone();
+            let sorting = std::thread::Builder::new().name("store-index".into()).spawn(move || sort(&theirs));
+            if sorting.is_err() {
+                sort(&unsorted);
+            }
+            self.making = Some(Making { entries: None, unsorted, sorting: sorting.ok(), ids, until: self.next });
         }
     }
 
@@ -266,12 +270,16 @@ impl Known {
 impl Making {
     /// The entries, as soon as they are in order.
     fn in_order(&mut self) -> Option<&mut std::vec::IntoIter<Entry>> {
-        if let Some(sorting) = self.sorting.take_if(|sorting| sorting.is_finished()) {
-            // Sorting fails only where memory does, and then the process has ended.
-            self.entries = sorting.join().ok().map(Vec::into_iter);
+        if self.entries.is_none() && self.sorting.as_ref().is_none_or(JoinHandle::is_finished) {
+            let entries = std::mem::take(&mut *self.unsorted.lock().unwrap_or_else(PoisonError::into_inner));
+            self.entries = Some(entries.into_iter());
         }
         self.entries.as_mut()
     }
+}
+
+fn sort(entries: &Mutex<Vec<Entry>>) {
+    entries.lock().unwrap_or_else(PoisonError::into_inner).sort_unstable();
 }
 
 impl Waiting {
