@@ -25,15 +25,9 @@ struct Failures {
 }
 
 impl Throttle {
-    /// The seconds still to wait before this address may try again.
-    pub(super) fn wait(&self, address: &str, now: i64) -> Option<i64> {
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let failed = failures.get(address)?;
-        let left = failed.latest + delay(failed.count) - now;
-        (left > 0).then(|| (left + SECOND - 1) / SECOND)
-    }
-
-    pub(super) fn failed(&self, address: &str, now: i64) {
+    /// Begins a try for this address, or says how many seconds it still has to wait. A try counts as failed until it has
+    /// succeeded, so that guessing many at once gains nothing.
+    pub(super) fn begin(&self, address: &str, now: i64) -> Result<(), i64> {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() >= REMEMBERED {
             failures.retain(|_, failed| failed.latest + LONGEST > now);
@@ -42,8 +36,13 @@ impl Throttle {
             failures.clear();
         }
         let failed = failures.entry(address.to_owned()).or_insert(Failures { count: 0, latest: now });
+        let left = failed.latest + delay(failed.count) - now;
+        if left > 0 {
+            return Err((left + SECOND - 1) / SECOND);
+        }
         let forgotten = failed.latest + DAY < now;
         *failed = Failures { count: if forgotten { 1 } else { failed.count.saturating_add(1) }, latest: now };
+        Ok(())
     }
 
     pub(super) fn succeeded(&self, address: &str) {
@@ -66,17 +65,13 @@ mod tests {
     #[test]
     fn the_delay_begins_at_the_fourth_failure_and_doubles() {
         let throttle = Throttle::default();
-        let waits: Vec<_> = (0..6)
-            .map(|_| {
-                throttle.failed("a@example.com", 0);
-                throttle.wait("a@example.com", 0)
-            })
-            .collect();
-        assert_eq!(waits, [None, None, None, Some(1), Some(2), Some(4)]);
-        assert_eq!(throttle.wait("b@example.com", 0), None);
-        assert_eq!(throttle.wait("a@example.com", 4 * SECOND), None);
+        let begin = |seconds| throttle.begin("a@example.com", seconds * SECOND);
+        assert_eq!([0; 5].map(begin), [Ok(()), Ok(()), Ok(()), Ok(()), Err(1)]);
+        assert_eq!([1; 2].map(begin), [Ok(()), Err(2)]);
+        assert_eq!([3; 2].map(begin), [Ok(()), Err(4)]);
+        assert_eq!(throttle.begin("b@example.com", 0), Ok(()));
         throttle.succeeded("a@example.com");
-        assert_eq!(throttle.wait("a@example.com", 0), None);
+        assert_eq!(begin(3), Ok(()));
     }
 
     #[test]

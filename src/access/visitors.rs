@@ -122,15 +122,12 @@ impl Visitors {
         now: i64,
     ) -> Result<Session, SignInRefused> {
         let address = email.trim().to_lowercase();
-        if let Some(seconds) = self.throttle.wait(&address, now) {
-            return Err(SignInRefused::Wait(seconds));
-        }
+        self.throttle.begin(&address, now).map_err(SignInRefused::Wait)?;
         let person = self.store.person(&address).await.map_err(SignInRefused::Store)?;
         let person = person.filter(|person| person.disabled_at.is_none());
         let kept = person.as_ref().and_then(|person| person.password.clone());
         let right = self.passwords.verify(password, kept).await;
         let Some(person) = person.filter(|_| right) else {
-            self.throttle.failed(&address, now);
             tracing::warn!(event = "access.sign_in_failed", "someone could not sign in");
             return Err(SignInRefused::Wrong);
         };

@@ -329,13 +329,13 @@ fn failed_sign_ins_say_the_same_for_everybody_and_then_must_wait() {
     for email in ["caseworker@example.gov.uk", "nobody@example.gov.uk"] {
         let mut browser = Browser::new(server.at);
         let form = [("email", email), ("password", "wrong")];
-        let pages: Vec<Answer> = (0..4).map(|_| browser.post("/sign-in", &form)).collect();
+        // However slow the machine is, the delay soon outgrows the time that a try takes.
+        let pages: Vec<Answer> = (0..20).map(|_| browser.post("/sign-in", &form)).collect();
         assert!(pages[0].header("set-cookie").is_none());
         said.push(pages[0].text().replace(email, "EMAIL"));
-        assert!(pages.iter().all(|page| page.status == 200));
-        let fifth = browser.post("/sign-in", &form);
-        assert_eq!(fifth.status, 429);
-        assert!(fifth.text().contains("Too many tries have failed. Wait"));
+        assert!(pages[..4].iter().all(|page| page.status == 200));
+        let told_to_wait = pages.iter().find(|page| page.status == 429).unwrap();
+        assert!(told_to_wait.text().contains("Too many tries have failed. Wait"));
     }
     assert_eq!(said[0], said[1]);
 }
