@@ -4,6 +4,7 @@ pub mod recipient;
 pub mod status;
 pub mod time;
 mod wire;
+pub mod words;
 
 use std::fmt;
 

@@ -59,6 +59,14 @@ pub enum Services {
 }
 
 impl Services {
+    /// Whether these services' callbacks may be seen.
+    fn allow(&self, service: ServiceId) -> bool {
+        match self {
+            Services::All => true,
+            Services::Only(ids) => ids.contains(&service),
+        }
+    }
+
     /// What the queries bind: null for everything, else a JSON list of numbers.
     fn bound(&self) -> Option<String> {
         match self {
@@ -197,7 +205,8 @@ fn read_now<T>(readers: &Readers, work: impl FnOnce(&Connection) -> rusqlite::Re
     let connection = readers.get().map_err(|_| StoreError::TookTooLong)?;
     let ends = Instant::now() + READ_DEADLINE;
     connection.progress_handler(10_000, Some(move || Instant::now() > ends))?;
-    let done = work(&connection);
+    // One transaction, so that all that is read is of one moment.
+    let done = connection.unchecked_transaction().and_then(|moment| work(&moment));
     connection.progress_handler(0, None::<fn() -> bool>)?;
     Ok(done?)
 }

@@ -1,18 +1,29 @@
 //! Dates as Notify writes them, and as others might.
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 
 /// The length of Notify's own form, `2017-05-14T12:15:30.000000Z`.
 const LENGTH: usize = 27;
+/// That form, with a digit for every 0.
+const FORM: &[u8; LENGTH] = b"0000-00-00T00:00:00.000000Z";
 
 /// Microseconds since 1970 UTC, only where [`canonical`] gives the same text back.
 #[must_use]
 pub fn micros(text: &str) -> Option<i64> {
-    if text.len() != LENGTH || !text.ends_with('Z') {
-        return None;
-    }
-    let micros = text.parse::<Timestamp>().ok()?.as_microsecond();
-    (canonical(micros) == text).then_some(micros)
+    let bytes: &[u8; LENGTH] = text.as_bytes().try_into().ok()?;
+    let separated = FORM.iter().zip(bytes).all(|(form, byte)| *form == b'0' || form == byte);
+    let number = |from: usize, length: usize| {
+        let mut digits = bytes.iter().skip(from).take(length);
+        digits.try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + i32::from(digit - b'0')))
+    };
+    let small = |from| number(from, 2).and_then(|number| i8::try_from(number).ok());
+    let year = i16::try_from(number(0, 4)?).ok().filter(|year| *year > 0)?;
+    let date_time =
+        DateTime::new(year, small(5)?, small(8)?, small(11)?, small(14)?, small(17)?, number(20, 6)? * 1000);
+    let moment = TimeZone::UTC.to_timestamp(date_time.ok()?).ok()?;
+    separated.then(|| moment.as_microsecond())
 }
 
 /// A moment in Notify's own form.
@@ -43,6 +54,9 @@ mod tests {
             "",
             "soon",
             "2017-05-14T12:15:60.000000Z",
+            "2017-05-14T24:15:30.000000Z",
+            "2017-05-14T12:15:30.00000 Z",
+            "2017-05-14 12:15:30.000000Z",
             "2017-05-14T12:15:30.0000000",
         ] {
             assert_eq!(micros(odd), None, "{odd}");

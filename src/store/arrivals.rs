@@ -1,18 +1,19 @@
 //! What arrives: each callback becomes one row, or one more count on the row that it repeats; each body that could not be
 //! understood becomes one row of quarantine.
 
-use std::sync::LazyLock;
+use std::collections::HashMap;
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::types::Value;
+use rusqlite::{CachedStatement, Connection, params};
 
 use super::envelope::{Envelope, Stored};
-use super::index::{self, Field, Indexing, Keys};
+use super::index::{Indexing, Keys};
 use super::key::Key;
 use super::row::{self, Columns, Kept};
 use super::{ServiceId, Store, StoreError};
 use super::{quarantine, tokens};
 use crate::notify::status::Standing;
-use crate::notify::{Callback, Content, Kind};
+use crate::notify::{Callback, Content};
 
 /// One arrival on its way into the store.
 pub enum Arrival {
@@ -55,7 +56,7 @@ impl Arrival {
     /// A body that was understood.
     #[must_use]
     pub fn callback(envelope: Envelope, callback: Callback) -> Arrival {
-        let (keys, columns) = (Keys::of(&callback), row::columns(&callback));
+        let (keys, columns) = (Keys::of(&callback, envelope.service), row::columns(&callback));
         Arrival::Callback(Box::new(Ready { envelope, callback, keys, columns }))
     }
 
@@ -81,61 +82,90 @@ impl Arrival {
     }
 }
 
-/// Stores arrivals in their order, within the caller's transaction.
-pub(super) fn keep_all<'a>(
-    connection: &Connection,
-    key: &Key,
-    indexing: &mut Indexing,
-    arrivals: impl Iterator<Item = &'a Arrival>,
-) -> rusqlite::Result<Vec<Stored>> {
-    let mut next = indexing.begin(connection)?;
-    let mut keeping = Keeping::new(connection, key, indexing)?;
-    let mut stored = Vec::new();
-    let mut noted = None;
-    for arrival in arrivals {
-        let envelope = arrival.envelope();
-        if noted != Some(envelope.token) {
-            tokens::note_use(connection, envelope)?;
-            noted = Some(envelope.token);
-        }
-        stored.push(match arrival {
-            Arrival::Callback(ready) => keeping.callback(ready, next)?,
-            Arrival::Quarantine { envelope, reason, content_type, content_encoding, body } => {
-                let kind = (content_type.as_deref(), content_encoding.as_deref());
-                quarantine::keep(connection, envelope, reason, kind, body, next)?
-            }
-        });
-        next += 1;
-    }
-    keeping.indexing.end(connection, next)?;
-    Ok(stored)
+/// What the writer knows while it keeps arrivals, from one transaction to the next.
+#[derive(Default)]
+pub(super) struct Ledger {
+    indexing: Indexing,
+    templates: Templates,
 }
 
-/// What one transaction keeps callbacks with. The statements are fetched once for all of them.
-struct Keeping<'a> {
+impl Ledger {
+    /// The transaction was not committed, so what is known may be wrong.
+    pub(super) fn forget(&mut self) {
+        self.indexing.forget();
+        self.templates.forget();
+    }
+
+    /// Whether the index has work for a quiet moment.
+    pub(super) fn is_behind(&self) -> bool {
+        self.indexing.is_behind()
+    }
+
+    /// Does some of it, within the caller's transaction.
+    pub(super) fn catch_up(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.indexing.catch_up(connection)
+    }
+
+    /// Stores arrivals in their order, within the caller's transaction.
+    pub(super) fn keep_all<'a>(
+        &mut self,
+        connection: &Connection,
+        key: &Key,
+        arrivals: impl Iterator<Item = &'a Arrival>,
+    ) -> rusqlite::Result<Vec<Stored>> {
+        let mut next = self.indexing.begin(connection)?;
+        let mut keeping = Keeping::new(connection, key, self)?;
+        let (mut stored, mut added) = (Vec::new(), Vec::new());
+        let (mut noted, mut now) = (None, i64::MIN);
+        for arrival in arrivals {
+            let envelope = arrival.envelope();
+            if noted != Some(envelope.token) {
+                tokens::note_use(connection, envelope)?;
+                noted = Some(envelope.token);
+            }
+            now = now.max(envelope.arrived_at);
+            stored.push(match arrival {
+                Arrival::Callback(ready) => {
+                    let kept = keeping.callback(ready, next)?;
+                    if !kept.again {
+                        added.push((&ready.keys, next));
+                    }
+                    kept
+                }
+                Arrival::Quarantine { envelope, reason, content_type, content_encoding, body } => {
+                    let kind = (content_type.as_deref(), content_encoding.as_deref());
+                    quarantine::keep(connection, envelope, reason, kind, body, next)?
+                }
+            });
+            next += 1;
+        }
+        self.indexing.end(connection, &added, next, now)?;
+        Ok(stored)
+    }
+}
+
+/// What one transaction keeps callbacks with. The statement is fetched once for all of them.
+struct Keeping<'a, 'l> {
     connection: &'a Connection,
     key: &'a Key,
-    indexing: &'a mut Indexing,
-    /// The arrivals with an id, as the index knows them.
-    indexed: CachedStatement<'a>,
+    ledger: &'l mut Ledger,
     insert: CachedStatement<'a>,
 }
 
-impl<'a> Keeping<'a> {
-    fn new(connection: &'a Connection, key: &'a Key, indexing: &'a mut Indexing) -> rusqlite::Result<Keeping<'a>> {
-        let indexed = connection.prepare_cached("SELECT arrival FROM callback_index WHERE field = ?1 AND key = ?2")?;
+impl<'a, 'l> Keeping<'a, 'l> {
+    fn new(connection: &'a Connection, key: &'a Key, ledger: &'l mut Ledger) -> rusqlite::Result<Keeping<'a, 'l>> {
         let insert = connection.prepare_cached(
-            "INSERT INTO callbacks (arrival, kind, service, origin, arrived_at, shown, notify_id, reference, reference_key,
-                 person, person_key, status, notification_type, dated_at, sent_at, completed_at, template_id,
-                 template_version, destination, message, details, verbatim)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
+            "INSERT INTO callbacks (arrival, kind, service, shown, status, notification_type, origin, arrived_at, notify_id,
+                 reference, person, dated_at, sent_at, completed_at, template, template_version, destination, message,
+                 details, verbatim)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
         )?;
-        Ok(Keeping { connection, key, indexing, indexed, insert })
+        Ok(Keeping { connection, key, ledger, insert })
     }
 
     fn callback(&mut self, ready: &Ready, number: i64) -> rusqlite::Result<Stored> {
         let Ready { envelope, callback, keys, columns } = ready;
-        let before = self.events_before(envelope.service, callback.kind(), keys)?;
+        let before = self.events_before(ready)?;
         if let Some(same) = before.iter().find(|kept| kept.callback == *callback) {
             self.connection
                 .prepare_cached("UPDATE callbacks SET times = times + 1, last_arrived_at = ?2 WHERE arrival = ?1")?
@@ -143,61 +173,91 @@ impl<'a> Keeping<'a> {
             return Ok(Stored { arrival: same.arrival, again: true });
         }
         let shown = before.is_empty() || decide_shown(self.connection, callback, &before, number)?;
+        let template = columns.template_id.as_ref();
+        let template = template.map(|id| self.ledger.templates.number(self.connection, id)).transpose()?;
         self.insert.execute(params![
             number,
             callback.kind().code(),
             envelope.service,
-            envelope.origin.code(),
-            envelope.arrived_at,
             shown,
-            keys.notify_id,
-            callback.reference(),
-            keys.reference,
-            callback.person(),
-            keys.person,
             columns.status,
             columns.notification_type,
+            envelope.origin.code(),
+            envelope.arrived_at,
+            columns.notify_id,
+            callback.reference(),
+            callback.person(),
             columns.dated_at,
             columns.sent_at,
             columns.completed_at,
-            columns.template_id,
+            template,
             columns.template_version,
             columns.destination,
             columns.message,
             columns.details,
             callback.verbatim
         ])?;
-        if let (Content::ReceivedText(_), Some(index::Key::Text(person))) = (&callback.content, &keys.person) {
-            note_text(self.connection, self.key, person, envelope.service, number)?;
+        if let (Content::ReceivedText(_), Some(person)) = (&callback.content, &keys.person) {
+            note_text(self.connection, self.key, person.as_str(), envelope.service, number)?;
         }
-        self.indexing.added(keys, number);
+        self.ledger.indexing.added(keys, number);
         Ok(Stored { arrival: number, again: false })
     }
 
     /// What came before for this message: callbacks of its kind and service that have its id.
-    fn events_before(&mut self, service: ServiceId, kind: Kind, keys: &Keys) -> rusqlite::Result<Vec<Kept>> {
-        let found = self.indexed.query_map(params![Field::NotifyId as i64, keys.notify_id], |row| row.get(0))?;
-        let mut arrivals = found.collect::<rusqlite::Result<Vec<i64>>>()?;
-        arrivals.extend(self.indexing.waiting_with(&keys.notify_id));
-        // Being made, an entry may be found in both places.
-        arrivals.sort_unstable();
-        arrivals.dedup();
-        let mut events = Vec::with_capacity(arrivals.len());
-        for arrival in arrivals {
-            let mut find = self.connection.prepare_cached(&EVENT)?;
-            events.extend(find.query_row(params![arrival, service, kind.code()], row::kept).optional()?);
+    fn events_before(&self, ready: &Ready) -> rusqlite::Result<Vec<Kept>> {
+        let dated_at = match &ready.columns.dated_at {
+            Some(Value::Integer(at)) => Some(*at),
+            _ => None,
+        };
+        let mut events = Vec::new();
+        for arrival in self.ledger.indexing.events_before(self.connection, &ready.keys, dated_at)? {
+            events.extend(row::at(self.connection, arrival)?.filter(|kept| {
+                kept.service == ready.envelope.service
+                    && kept.callback.kind() == ready.callback.kind()
+                    && kept.callback.notify_id() == ready.callback.notify_id()
+            }));
         }
+        events.sort_unstable_by_key(|kept| kept.arrival);
         Ok(events)
     }
 }
 
-static EVENT: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "SELECT c.arrival, {} FROM callbacks c JOIN services s ON s.id = c.service
-         WHERE c.arrival = ?1 AND c.service = ?2 AND c.kind = ?3",
-        row::COLUMNS
-    )
-});
+/// Templates stand in rows by their numbers. These are the ones that came lately.
+#[derive(Default)]
+struct Templates(HashMap<Vec<u8>, i64>);
+
+impl Templates {
+    /// Templates whose numbers are remembered; a service has some hundreds.
+    const REMEMBERED: usize = 4096;
+
+    fn number(&mut self, connection: &Connection, template_id: &Value) -> rusqlite::Result<i64> {
+        let known = match template_id {
+            Value::Blob(id) => self.0.get(id),
+            _ => None,
+        };
+        if let Some(number) = known {
+            return Ok(*number);
+        }
+        connection
+            .prepare_cached("INSERT INTO templates (template_id) VALUES (?1) ON CONFLICT (template_id) DO NOTHING")?
+            .execute([template_id])?;
+        let number = connection
+            .prepare_cached("SELECT id FROM templates WHERE template_id = ?1")?
+            .query_row([template_id], |row| row.get(0))?;
+        if let Value::Blob(id) = template_id {
+            if self.0.len() >= Templates::REMEMBERED {
+                self.forget();
+            }
+            self.0.insert(id.clone(), number);
+        }
+        Ok(number)
+    }
+
+    fn forget(&mut self) {
+        self.0.clear();
+    }
+}
 
 /// Whether the new event is the one to show; where it is, the one shown before steps back.
 fn decide_shown(connection: &Connection, callback: &Callback, before: &[Kept], number: i64) -> rusqlite::Result<bool> {

@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use rusqlite::{Connection, OptionalExtension, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params, params};
 
-use super::index::{self, Compare, Field};
+use super::index::{Arrivals, Wanted, Way};
 use super::row::{self, Kept};
 use super::{Services, Store, StoreError};
 use crate::notify::Kind;
@@ -66,8 +66,8 @@ impl Store {
         opaque: &str,
         before: Option<i64>,
     ) -> Result<Option<Conversation>, StoreError> {
-        let (sees, opaque) = (sees.bound(), opaque.to_owned());
-        self.read(move |connection| conversation(connection, sees.as_ref(), &opaque, before)).await
+        let (sees, opaque) = (sees.clone(), opaque.to_owned());
+        self.read(move |connection| conversation(connection, &sees, &opaque, before)).await
     }
 }
 
@@ -80,13 +80,14 @@ static INBOX: LazyLock<String> = LazyLock::new(|| {
          FROM conversation_services cs
          JOIN conversations v ON v.id = cs.conversation
          JOIN callbacks c ON c.arrival = cs.latest
-         JOIN services s ON s.id = c.service
+         {}
          WHERE cs.latest < :before
            AND (:sees IS NULL OR cs.service IN (SELECT value FROM json_each(:sees)))
            AND NOT EXISTS (SELECT 1 FROM conversation_services n WHERE n.conversation = cs.conversation
                   AND n.latest > cs.latest AND (:sees IS NULL OR n.service IN (SELECT value FROM json_each(:sees))))
          ORDER BY cs.latest DESC LIMIT :limit",
-        row::COLUMNS
+        row::COLUMNS,
+        row::JOINS
     )
 });
 
@@ -105,17 +106,22 @@ fn inbox(connection: &Connection, sees: Option<&String>, before: Option<i64>) ->
 
 fn conversation(
     connection: &Connection,
-    sees: Option<&String>,
+    sees: &Services,
     opaque: &str,
     before: Option<i64>,
 ) -> rusqlite::Result<Option<Conversation>> {
-    let person: Option<String> = connection
-        .prepare_cached("SELECT person_key FROM conversations WHERE opaque = ?1")?
-        .query_row([opaque], |row| row.get(0))
+    let known: Option<(String, i64)> = connection
+        .prepare_cached(
+            "SELECT v.person_key, max(cs.latest) FROM conversations v JOIN conversation_services cs ON cs.conversation = v.id
+             WHERE v.opaque = ?1 AND (?2 IS NULL OR cs.service IN (SELECT value FROM json_each(?2)))
+             GROUP BY v.id",
+        )?
+        .query_row(params![opaque, sees.bound()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let Some(person) = person else { return Ok(None) };
-    let Some(sender) = newest_sender(connection, sees, &person)? else { return Ok(None) };
-    let mut items = messages(connection, sees, &person, before.unwrap_or(i64::MAX))?;
+    let Some((person, latest)) = known else { return Ok(None) };
+    let latest = row::at(connection, latest)?;
+    let sender = latest.and_then(|kept| kept.callback.person().map(str::to_owned)).unwrap_or_default();
+    let mut items = messages(connection, sees, person, before.unwrap_or(i64::MAX))?;
     let more = items.len() > MESSAGES;
     items.truncate(MESSAGES);
     let earlier = items.last().filter(|_| more).map(|oldest| oldest.arrival);
@@ -123,39 +129,18 @@ fn conversation(
     Ok(Some(Conversation { items, earlier, sender }))
 }
 
-static MESSAGES_OF: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "SELECT f.arrival, {} FROM {} f JOIN callbacks c ON c.arrival = f.arrival JOIN services s ON s.id = c.service
-         WHERE f.arrival < :before AND c.shown AND c.kind IN ({}, {})
-           AND (:sees IS NULL OR c.service IN (SELECT value FROM json_each(:sees)))
-         ORDER BY 1 DESC LIMIT :limit",
-        row::COLUMNS,
-        index::arrivals(Field::Person, Compare::Equal),
-        Kind::ReceivedText.code(),
-        Kind::DeliveryReceipt.code()
-    )
-});
-
-fn messages(connection: &Connection, sees: Option<&String>, person: &str, before: i64) -> rusqlite::Result<Vec<Kept>> {
-    let mut find = connection.prepare_cached(&MESSAGES_OF)?;
-    let bound = named_params! {":key": person, ":before": before, ":sees": sees, ":limit": MESSAGES + 1};
-    find.query_map(bound, row::kept)?.collect()
-}
-
-static NEWEST_SENDER: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "SELECT f.arrival, c.person FROM {} f JOIN callbacks c ON c.arrival = f.arrival
-         WHERE c.kind = {} AND (:sees IS NULL OR c.service IN (SELECT value FROM json_each(:sees)))
-         ORDER BY 1 DESC LIMIT 1",
-        index::arrivals(Field::Person, Compare::Equal),
-        Kind::ReceivedText.code()
-    )
-});
-
-fn newest_sender(connection: &Connection, sees: Option<&String>, person: &str) -> rusqlite::Result<Option<String>> {
-    let found = connection
-        .prepare_cached(&NEWEST_SENDER)?
-        .query_row(named_params! {":key": person, ":sees": sees}, |row| row.get::<_, Option<String>>(1))
-        .optional()?;
-    Ok(found.map(Option::unwrap_or_default))
+/// One more than a page, the newest first.
+fn messages(connection: &Connection, sees: &Services, person: String, before: i64) -> rusqlite::Result<Vec<Kept>> {
+    let mut arrivals = Arrivals::new(connection, Wanted::Person(person), Way::NewestFirst, before)?;
+    let mut messages = Vec::new();
+    while messages.len() <= MESSAGES
+        && let Some(arrival) = arrivals.next()?
+    {
+        let shows = |kept: &Kept| {
+            let kind = kept.callback.kind();
+            kept.shown && sees.allow(kept.service) && matches!(kind, Kind::ReceivedText | Kind::DeliveryReceipt)
+        };
+        messages.extend(row::at(connection, arrival)?.filter(shows));
+    }
+    Ok(messages)
 }

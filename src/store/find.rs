@@ -2,20 +2,28 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
 use rusqlite::types::Value;
-use rusqlite::{Connection, ToSql};
 
-use super::index::{self, Compare, Field};
+use super::index::{Arrivals, Facets, Wanted, Way, short_id, status_code};
 use super::row::{self, Kept};
 use super::{Services, Store, StoreError};
-use crate::notify::Kind;
+use crate::notify::recipient::reference_key;
 use crate::notify::status::Status;
+use crate::notify::{Callback, Content, Kind, words};
 
 /// Rows on one page.
 const PAGE: usize = 50;
-/// A count stops here and is shown as "10,000+".
-const COUNTED: i64 = 10_001;
+/// A count stops here and is shown as "1,000+".
+const COUNTED: i64 = 1000;
+/// Or when it has taken so long, as where nothing that is read is in memory.
+const COUNTING: Duration = Duration::from_millis(50);
+/// Reading through everything stops when it has taken so long, and says how far it came.
+const READING_THROUGH: Duration = Duration::from_millis(20);
+/// Arrivals that are read at once where every one is a candidate.
+const AT_ONCE: usize = 256;
 
 /// Where to look.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,6 +38,35 @@ pub enum Source {
     ReferenceBeginsWith(String),
     /// What has this id of Notify's.
     NotifyId(String),
+    /// Received texts that hold all of these words, as [`words::of`] gives them.
+    Words(Vec<String>),
+    /// Whatever has this in its reference, person or text, in any case. Everything is read through, a while at a time.
+    Contains(String),
+}
+
+impl Source {
+    /// Whether a callback is found there, by its own fields.
+    fn finds(&self, callback: &Callback) -> bool {
+        let text = || match &callback.content {
+            Content::ReceivedText(text) => text.message.as_deref().unwrap_or_default(),
+            _ => "",
+        };
+        let reference = || callback.reference().map(reference_key);
+        match self {
+            Source::Newest => callback.kind() != Kind::ReceivedText,
+            Source::Person(person) => callback.match_key().is_some_and(|key| key.as_str() == person),
+            Source::Reference(wanted) => reference().is_some_and(|key| key == *wanted),
+            Source::ReferenceBeginsWith(begin) => {
+                reference().is_some_and(|key| key.len() > begin.len() && key.starts_with(begin))
+            }
+            Source::NotifyId(id) => callback.notify_id() == id,
+            Source::Words(wanted) => wanted.iter().all(|word| words::of(text()).any(|held| held == *word)),
+            Source::Contains(part) => [callback.reference(), callback.person(), Some(text())]
+                .into_iter()
+                .flatten()
+                .any(|whole| whole.to_lowercase().contains(&part.to_lowercase())),
+        }
+    }
 }
 
 /// A question of the results pages.
@@ -79,8 +116,12 @@ impl FromStr for Place {
 pub struct Found {
     /// The rows in the order to show.
     pub rows: Vec<Kept>,
-    /// How many there are in all, up to 10,001.
+    /// How many there are in all, as far as they were counted.
     pub count: i64,
+    /// Whether there are more than were counted.
+    pub more: bool,
+    /// Where reading through stopped for this time, and when that arrived: there may be more before it.
+    pub reached: Option<(Place, i64)>,
     /// Where the next page begins, if there is one.
     pub next: Option<Place>,
     /// Where the page before ends, if there is one.
@@ -93,37 +134,42 @@ impl Store {
     /// # Errors
     /// When the read fails or takes too long.
     pub async fn find(&self, sees: &Services, find: Find) -> Result<Found, StoreError> {
-        let sees = sees.bound();
-        self.read(move |connection| page(connection, sees.as_ref(), &find)).await
+        let sees = sees.clone();
+        self.read(move |connection| page(connection, &sees, &find)).await
     }
 }
 
-fn page(connection: &Connection, sees: Option<&String>, find: &Find) -> rusqlite::Result<Found> {
-    let mut rows = Vec::new();
-    let backwards = matches!(find.from, Some(Cursor::Before(_)));
+fn page(connection: &Connection, sees: &Services, find: &Find) -> rusqlite::Result<Found> {
+    let way = if matches!(find.from, Some(Cursor::Before(_))) { Way::OldestFirst } else { Way::NewestFirst };
     let mut places: Vec<usize> = (0..find.sources.len()).collect();
-    if backwards {
+    if way == Way::OldestFirst {
         places.reverse();
     }
+    let (mut rows, mut reached) = (Vec::new(), None);
     for place in places {
-        let Some(source) = find.sources.get(place) else { continue };
-        let wanted = PAGE + 1 - rows.len();
-        if let Some(bound) = bound_within(find.from, place).filter(|_| wanted > 0) {
-            let asked = Asked { source, status: find.status.as_ref(), sees };
-            let got = asked.rows(connection, bound, backwards, wanted)?;
-            rows.extend(got.into_iter().map(|kept| (place, kept)));
+        let wanted = rows.len() <= PAGE && reached.is_none();
+        let Some(bound) = bound_within(find.from, place).filter(|_| wanted) else { continue };
+        let Some(mut looking) = Looking::new(connection, sees, find, place, way, bound)? else { continue };
+        while rows.len() <= PAGE
+            && let Some(kept) = looking.next()?
+        {
+            rows.push((place, kept));
         }
+        reached = looking.stopped_at()?.map(|(arrival, at)| (Place { source: place, arrival }, at));
     }
     let more = rows.len() > PAGE;
     rows.truncate(PAGE);
-    if backwards {
+    if way == Way::OldestFirst {
         rows.reverse();
     }
     let edge = |row: Option<&(usize, Kept)>| row.map(|(source, kept)| Place { source: *source, arrival: kept.arrival });
     let (first, last) = (edge(rows.first()), edge(rows.last()));
-    let (further_on, further_back) = if backwards { (true, more) } else { (more, find.from.is_some()) };
+    let (further_on, further_back) = if way == Way::OldestFirst { (true, more) } else { (more, find.from.is_some()) };
+    let (count, uncounted) = count(connection, sees, find)?;
     Ok(Found {
-        count: count(connection, sees, find)?,
+        count,
+        more: uncounted,
+        reached,
         next: last.filter(|_| further_on),
         previous: first.filter(|_| further_back),
         rows: rows.into_iter().map(|(_, kept)| kept).collect(),
@@ -141,83 +187,173 @@ fn bound_within(from: Option<Cursor>, source: usize) -> Option<i64> {
     }
 }
 
-struct Asked<'a> {
-    source: &'a Source,
-    status: Option<&'a Status>,
-    sees: Option<&'a String>,
-}
-
-impl Asked<'_> {
-    fn rows(&self, connection: &Connection, bound: i64, backwards: bool, limit: usize) -> rusqlite::Result<Vec<Kept>> {
-        let (compare, order) = if backwards { (">", "ASC") } else { ("<", "DESC") };
-        let (from, condition, mut values) = self.condition();
-        let arrival = if *self.source == Source::Newest { "c.arrival" } else { "f.arrival" };
-        let sql = format!(
-            "SELECT {arrival}, {} FROM {from} JOIN services s ON s.id = c.service
-             WHERE {condition} AND {arrival} {compare} :bound ORDER BY 1 {order} LIMIT :limit",
-            row::COLUMNS
-        );
-        values.push((":bound", Value::Integer(bound)));
-        values.push((":limit", Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX))));
-        let mut find = connection.prepare_cached(&sql)?;
-        let rows = find.query_map(bound_to(&values).as_slice(), row::kept)?;
-        rows.collect()
-    }
-
-    fn count(&self, connection: &Connection) -> rusqlite::Result<i64> {
-        let (from, condition, mut values) = self.condition();
-        let sql = format!("SELECT count(*) FROM (SELECT 1 FROM {from} WHERE {condition} LIMIT :limit)");
-        values.push((":limit", Value::Integer(COUNTED)));
-        connection.prepare_cached(&sql)?.query_row(bound_to(&values).as_slice(), |row| row.get(0))
-    }
-
-    /// The tables, the rows of this source in them, and the values that both name.
-    fn condition(&self) -> (String, String, Vec<(&'static str, Value)>) {
-        let key = |key: &String| (":key", Value::Text(key.clone()));
-        let (found, mut values) = match self.source {
-            Source::Newest => (None, vec![]),
-            Source::Person(person) => (Some((Field::Person, Compare::Equal)), vec![key(person)]),
-            Source::Reference(reference) => (Some((Field::Reference, Compare::Equal)), vec![key(reference)]),
-            Source::ReferenceBeginsWith(reference) => (
-                Some((Field::Reference, Compare::Longer)),
-                vec![key(reference), (":past", Value::Text(past(reference)))],
-            ),
-            Source::NotifyId(id) => (Some((Field::NotifyId, Compare::Equal)), vec![(":key", row::id_value(id))]),
-        };
-        let mut condition = "c.shown".to_owned();
-        let from = if let Some((field, compare)) = found {
-            format!("{} f JOIN callbacks c ON c.arrival = f.arrival", index::arrivals(field, compare))
-        } else {
-            condition = format!("c.shown AND c.kind <> {}", Kind::ReceivedText.code());
-            "callbacks c".to_owned()
-        };
-        if let Some(status) = self.status {
-            condition += " AND c.status = :status";
-            values.push((":status", row::status_value(status)));
-        }
-        if let Some(sees) = self.sees {
-            condition += " AND c.service IN (SELECT value FROM json_each(:sees))";
-            values.push((":sees", Value::Text(sees.clone())));
-        }
-        (from, condition, values)
-    }
-}
-
-/// The first text that no longer begins with `key`, in the order in which the index compares bytes.
-fn past(key: &str) -> String {
-    format!("{key}\u{10ffff}")
-}
-
-fn bound_to<'a>(values: &'a [(&'static str, Value)]) -> Vec<(&'static str, &'a dyn ToSql)> {
-    values.iter().map(|(name, value)| (*name, value as &dyn ToSql)).collect()
-}
-
-fn count(connection: &Connection, sees: Option<&String>, find: &Find) -> rusqlite::Result<i64> {
+/// How many rows there are, and whether there are more: the pages' own count stops early.
+fn count(connection: &Connection, sees: &Services, find: &Find) -> rusqlite::Result<(i64, bool)> {
+    let ends = Instant::now() + COUNTING;
     let mut counted = 0;
-    for source in &find.sources {
-        if counted < COUNTED {
-            counted += Asked { source, status: find.status.as_ref(), sees }.count(connection)?;
+    for place in 0..find.sources.len() {
+        let Some(mut looking) = Looking::new(connection, sees, find, place, Way::NewestFirst, i64::MAX)? else {
+            continue;
+        };
+        if matches!(looking.source, Source::Contains(_)) {
+            continue;
+        }
+        while looking.skip()? {
+            if counted >= COUNTED || Instant::now() > ends {
+                return Ok((counted, true));
+            }
+            counted += 1;
         }
     }
-    Ok(counted.min(COUNTED))
+    Ok((counted, false))
+}
+
+/// Going through one source.
+struct Looking<'a> {
+    connection: &'a Connection,
+    sees: &'a Services,
+    source: &'a Source,
+    /// The sources before it: what they find is shown there.
+    before: &'a [Source],
+    status: Option<Value>,
+    candidates: Candidates<'a>,
+    began: Instant,
+    /// The last arrival that was read through.
+    at: i64,
+    stopped: bool,
+}
+
+/// What may be found: the rows decide.
+enum Candidates<'a> {
+    Indexed(Arrivals<'a>),
+    /// Every row is one.
+    All {
+        way: Way,
+        from: i64,
+        read: Vec<i64>,
+        whole: bool,
+    },
+}
+
+impl<'a> Looking<'a> {
+    fn new(
+        connection: &'a Connection,
+        sees: &'a Services,
+        find: &'a Find,
+        place: usize,
+        way: Way,
+        from: i64,
+    ) -> rusqlite::Result<Option<Looking<'a>>> {
+        let Some((before, [source, ..])) = find.sources.split_at_checked(place) else { return Ok(None) };
+        let status = find.status.as_ref();
+        let candidates = match wanted(source, sees, status) {
+            Some(wanted) => Candidates::Indexed(Arrivals::new(connection, wanted, way, from)?),
+            None => Candidates::All { way, from, read: Vec::new(), whole: false },
+        };
+        let status = status.map(row::status_value);
+        let began = Instant::now();
+        Ok(Some(Looking { connection, sees, source, before, status, candidates, began, at: from, stopped: false }))
+    }
+
+    /// The next row that is found.
+    fn next(&mut self) -> rusqlite::Result<Option<Kept>> {
+        while let Some(arrival) = self.next_seen()? {
+            if let Some(kept) = row::at(self.connection, arrival)?.filter(|kept| self.holds(kept)) {
+                return Ok(Some(kept));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Goes past the next row that is found; whether there was one.
+    fn skip(&mut self) -> rusqlite::Result<bool> {
+        let index_says =
+            self.before.is_empty() && matches!(self.source, Source::Newest | Source::Person(_) | Source::Reference(_));
+        Ok(if index_says { self.next_seen()?.is_some() } else { self.next()?.is_some() })
+    }
+
+    /// The next arrival whose row may be shown.
+    fn next_seen(&mut self) -> rusqlite::Result<Option<i64>> {
+        while let Some(arrival) = self.next_candidate()? {
+            if row::head(self.connection, arrival)?.is_some_and(|head| self.may_show(&head)) {
+                return Ok(Some(arrival));
+            }
+        }
+        Ok(None)
+    }
+
+    fn next_candidate(&mut self) -> rusqlite::Result<Option<i64>> {
+        if matches!(self.source, Source::Contains(_)) && self.began.elapsed() > READING_THROUGH {
+            self.stopped = true;
+            return Ok(None);
+        }
+        let next = match &mut self.candidates {
+            Candidates::Indexed(arrivals) => arrivals.next()?,
+            Candidates::All { way, from, read, whole } => {
+                if read.is_empty() && !*whole {
+                    *read = arrivals_after(self.connection, *way, *from)?;
+                    *whole = read.len() < AT_ONCE;
+                    *from = read.first().copied().unwrap_or(*from);
+                }
+                read.pop()
+            }
+        };
+        self.at = next.unwrap_or(self.at);
+        Ok(next)
+    }
+
+    fn may_show(&self, head: &row::Head) -> bool {
+        head.shown
+            && self.sees.allow(head.service)
+            && self.status.as_ref().is_none_or(|status| *status == head.status)
+            && !(*self.source == Source::Newest && head.kind == Some(Kind::ReceivedText))
+    }
+
+    /// Whether a candidate is what was looked for, where the index alone does not say.
+    fn holds(&self, kept: &Kept) -> bool {
+        self.source.finds(&kept.callback) && !self.before.iter().any(|source| source.finds(&kept.callback))
+    }
+
+    /// Where it stopped before its end, and when that arrived.
+    fn stopped_at(&self) -> rusqlite::Result<Option<(i64, i64)>> {
+        if !self.stopped {
+            return Ok(None);
+        }
+        Ok(row::at(self.connection, self.at)?.map(|kept| (kept.arrival, kept.arrived_at)))
+    }
+}
+
+/// What the index is asked; `None` where every row is a candidate.
+fn wanted(source: &Source, sees: &Services, status: Option<&Status>) -> Option<Wanted> {
+    match source {
+        Source::Newest if *sees == Services::All && status.is_none() => None,
+        Source::Newest => {
+            let services = match sees {
+                Services::All => None,
+                Services::Only(services) => Some(services.clone()),
+            };
+            let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::ReceivedText).collect();
+            Some(Wanted::Facets(Facets { services, kinds, status: status.map(status_code) }))
+        }
+        Source::Person(person) => Some(Wanted::Person(person.clone())),
+        Source::Reference(reference) => Some(Wanted::Reference(reference.clone())),
+        Source::ReferenceBeginsWith(begin) => Some(Wanted::ReferenceBeginsWith(begin.clone())),
+        Source::NotifyId(id) => Some(Wanted::NotifyId(short_id(id))),
+        // The longest word is likely to be the rarest.
+        Source::Words(words) => words.iter().max_by_key(|word| word.len()).map(|word| Wanted::Word(word.clone())),
+        Source::Contains(_) => None,
+    }
+}
+
+/// Some arrivals on the way, the last of them first.
+fn arrivals_after(connection: &Connection, way: Way, from: i64) -> rusqlite::Result<Vec<i64>> {
+    let sql = match way {
+        Way::NewestFirst => "SELECT arrival FROM callbacks WHERE arrival < ?1 ORDER BY arrival DESC LIMIT ?2",
+        Way::OldestFirst => "SELECT arrival FROM callbacks WHERE arrival > ?1 ORDER BY arrival LIMIT ?2",
+    };
+    let mut find = connection.prepare_cached(sql)?;
+    let found = find.query_map(rusqlite::params![from, AT_ONCE], |row| row.get(0))?;
+    let mut found: Vec<i64> = found.collect::<rusqlite::Result<_>>()?;
+    found.reverse();
+    Ok(found)
 }

@@ -1,181 +1,123 @@
-//! What callbacks are found by: Notify's id, the reference, the person. An entry is not made with its callback, because ids and
-//! people come in no order and each would touch another page: the writer makes many at once, in the order of their keys. Until
-//! then the newest callbacks are looked through, which is quick because they are few.
+//! What callbacks are found by: Notify's id, the reference, the person, what they are, the words of a text.
+//!
+//! Keys come in no order, so an index that is kept up row by row would touch another page for each, and the more the larger
+//! it is. Here each transaction writes its own entries, sorted, as one small *run*. Runs are stretches of arrivals; as soon as
+//! eight of a size stand side by side they are merged into one larger run, up to some millions of arrivals. So everything is
+//! written in order, a handful of times, and a search asks a few dozen runs, the newest first, until its page is full.
 
-use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+mod chunk;
+mod look;
+mod merge;
+mod runs;
+mod seen;
 
-use rusqlite::types::{ToSqlOutput, Value, ValueRef};
-use rusqlite::{Connection, ToSql, params};
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use sha2::{Digest, Sha256};
 
-use super::row;
-use crate::notify::Callback;
-use crate::notify::recipient::reference_key;
+pub(super) use look::{Arrivals, Facets, Wanted, Way, status_code};
 
-/// So many callbacks wait for their entries under load. More would make a search slower, fewer would touch more pages.
-const WAITING: usize = 32 * 1024;
-/// So many wait where nothing was made for a while: few callbacks come.
-const WAITING_AT_EASE: usize = 256;
-/// Entries made in one transaction, so that no callback waits long for them.
-const AT_ONCE: usize = 1024;
+use self::chunk::{Damaged, LONGEST_KEY, Place, Unpacker};
+use self::runs::Runs;
+use self::seen::Seen;
+use crate::clock::MINUTE;
+use crate::notify::recipient::{MatchKey, reference_key};
+use crate::notify::{Callback, Content, words};
 
-/// What a callback can be found by.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Field {
+/// A message's events come after it was made by its own date, but for clocks that disagree by so much.
+const CLOCKS_DISAGREE: i64 = 10 * MINUTE;
+/// Words of a text that are indexed.
+const WORDS: usize = 200;
+
+/// What a key is of: its first byte.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Field {
     NotifyId = 1,
     Reference = 2,
     Person = 3,
+    Facets = 4,
+    Word = 5,
 }
 
-impl Field {
-    fn column(self) -> &'static str {
-        match self {
-            Field::NotifyId => "notify_id",
-            Field::Reference => "reference_key",
-            Field::Person => "person_key",
-        }
+/// So much of a long key stands in the index as it is, and then the hash of all of it.
+const KEPT_OF_LONG: usize = LONGEST_KEY - 17;
+
+fn key(field: Field, value: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + value.len().min(LONGEST_KEY));
+    key.push(field as u8);
+    if value.len() < LONGEST_KEY {
+        key.extend_from_slice(value);
+    } else {
+        let hash = Sha256::digest(value);
+        key.extend(value.iter().take(KEPT_OF_LONG).chain(hash.iter().take(16)));
+    }
+    key
+}
+
+/// Notify's id is random, so a part of it is enough; whoever looks by it asks the row too.
+pub(super) fn short_id(notify_id: &str) -> [u8; 8] {
+    let first = |bytes: &[u8]| bytes.first_chunk().copied().unwrap_or_default();
+    match uuid::Uuid::try_parse(notify_id) {
+        Ok(uuid) => first(uuid.as_bytes()),
+        Err(_) => first(&Sha256::digest(notify_id)),
     }
 }
 
-/// How a key is compared.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Compare {
-    /// With `:key`.
-    Equal,
-    /// Longer than `:key` and below `:past`.
-    Longer,
-}
-
-/// A subquery for the arrivals of all callbacks whose field compares so, with or without an entry yet. A query that selects the
-/// arrival first and says `ORDER BY 1` reads them in order and stops early; `SQLite` sorts them all for any other.
-pub(super) fn arrivals(field: Field, compare: Compare) -> String {
-    let meets = |column: &str| match compare {
-        Compare::Equal => format!("{column} = :key"),
-        Compare::Longer => format!("{column} > :key AND {column} < :past"),
-    };
-    let number = field as i64;
-    format!(
-        "(SELECT arrival FROM callback_index
-            WHERE field = {number} AND {} AND arrival < (SELECT indexed FROM arrivals)
-          UNION ALL
-          SELECT arrival FROM callbacks
-            WHERE {} AND arrival >= (SELECT indexed FROM arrivals))",
-        meets("key"),
-        meets(field.column())
-    )
-}
-
-/// What a callback is found by, worked out before it waits for the writer.
+/// The keys of one callback.
 pub(super) struct Keys {
-    pub(super) notify_id: Key,
-    pub(super) reference: Option<Key>,
-    pub(super) person: Option<Key>,
+    pub(super) short_id: [u8; 8],
+    pub(super) person: Option<MatchKey>,
+    all: Vec<Vec<u8>>,
 }
 
 impl Keys {
-    pub(super) fn of(callback: &Callback) -> Keys {
-        Keys {
-            notify_id: Key::of_id(callback.notify_id()),
-            reference: callback.reference().map(|reference| Key::Text(reference_key(reference).into())),
-            person: callback.match_key().map(|person| Key::Text(person.as_str().into())),
+    pub(super) fn of(callback: &Callback, service: super::ServiceId) -> Keys {
+        let (short_id, person) = (short_id(callback.notify_id()), callback.match_key());
+        let mut all = vec![key(Field::NotifyId, &short_id), Facets::key_of(callback, service)];
+        all.extend(callback.reference().map(|reference| key(Field::Reference, reference_key(reference).as_bytes())));
+        all.extend(person.as_ref().map(|person| key(Field::Person, person.as_str().as_bytes())));
+        if let Content::ReceivedText(text) = &callback.content {
+            let words = words::of(text.message.as_deref().unwrap_or_default()).take(WORDS);
+            let mut words: Vec<_> = words.map(|word| key(Field::Word, word.as_bytes())).collect();
+            words.sort_unstable();
+            words.dedup();
+            all.append(&mut words);
         }
-    }
-
-    fn entries(&self, arrival: i64) -> impl Iterator<Item = Entry> {
-        let keys = [
-            (Field::NotifyId, Some(&self.notify_id)),
-            (Field::Reference, self.reference.as_ref()),
-            (Field::Person, self.person.as_ref()),
-        ];
-        keys.into_iter().filter_map(move |(field, key)| Some((field, key?.clone(), arrival)))
+        Keys { short_id, person, all }
     }
 }
 
-/// A key as the store compares it: texts before bytes.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Key {
-    Text(Box<str>),
-    /// A UUID written the plain way.
-    Bytes(Box<[u8]>),
-}
+/// An entry that is not written yet.
+type Entry<'a> = (&'a [u8], i64);
 
-impl Key {
-    fn of_id(id: &str) -> Key {
-        match row::id_value(id) {
-            Value::Blob(bytes) => Key::Bytes(bytes.into()),
-            _ => Key::Text(id.into()),
-        }
-    }
-
-    fn read(value: ValueRef<'_>) -> Option<Key> {
-        match value {
-            ValueRef::Text(text) => Some(Key::Text(String::from_utf8_lossy(text).into())),
-            ValueRef::Blob(bytes) => Some(Key::Bytes(bytes.into())),
-            ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => None,
-        }
-    }
-}
-
-impl ToSql for Key {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match self {
-            Key::Text(text) => ToSqlOutput::from(text.as_ref()),
-            Key::Bytes(bytes) => ToSqlOutput::from(bytes.as_ref()),
-        })
-    }
-}
-
-/// An entry of the index, in the index's order.
-type Entry = (Field, Key, i64);
-
-/// The writer's side: which callbacks have no entries yet, and how far the making of entries is.
+/// The writer's side.
 #[derive(Default)]
 pub(super) struct Indexing {
+    /// What stands in the store; forgotten where a transaction was not committed.
     known: Option<Known>,
+    seen: Seen,
+    /// The ids that this transaction brings.
+    brought: Vec<([u8; 8], i64)>,
 }
 
 struct Known {
+    /// Changes when another process writes.
+    version: i64,
     next: i64,
-    indexed: i64,
-    waiting: Waiting,
-    making: Option<Making>,
-}
-
-/// Callbacks without entries.
-#[derive(Default)]
-struct Waiting {
-    entries: Vec<Entry>,
-    ids: Ids,
-    callbacks: usize,
-}
-
-/// A hash of each id, and the arrival: enough to say which callbacks are worth a look.
-type Ids = BTreeSet<(u64, i64)>;
-
-/// Entries on their way into the index.
-struct Making {
-    /// `None` while they are put in order.
-    entries: Option<std::vec::IntoIter<Entry>>,
-    unsorted: Arc<Mutex<Vec<Entry>>>,
-    /// Puts them in order beside the writer, which others wait for.
-    sorting: Option<JoinHandle<()>>,
-    ids: Ids,
-    /// Every callback before this arrival has its entries when all are made.
-    until: i64,
+    runs: Runs,
 }
 
 impl Indexing {
-    /// Begins a transaction; gives the number of the next arrival. Looks again where another process has written meanwhile.
+    /// Begins a transaction; gives the number of the next arrival.
     pub(super) fn begin(&mut self, connection: &Connection) -> rusqlite::Result<i64> {
-        let (next, indexed) = connection
-            .prepare_cached("SELECT next, indexed FROM arrivals")?
-            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        if self.known.as_ref().is_none_or(|known| (known.next, known.indexed) != (next, indexed)) {
-            self.known = Some(Known { next, indexed, waiting: Waiting::read(connection, indexed)?, making: None });
+        self.brought.clear();
+        let version = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        if self.known.as_ref().is_none_or(|known| known.version != version) {
+            let next = connection.query_row("SELECT next FROM arrivals", [], |row| row.get(0))?;
+            self.known = Some(Known { version, next, runs: Runs::read(connection)? });
+            self.seen.begin(next);
         }
-        Ok(next)
+        Ok(self.known.as_ref().map_or(0, |known| known.next))
     }
 
     /// The transaction was not committed, so what is known may be wrong.
@@ -183,234 +125,180 @@ impl Indexing {
         self.known = None;
     }
 
-    /// Callbacks that may have this id and may have no entries yet.
-    pub(super) fn waiting_with(&self, notify_id: &Key) -> Vec<i64> {
-        let hash = hashed(notify_id);
-        let making = self.known.iter().filter_map(|known| known.making.as_ref()).map(|making| &making.ids);
-        let ids = self.known.iter().map(|known| &known.waiting.ids).chain(making);
-        ids.flat_map(|ids| ids.range((hash, i64::MIN)..=(hash, i64::MAX))).map(|(_, arrival)| *arrival).collect()
+    /// The arrivals that may be of this message, which was made at `dated_at` if that is known.
+    pub(super) fn events_before(
+        &self,
+        connection: &Connection,
+        keys: &Keys,
+        dated_at: Option<i64>,
+    ) -> rusqlite::Result<Vec<i64>> {
+        let Some(known) = &self.known else { return Ok(Vec::new()) };
+        let oldest = dated_at.map_or(i64::MIN, |at| at - CLOCKS_DISAGREE);
+        let maybe_seen = self.seen.may_hold(keys.short_id);
+        let wanted = Wanted::NotifyId(keys.short_id);
+        let mut found = Vec::new();
+        for run in known.runs.newest_first().take_while(|run| run.last_at >= oldest) {
+            if maybe_seen || run.first < self.seen.since() {
+                found.extend(look::all(connection, run, &wanted)?);
+            }
+        }
+        if maybe_seen {
+            found.extend(self.brought.iter().filter(|(id, _)| *id == keys.short_id).map(|(_, arrival)| *arrival));
+        }
+        Ok(found)
     }
 
+    /// A row has been added.
     pub(super) fn added(&mut self, keys: &Keys, arrival: i64) {
-        if let Some(known) = &mut self.known {
-            known.waiting.add(keys.entries(arrival));
-        }
+        self.seen.add(keys.short_id, arrival);
+        self.brought.push((keys.short_id, arrival));
     }
 
-    /// Writes down the number of the next arrival.
-    pub(super) fn end(&mut self, connection: &Connection, next: i64) -> rusqlite::Result<()> {
-        connection.prepare_cached("UPDATE arrivals SET next = ?1")?.execute([next])?;
-        if let Some(known) = &mut self.known {
-            known.next = next;
-        }
-        Ok(())
-    }
-
-    pub(super) fn is_making(&self) -> bool {
-        self.known.as_ref().is_some_and(|known| known.making.is_some())
-    }
-
-    pub(super) fn is_behind(&self) -> bool {
-        self.known.as_ref().is_none_or(|known| known.making.is_some() || known.waiting.callbacks > 0)
-    }
-
-    /// Makes some entries, once enough callbacks wait for theirs: few where the server is at ease. Whether it made any.
-    pub(super) fn step(&mut self, connection: &Connection, at_ease: bool) -> rusqlite::Result<bool> {
-        let Some(known) = &mut self.known else { return Ok(false) };
-        let enough = if at_ease { WAITING_AT_EASE } else { WAITING };
-        if known.waiting.callbacks >= enough {
-            known.begin_making();
-        }
-        let making = known.making.is_some();
-        known.make(connection)?;
-        Ok(making)
-    }
-
-    /// Makes some entries for whatever waits.
-    pub(super) fn catch_up(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+    /// Writes the entries of the rows that this transaction added, and the number of the next arrival. `now` is when they came.
+    pub(super) fn end(
+        &mut self,
+        connection: &Connection,
+        added: &[(&Keys, i64)],
+        next: i64,
+        now: i64,
+    ) -> rusqlite::Result<()> {
         let Some(known) = &mut self.known else { return Ok(()) };
-        known.begin_making();
-        known.make(connection)
+        connection.prepare_cached("UPDATE arrivals SET next = ?1")?.execute([next])?;
+        known.next = next;
+        let mut entries: Vec<Entry<'_>> = Vec::with_capacity(4 * added.len());
+        entries.extend(added.iter().flat_map(|(keys, arrival)| keys.all.iter().map(|key| (key.as_slice(), *arrival))));
+        entries.sort_unstable();
+        known.runs.add(connection, &entries, now)?;
+        // Twice what came: so a merge is done before the runs of the next one are there.
+        known.runs.merge(connection, 2 * entries.len())
+    }
+
+    /// Goes on with merging in a quiet moment.
+    pub(super) fn catch_up(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.begin(connection)?;
+        self.known.as_mut().map_or(Ok(()), |known| known.runs.merge(connection, QUIET_MERGE))
+    }
+
+    /// Whether there is something to merge or to clear away.
+    pub(super) fn is_behind(&self) -> bool {
+        self.known.as_ref().is_none_or(|known| known.runs.is_behind())
     }
 }
 
-impl Known {
-    fn begin_making(&mut self) {
-        if self.making.is_none() && self.waiting.callbacks > 0 {
-            let Waiting { entries, ids, .. } = std::mem::take(&mut self.waiting);
-            let unsorted = Arc::new(Mutex::new(entries));
-            let theirs = unsorted.clone();
-            let sorting = std::thread::Builder::new().name("store-index".into()).spawn(move || sort(&theirs));
-            if sorting.is_err() {
-                sort(&unsorted);
-            }
-            self.making = Some(Making { entries: None, unsorted, sorting: sorting.ok(), ids, until: self.next });
-        }
-    }
+/// Entries merged at once in a quiet moment: a callback that comes meanwhile hardly waits.
+const QUIET_MERGE: usize = 4096;
 
-    fn make(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let Some(making) = &mut self.making else { return Ok(()) };
-        let Some(entries) = making.in_order() else { return Ok(()) };
-        // Entries of a making that was cut short are there already.
-        let mut make = connection.prepare_cached(
-            "INSERT INTO callback_index (field, key, arrival) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+/// Makes the entries that rows lack, as in a store of an earlier release.
+pub(super) fn make_up(connection: &mut Connection) -> rusqlite::Result<()> {
+    loop {
+        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let (indexed, newest): (i64, i64) = transaction.query_row(
+            "SELECT (SELECT coalesce(max(last), 0) FROM index_runs WHERE state = 0),
+                    (SELECT coalesce(max(arrival), 0) FROM callbacks)",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
-        for (field, key, arrival) in entries.take(AT_ONCE) {
-            make.execute(params![field as i64, key, arrival])?;
+        if indexed >= newest {
+            return Ok(());
         }
-        if entries.len() == 0 {
-            self.indexed = making.until;
-            connection.prepare_cached("UPDATE arrivals SET indexed = ?1")?.execute([self.indexed])?;
-            self.making = None;
-        }
-        Ok(())
-    }
-}
-
-impl Making {
-    /// The entries, as soon as they are in order.
-    fn in_order(&mut self) -> Option<&mut std::vec::IntoIter<Entry>> {
-        if self.entries.is_none() && self.sorting.as_ref().is_none_or(JoinHandle::is_finished) {
-            let entries = std::mem::take(&mut *self.unsorted.lock().unwrap_or_else(PoisonError::into_inner));
-            self.entries = Some(entries.into_iter());
-        }
-        self.entries.as_mut()
-    }
-}
-
-fn sort(entries: &Mutex<Vec<Entry>>) {
-    entries.lock().unwrap_or_else(PoisonError::into_inner).sort_unstable();
-}
-
-impl Waiting {
-    fn add(&mut self, entries: impl Iterator<Item = Entry>) {
-        for entry in entries {
-            if let (Field::NotifyId, id, arrival) = &entry {
-                self.ids.insert((hashed(id), *arrival));
-            }
-            self.entries.push(entry);
-        }
-        self.callbacks += 1;
-    }
-
-    fn read(connection: &Connection, indexed: i64) -> rusqlite::Result<Waiting> {
-        let sql = "SELECT arrival, notify_id, reference_key, person_key FROM callbacks WHERE arrival >= ?1";
-        let mut waiting = Waiting::default();
-        let mut find = connection.prepare_cached(sql)?;
-        let mut rows = find.query([indexed])?;
-        while let Some(row) = rows.next()? {
-            let arrival = row.get(0)?;
-            let mut entries = Vec::new();
-            for (field, column) in [(Field::NotifyId, 1), (Field::Reference, 2), (Field::Person, 3)] {
-                entries.extend(Key::read(row.get_ref(column)?).map(|key| (field, key, arrival)));
-            }
-            waiting.add(entries.into_iter());
-        }
-        Ok(waiting)
-    }
-}
-
-fn hashed(key: &Key) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    hasher.finish()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::open::{MIGRATIONS, migrate};
-
-    /// A store's tables with so many callbacks in no order of their ids, none of them with entries.
-    fn filled(callbacks: i64) -> Connection {
-        let mut connection = Connection::open_in_memory().unwrap();
-        migrate(&mut connection, MIGRATIONS.len()).unwrap();
-        for arrival in 1..=callbacks {
-            add(&connection, arrival);
-        }
-        connection
-    }
-
-    fn add(connection: &Connection, arrival: i64) {
-        let (id, person) = (format!("id {}", arrival * 7919 % 10_007), format!("person {}", arrival % 3));
-        connection
-            .execute(
-                "INSERT INTO callbacks (arrival, kind, service, origin, arrived_at, shown, notify_id, reference_key, person_key)
-                 VALUES (?1, 1, 1, 0, 0, 1, ?2, 'ref', ?3)",
-                params![arrival, id, person],
-            )
-            .unwrap();
-        connection.execute("UPDATE arrivals SET next = ?1", [arrival + 1]).unwrap();
-    }
-
-    fn found(connection: &Connection, person: &str) -> Vec<i64> {
-        let sql = format!("SELECT f.arrival FROM {} f ORDER BY f.arrival", arrivals(Field::Person, Compare::Equal));
-        let mut find = connection.prepare(&sql).unwrap();
-        find.query_map([person], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap()
-    }
-
-    #[test]
-    fn a_callback_is_found_once_before_while_and_after_its_entries_are_made() {
-        let connection = filled(2000);
-        let mut indexing = Indexing::default();
-        let expected: Vec<i64> = (1..=2000).filter(|arrival| arrival % 3 == 1).collect();
-        let mut steps = 0;
-        loop {
-            assert_eq!(found(&connection, "person 1"), expected);
-            indexing.begin(&connection).unwrap();
-            if !indexing.is_behind() {
-                break;
-            }
-            // A making that is cut short begins again and finds its entries there.
-            if steps == 2 {
-                indexing.forget();
-                indexing.begin(&connection).unwrap();
-            }
-            indexing.catch_up(&connection).unwrap();
-            steps += 1;
-        }
-        assert!(steps > 5, "it takes several transactions");
-        let indexed: i64 = connection.query_row("SELECT indexed FROM arrivals", [], |row| row.get(0)).unwrap();
-        assert_eq!(indexed, 2001);
-    }
-
-    #[test]
-    fn what_another_process_stored_is_known_at_the_next_transaction() {
-        let connection = filled(3);
-        let mut indexing = Indexing::default();
-        assert_eq!(indexing.begin(&connection).unwrap(), 4);
-        add(&connection, 4);
-        assert_eq!(indexing.begin(&connection).unwrap(), 5);
-        let id = format!("id {}", 4 * 7919 % 10_007);
-        assert_eq!(indexing.waiting_with(&Key::of_id(&id)), [4]);
-    }
-
-    #[test]
-    fn entries_wait_for_many_under_load_and_for_few_at_ease() {
-        let connection = filled(i64::try_from(WAITING_AT_EASE).unwrap());
-        let mut indexing = Indexing::default();
-        indexing.begin(&connection).unwrap();
-        indexing.step(&connection, false).unwrap();
-        assert!(!indexing.is_making() && indexing.is_behind());
-        while indexing.is_behind() {
-            indexing.step(&connection, true).unwrap();
-        }
-    }
-
-    #[test]
-    fn a_search_reads_the_index_in_its_order_and_sorts_nothing() {
-        let connection = filled(1);
+        tracing::info!(event = "store.index_made_up", indexed, newest, "making the index of what the store holds");
         let sql = format!(
-            "EXPLAIN QUERY PLAN SELECT f.arrival, c.status FROM {} f JOIN callbacks c ON c.arrival = f.arrival
-             WHERE c.shown AND f.arrival < 100 ORDER BY 1 DESC LIMIT 50",
-            arrivals(Field::Person, Compare::Equal)
+            "SELECT c.arrival, {} FROM callbacks c {} WHERE c.arrival > ?1 ORDER BY c.arrival LIMIT 4096",
+            super::row::COLUMNS,
+            super::row::JOINS
         );
-        let mut explain = connection.prepare(&sql).unwrap();
-        let plan: Vec<String> =
-            explain.query_map(["person"], |row| row.get(3)).unwrap().collect::<rusqlite::Result<_>>().unwrap();
-        let plan = plan.join("; ");
-        assert!(plan.contains("SEARCH callback_index USING PRIMARY KEY (field=? AND key=? AND arrival<?)"), "{plan}");
-        assert!(plan.contains("SEARCH callbacks USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"), "{plan}");
-        assert!(!plan.contains("TEMP B-TREE") && !plan.contains("SCAN callback"), "{plan}");
+        let rows: Vec<super::Kept> =
+            transaction.prepare(&sql)?.query_map([indexed], super::row::kept)?.collect::<rusqlite::Result<_>>()?;
+        let keys: Vec<(Keys, i64)> =
+            rows.iter().map(|kept| (Keys::of(&kept.callback, kept.service), kept.arrival)).collect();
+        let mut entries: Vec<Entry<'_>> =
+            keys.iter().flat_map(|(keys, arrival)| keys.all.iter().map(|key| (key.as_slice(), *arrival))).collect();
+        entries.sort_unstable();
+        let mut runs = Runs::read(&transaction)?;
+        runs.add(&transaction, &entries, rows.iter().map(|kept| kept.arrived_at).max().unwrap_or_default())?;
+        while runs.is_behind() {
+            runs.merge(&transaction, usize::MAX)?;
+        }
+        transaction.commit()?;
+    }
+}
+
+/// A run in use: the entries of the arrivals from `first` to `last`.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    number: i64,
+    first: i64,
+    last: i64,
+    last_at: i64,
+    /// Whether it is one chunk, in its own row.
+    small: bool,
+}
+
+/// All runs in use, the newest first.
+const RUNS: &str =
+    "SELECT run, first, last, last_at, entries IS NOT NULL FROM index_runs WHERE state = 0 ORDER BY last DESC";
+
+impl Run {
+    fn span(&self) -> i64 {
+        self.last - self.first + 1
+    }
+
+    fn read(row: &Row<'_>) -> rusqlite::Result<Run> {
+        Ok(Run { number: row.get(0)?, first: row.get(1)?, last: row.get(2)?, last_at: row.get(3)?, small: row.get(4)? })
+    }
+}
+
+/// Which chunk of a run.
+#[derive(Clone, Copy)]
+enum Seek<'a> {
+    /// The one that would hold this entry.
+    Holding(&'a [u8], i64),
+    /// The one after the chunk that begins so.
+    After(&'a Place),
+    /// The one before the chunk that begins so.
+    Before(&'a Place),
+}
+
+const HOLDING: &str = "SELECT f.key, f.arrival, c.entries FROM index_fences f JOIN index_chunks c ON c.chunk = f.chunk
+    WHERE f.run = ?1 AND (f.key, f.arrival) <= (?2, ?3) ORDER BY f.key DESC, f.arrival DESC LIMIT 1";
+const AFTER: &str = "SELECT f.key, f.arrival, c.entries FROM index_fences f JOIN index_chunks c ON c.chunk = f.chunk
+    WHERE f.run = ?1 AND (f.key, f.arrival) > (?2, ?3) ORDER BY f.key, f.arrival LIMIT 1";
+const BEFORE: &str = "SELECT f.key, f.arrival, c.entries FROM index_fences f JOIN index_chunks c ON c.chunk = f.chunk
+    WHERE f.run = ?1 AND (f.key, f.arrival) < (?2, ?3) ORDER BY f.key DESC, f.arrival DESC LIMIT 1";
+
+/// A chunk's first entry and its bytes. Of a small run there is one, and its first entry is not told.
+fn chunk(connection: &Connection, run: Run, seek: Seek<'_>) -> rusqlite::Result<Option<(Place, Unpacker)>> {
+    if run.small {
+        return match seek {
+            Seek::Holding(..) => small_run(connection, run).map(|only| Some(((Vec::new(), i64::MIN), only))),
+            Seek::After(_) | Seek::Before(_) => Ok(None),
+        };
+    }
+    let (sql, key, arrival) = match seek {
+        Seek::Holding(key, arrival) => (HOLDING, key, arrival),
+        Seek::After((key, arrival)) => (AFTER, key.as_slice(), *arrival),
+        Seek::Before((key, arrival)) => (BEFORE, key.as_slice(), *arrival),
+    };
+    let found = connection
+        .prepare_cached(sql)?
+        .query_row(params![run.number, key, arrival], |row| {
+            Ok(((row.get(0)?, row.get(1)?), Unpacker::new(row.get(2)?)))
+        })
+        .optional()?;
+    match seek {
+        // It would stand before the first one.
+        Seek::Holding(..) if found.is_none() => chunk(connection, run, Seek::After(&(Vec::new(), i64::MIN))),
+        _ => Ok(found),
+    }
+}
+
+fn small_run(connection: &Connection, run: Run) -> rusqlite::Result<Unpacker> {
+    let mut find = connection.prepare_cached("SELECT entries FROM index_runs WHERE run = ?1")?;
+    find.query_row([run.number], |row| Ok(Unpacker::new(row.get(0)?)))
+}
+
+impl From<Damaged> for rusqlite::Error {
+    fn from(_: Damaged) -> Self {
+        rusqlite::Error::FromSqlConversionFailure(0, Type::Blob, "a part of the index is damaged".into())
     }
 }

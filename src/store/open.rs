@@ -8,15 +8,22 @@ use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::index;
+
 /// "CFoi": marks a file as ours in `SQLite`'s header.
 const APPLICATION_ID: i32 = 0x4346_6f69;
 /// What each version added, in order; the store's `user_version` counts those that it has.
-pub(super) const MIGRATIONS: [&str; 2] =
-    [include_str!("migrations/0001-callbacks.sql"), include_str!("migrations/0002-people.sql")];
+pub(super) const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001-callbacks.sql"),
+    include_str!("migrations/0002-people.sql"),
+    include_str!("migrations/0003-index-in-runs.sql"),
+];
 /// A larger store is not read through before it serves.
 const CHECKED_AT_START: u64 = 64 * 1024 * 1024;
-/// Callbacks touch the indexes all over, so the writer remembers their pages: without it each is read again and again.
-const WRITER_CACHE_KIB: i64 = 48 * 1024;
+/// What the writer touches again and again is small: the ends of a few tables.
+const WRITER_CACHE_KIB: i64 = 8 * 1024;
+/// A reader's page is short.
+const READER_CACHE_KIB: i64 = 2 * 1024;
 /// How long a write waits for another process's transaction: less than the time in which a callback is answered.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
@@ -118,6 +125,7 @@ impl Folder {
         let mut connection = folder.connect()?;
         recognise(&connection)?;
         migrate(&mut connection, MIGRATIONS.len()).map_err(|error| damaged(&error))?;
+        index::make_up(&mut connection).map_err(|error| damaged(&error))?;
         if purpose == Use::Serve {
             folder.check(&connection)?;
         }
@@ -302,6 +310,7 @@ fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {
 pub(super) fn prepare_reader(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(LOCK_WAIT)?;
     connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }

@@ -1,17 +1,18 @@
 //! One message's page: everything that came for it, and what else is known of the same person.
 
-use std::sync::LazyLock;
+use rusqlite::{Connection, OptionalExtension};
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, named_params};
-
-use super::index::{self, Compare, Field};
+use super::index::{self, Arrivals, Wanted, Way};
 use super::row::{self, Kept};
 use super::{Services, Store, StoreError};
 use crate::notify::Kind;
 
 /// Other messages that the page lists, and as many texts.
 const LISTED: usize = 20;
+/// Messages to and from the person that are looked at for them, the newest.
+const LOOKED_THROUGH: usize = 1000;
+/// Events of one message that are shown.
+const EVENTS: usize = 500;
 
 /// What is known of one message, sent or received.
 #[derive(Debug)]
@@ -32,53 +33,53 @@ impl Store {
     /// # Errors
     /// When the read fails or takes too long.
     pub async fn receipt(&self, sees: &Services, notify_id: &str) -> Result<Option<Receipt>, StoreError> {
-        let (sees, notify_id) = (sees.bound(), notify_id.to_owned());
-        self.read(move |connection| receipt(connection, sees.as_ref(), &notify_id)).await
+        let (sees, notify_id) = (sees.clone(), notify_id.to_owned());
+        self.read(move |connection| receipt(connection, &sees, &notify_id)).await
     }
 }
 
-fn receipt(connection: &Connection, sees: Option<&String>, notify_id: &str) -> rusqlite::Result<Option<Receipt>> {
-    let find = |field, which: &str, key: Value| find(connection, sees, field, which, &key);
-    let events = find(Field::NotifyId, "ORDER BY 1 LIMIT 500", row::id_value(notify_id))?;
+fn receipt(connection: &Connection, sees: &Services, notify_id: &str) -> rusqlite::Result<Option<Receipt>> {
+    let events = events(connection, sees, notify_id)?;
     if events.is_empty() {
         return Ok(None);
     }
-    let Some(person) = events.iter().find_map(|kept| kept.callback.match_key()) else {
-        return Ok(Some(Receipt { events, others: Vec::new(), texts: Vec::new(), conversation: None }));
+    let mut receipt = Receipt { events, others: Vec::new(), texts: Vec::new(), conversation: None };
+    let Some(person) = receipt.events.iter().find_map(|kept| kept.callback.match_key()) else {
+        return Ok(Some(receipt));
     };
-    let key = || Value::Text(person.as_str().to_owned());
-    let (mut others, mut texts) = (find(Field::Person, &OTHERS, key())?, find(Field::Person, &TEXTS, key())?);
-    let conversation = if texts.is_empty() { None } else { conversation(connection, person.as_str())? };
-    others.retain(|kept| kept.callback.notify_id() != notify_id);
-    texts.retain(|kept| kept.callback.notify_id() != notify_id);
-    Ok(Some(Receipt { events, others, texts, conversation }))
+    let wanted = Wanted::Person(person.as_str().to_owned());
+    let mut arrivals = Arrivals::new(connection, wanted, Way::NewestFirst, i64::MAX)?;
+    for _ in 0..LOOKED_THROUGH {
+        let Some(arrival) = arrivals.next()? else { break };
+        let Some(kept) = row::at(connection, arrival)?.filter(|kept| kept.shown && sees.allow(kept.service)) else {
+            continue;
+        };
+        let text = kept.callback.kind() == Kind::ReceivedText;
+        let list = if text { &mut receipt.texts } else { &mut receipt.others };
+        if list.len() < LISTED && kept.callback.notify_id() != notify_id {
+            list.push(kept);
+        }
+        if receipt.texts.len() == LISTED && receipt.others.len() == LISTED {
+            break;
+        }
+    }
+    if !receipt.texts.is_empty() {
+        receipt.conversation = conversation(connection, person.as_str())?;
+    }
+    Ok(Some(receipt))
 }
 
-static OTHERS: LazyLock<String> = LazyLock::new(|| {
-    let text = Kind::ReceivedText.code();
-    format!("AND c.shown AND c.kind <> {text} ORDER BY 1 DESC LIMIT {LISTED}")
-});
-
-static TEXTS: LazyLock<String> = LazyLock::new(|| {
-    let text = Kind::ReceivedText.code();
-    format!("AND c.shown AND c.kind = {text} ORDER BY 1 DESC LIMIT {LISTED}")
-});
-
-fn find(
-    connection: &Connection,
-    sees: Option<&String>,
-    field: Field,
-    which: &str,
-    key: &Value,
-) -> rusqlite::Result<Vec<Kept>> {
-    let sql = format!(
-        "SELECT f.arrival, {} FROM {} f JOIN callbacks c ON c.arrival = f.arrival JOIN services s ON s.id = c.service
-         WHERE (:sees IS NULL OR c.service IN (SELECT value FROM json_each(:sees))) {which}",
-        row::COLUMNS,
-        index::arrivals(field, Compare::Equal)
-    );
-    let mut find = connection.prepare_cached(&sql)?;
-    find.query_map(named_params! {":key": key, ":sees": sees}, row::kept)?.collect()
+fn events(connection: &Connection, sees: &Services, notify_id: &str) -> rusqlite::Result<Vec<Kept>> {
+    let mut arrivals =
+        Arrivals::new(connection, Wanted::NotifyId(index::short_id(notify_id)), Way::OldestFirst, i64::MIN)?;
+    let mut events = Vec::new();
+    while events.len() < EVENTS
+        && let Some(arrival) = arrivals.next()?
+    {
+        let shows = |kept: &Kept| kept.callback.notify_id() == notify_id && sees.allow(kept.service);
+        events.extend(row::at(connection, arrival)?.filter(shows));
+    }
+    Ok(events)
 }
 
 fn conversation(connection: &Connection, person_key: &str) -> rusqlite::Result<Option<String>> {

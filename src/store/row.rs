@@ -1,8 +1,10 @@
 //! A callback as columns and back. The short forms (16 bytes for a plain UUID, a number for a time in Notify's own form)
 //! give back exactly what came; whatever they cannot give back stands in `verbatim`.
 
+use std::sync::LazyLock;
+
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
-use rusqlite::{Row, ToSql};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 use uuid::Uuid;
 
 use super::ServiceId;
@@ -31,10 +33,44 @@ pub struct Kept {
     pub callback: Callback,
 }
 
-/// The columns that [`kept`] reads after the arrival, in its order, for a query over `callbacks c JOIN services s`.
+/// The columns that [`kept`] reads after the arrival, in its order, for a query over `callbacks c` and [`JOINS`].
 pub(super) const COLUMNS: &str = "c.kind, c.service, s.name, c.origin, c.arrived_at, c.times, c.shown, c.notify_id, \
-    c.reference, c.person, c.status, c.notification_type, c.dated_at, c.sent_at, c.completed_at, c.template_id, \
+    c.reference, c.person, c.status, c.notification_type, c.dated_at, c.sent_at, c.completed_at, t.template_id, \
     c.template_version, c.destination, c.message, c.details, c.verbatim";
+
+/// What names a callback's service and template.
+pub(super) const JOINS: &str = "JOIN services s ON s.id = c.service LEFT JOIN templates t ON t.id = c.template";
+
+static ROW: LazyLock<String> =
+    LazyLock::new(|| format!("SELECT c.arrival, {COLUMNS} FROM callbacks c {JOINS} WHERE c.arrival = ?1"));
+
+/// The row of an arrival.
+pub(super) fn at(connection: &Connection, arrival: i64) -> rusqlite::Result<Option<Kept>> {
+    connection.prepare_cached(&ROW)?.query_row([arrival], kept).optional()
+}
+
+/// What decides whether a row may be shown, without reading the rest of it.
+pub(super) struct Head {
+    pub(super) kind: Option<Kind>,
+    pub(super) service: ServiceId,
+    pub(super) shown: bool,
+    pub(super) status: Value,
+}
+
+/// The head of an arrival's row.
+pub(super) fn head(connection: &Connection, arrival: i64) -> rusqlite::Result<Option<Head>> {
+    let mut find =
+        connection.prepare_cached("SELECT kind, service, shown, status FROM callbacks WHERE arrival = ?1")?;
+    let read = |row: &Row<'_>| {
+        Ok(Head {
+            kind: Kind::from_code(row.get(0)?),
+            service: ServiceId(row.get(1)?),
+            shown: row.get(2)?,
+            status: row.get(3)?,
+        })
+    };
+    find.query_row([arrival], read).optional()
+}
 
 /// Reads one row: the arrival and [`COLUMNS`].
 pub(super) fn kept(row: &Row<'_>) -> rusqlite::Result<Kept> {
@@ -106,6 +142,7 @@ type LetterDetails = (Option<String>, Option<String>, Option<String>, Option<i64
 
 /// The columns of one callback that are neither the envelope's nor plain fields of it.
 pub(super) struct Columns {
+    pub(super) notify_id: Value,
     pub(super) status: Option<Value>,
     pub(super) notification_type: Option<Value>,
     pub(super) dated_at: Option<Value>,
@@ -121,6 +158,7 @@ pub(super) struct Columns {
 /// Spreads a callback over its columns.
 pub(super) fn columns(callback: &Callback) -> Columns {
     let mut columns = Columns {
+        notify_id: id_value(callback.notify_id()),
         status: None,
         notification_type: None,
         dated_at: None,

@@ -93,6 +93,48 @@ fn pages_walk_forwards_and_back_over_exact_and_longer_references() {
 }
 
 #[test]
+fn what_two_sources_find_stands_once_and_is_counted_once() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        let body = br#"{"id": "a", "reference": "amy@example.com", "to": "amy@example.com", "status": "delivered"}"#;
+        keep(&store, Callback::read(body).unwrap(), service).await;
+        let key = "amy@example.com".to_owned();
+        let sources = vec![
+            Source::Person(key.clone()),
+            Source::Reference(key.clone()),
+            Source::ReferenceBeginsWith("amy".into()),
+        ];
+        let found = store.find(&Services::All, Find { sources, status: None, from: None }).await.unwrap();
+        assert_eq!((found.rows.len(), found.count, found.more), (1, 1, false));
+    });
+}
+
+#[test]
+fn a_long_reference_is_found_whole_and_by_any_begin_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        let long = "é".repeat(500);
+        for (id, reference) in [("a", long.clone()), ("b", format!("{}x", &long[..400]))] {
+            let body = format!(r#"{{"id": "{id}", "reference": "{reference}", "status": "delivered"}}"#);
+            keep(&store, Callback::read(body.as_bytes()).unwrap(), service).await;
+        }
+        for (source, expected) in [
+            (Source::Reference(long.clone()), 1),
+            (Source::ReferenceBeginsWith(long[..2].into()), 2),
+            (Source::ReferenceBeginsWith(long[..300].into()), 2),
+            (Source::ReferenceBeginsWith(long[..402].into()), 1),
+            (Source::ReferenceBeginsWith(long.clone()), 0),
+        ] {
+            let find = Find { sources: vec![source], status: None, from: None };
+            let found = store.find(&Services::All, find).await.unwrap();
+            assert_eq!((found.rows.len(), found.count), (expected, i64::try_from(expected).unwrap()));
+        }
+    });
+}
+
+#[test]
 fn a_reader_limited_to_another_service_sees_nothing() {
     let folder = tempfile::tempdir().unwrap();
     runtime().block_on(async {

@@ -5,14 +5,13 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{oneshot, watch};
 
-use super::arrivals::{self, Arrival};
+use super::arrivals::{Arrival, Ledger};
 use super::envelope::Stored;
-use super::index::Indexing;
 use super::key::Key;
 use super::{StoreError, checkpoint};
 
@@ -22,13 +21,11 @@ const CALLBACKS_WAITING: usize = 8192;
 const PAGES_WAITING: usize = 1024;
 /// Callbacks in one transaction: more gains little speed and makes the first wait longer.
 const BATCH: usize = 512;
-/// At ease the index follows the callbacks at this distance; under load more of them wait, and it is at once.
-const FOLLOWS: Duration = Duration::from_secs(2);
-/// How long the writer waits for work before it makes up what the index lacks.
-const PAUSE: Duration = Duration::from_millis(250);
-/// How long it waits between two parts of that.
-const BREATH: Duration = Duration::from_millis(1);
-/// How long it waits when there is nothing to make up.
+/// So many transactions add little to the log.
+const RELIEF_EVERY: u32 = 64;
+/// How long the writer waits for work before it goes on with the index.
+const PAUSE: Duration = Duration::from_millis(5);
+/// How long it waits when the index needs nothing.
 const LONG_PAUSE: Duration = Duration::from_hours(1);
 
 /// The way to the writer thread.
@@ -45,7 +42,32 @@ type PageWork = Box<dyn FnOnce(&Transaction<'_>) -> Option<Settle> + Send>;
 
 struct CallbackJob {
     arrival: Arrival,
-    answer: Answer<Stored>,
+    answer: oneshot::Sender<Told>,
+}
+
+/// What the sender of a callback is told after its transaction. Of each transaction one is told for all, and tells the others:
+/// waking one task of the runtime from here costs as much as waking all of them from there.
+struct Told {
+    stored: Result<Stored, StoreError>,
+    /// Goes back to be freed where it was made.
+    _arrival: Arrival,
+    others: Others,
+}
+
+/// Those who are to be told the same way. Told when this is dropped, whatever became of the one who was to tell them.
+struct Others(Vec<(CallbackJob, Result<Stored, StoreError>)>);
+
+impl Drop for Others {
+    fn drop(&mut self) {
+        for (job, stored) in self.0.drain(..) {
+            tell(job, stored, Others(Vec::new()));
+        }
+    }
+}
+
+fn tell(job: CallbackJob, stored: Result<Stored, StoreError>, others: Others) {
+    // Nobody listens any more when the sender hung up: the row is kept all the same.
+    let _heard = job.answer.send(Told { stored, _arrival: job.arrival, others }).is_ok();
 }
 
 #[derive(Default)]
@@ -59,6 +81,8 @@ struct Waiting {
     pages: VecDeque<PageWork>,
     callbacks: VecDeque<CallbackJob>,
     closed: bool,
+    /// Whether the writer sleeps: waking it costs a call to the system, which it rarely needs under load.
+    asleep: bool,
 }
 
 impl Writer {
@@ -85,7 +109,9 @@ impl Writer {
             waiting.callbacks.push_back(CallbackJob { arrival, answer });
             Ok(())
         })?;
-        answered.await.map_err(|_| StoreError::Closed)?
+        let told = answered.await.map_err(|_| StoreError::Closed)?;
+        drop(told.others);
+        told.stored
     }
 
     /// Runs one page's write; the answer comes after its transaction is committed and synced.
@@ -140,17 +166,23 @@ impl Queue {
             return Err(StoreError::Closed);
         }
         add(&mut waiting)?;
+        let asleep = std::mem::take(&mut waiting.asleep);
         drop(waiting);
-        self.changed.notify_one();
+        if asleep {
+            self.changed.notify_one();
+        }
         Ok(())
     }
 
     /// Waits for work, but not longer than the writer has patience.
     fn take(&self, patience: Duration) -> Turn {
-        let (mut waiting, _) = self
-            .changed
-            .wait_timeout_while(self.lock(), patience, |w| !w.closed && w.pages.is_empty() && w.callbacks.is_empty())
-            .unwrap_or_else(PoisonError::into_inner);
+        let nothing = |waiting: &mut Waiting| {
+            waiting.asleep = !waiting.closed && waiting.pages.is_empty() && waiting.callbacks.is_empty();
+            waiting.asleep
+        };
+        let (mut waiting, _) =
+            self.changed.wait_timeout_while(self.lock(), patience, nothing).unwrap_or_else(PoisonError::into_inner);
+        waiting.asleep = false;
         if waiting.pages.is_empty() && waiting.callbacks.is_empty() {
             return if waiting.closed { Turn::End } else { Turn::Nothing };
         }
@@ -185,14 +217,14 @@ enum Turn {
 }
 
 fn run(connection: Connection, queue: &Queue, key: &Key) {
-    let mut pen = Pen { connection, key, indexing: Indexing::default(), followed_at: Instant::now() };
+    let mut pen = Pen { connection, key, ledger: Ledger::default(), commits: 0 };
     loop {
         match queue.take(pen.patience()) {
             Turn::Work(pages, callbacks) => pen.commit(pages, callbacks),
             Turn::Nothing => pen.catch_up(),
             Turn::End => return,
         }
-        checkpoint::relieve(&pen.connection);
+        pen.relieve();
     }
 }
 
@@ -200,18 +232,21 @@ fn run(connection: Connection, queue: &Queue, key: &Key) {
 struct Pen<'a> {
     connection: Connection,
     key: &'a Key,
-    indexing: Indexing,
-    /// When entries were last made.
-    followed_at: Instant,
+    ledger: Ledger,
+    commits: u32,
 }
 
 impl Pen<'_> {
-    fn patience(&self) -> Duration {
-        match (self.indexing.is_making(), self.indexing.is_behind()) {
-            (true, _) => BREATH,
-            (false, true) => PAUSE,
-            (false, false) => LONG_PAUSE,
+    /// Looks now and then whether the log grows faster than it is copied.
+    fn relieve(&mut self) {
+        self.commits = self.commits.wrapping_add(1);
+        if self.commits.is_multiple_of(RELIEF_EVERY) {
+            checkpoint::relieve(&self.connection);
         }
+    }
+
+    fn patience(&self) -> Duration {
+        if self.ledger.is_behind() { PAUSE } else { LONG_PAUSE }
     }
 
     /// One transaction with everything in it. Where that fails by something one callback brought, each is tried by itself.
@@ -247,8 +282,7 @@ impl Pen<'_> {
 
     fn try_commit(&mut self, pages: Vec<PageWork>, callbacks: &[CallbackJob]) -> rusqlite::Result<Vec<Stored>> {
         let mut settles = Vec::with_capacity(pages.len());
-        let (key, indexing) = (self.key, &mut self.indexing);
-        let at_ease = self.followed_at.elapsed() >= FOLLOWS;
+        let (key, ledger) = (self.key, &mut self.ledger);
         let done = (|| {
             let mut transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             for work in pages {
@@ -256,19 +290,13 @@ impl Pen<'_> {
             }
             let stored = match callbacks {
                 [] => Vec::new(),
-                jobs => {
-                    let stored = arrivals::keep_all(&transaction, key, indexing, jobs.iter().map(|job| &job.arrival))?;
-                    if indexing.step(&transaction, at_ease)? {
-                        self.followed_at = Instant::now();
-                    }
-                    stored
-                }
+                jobs => ledger.keep_all(&transaction, key, jobs.iter().map(|job| &job.arrival))?,
             };
             transaction.commit()?;
             Ok(stored)
         })();
         if done.is_err() {
-            self.indexing.forget();
+            self.ledger.forget();
         }
         for settle in settles {
             settle(done.as_ref().map(|_| ()).map_err(|error: &rusqlite::Error| StoreError::Sqlite(error.to_string())));
@@ -278,16 +306,15 @@ impl Pen<'_> {
 
     /// Uses a quiet moment. What fails here is tried again: nobody waits for it.
     fn catch_up(&mut self) {
-        let indexing = &mut self.indexing;
+        let ledger = &mut self.ledger;
         let done = (|| {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            indexing.begin(&transaction)?;
-            indexing.catch_up(&transaction)?;
+            ledger.catch_up(&transaction)?;
             transaction.commit()
         })();
         if let Err(error) = done {
             tracing::warn!(event = "store.index_behind", error = %error, "the index could not be brought up to date yet");
-            self.indexing.forget();
+            self.ledger.forget();
         }
     }
 }
@@ -323,9 +350,9 @@ fn first(stored: rusqlite::Result<Vec<Stored>>) -> impl Iterator<Item = Result<S
 }
 
 fn answer_all(jobs: Vec<CallbackJob>, answers: impl Iterator<Item = Result<Stored, StoreError>>) {
-    for (job, answer) in jobs.into_iter().zip(answers) {
-        // Nobody listens any more when the sender hung up: the row is kept all the same.
-        let _heard = job.answer.send(answer).is_ok();
+    let mut answered = jobs.into_iter().zip(answers);
+    if let Some((job, stored)) = answered.next() {
+        tell(job, stored, Others(answered.collect()));
     }
 }
 

@@ -18,8 +18,6 @@ use crate::notify::recipient::{MatchKey, Term, reference_key};
 use crate::notify::status::{self, Status};
 use crate::store::{Cursor, Find, Found, Place, Source};
 
-/// A count that stopped at its cap.
-const CAPPED: i64 = 10_001;
 /// Rows on a page.
 const PAGE: i64 = 50;
 /// A sender's name has at most so many characters; a longer query is no such name.
@@ -152,7 +150,7 @@ async fn results(site: &Site, caseworker: &Caseworker, asked: Asked, query: &Wor
 }
 
 fn page(caseworker: &Caseworker, asked: &Asked, status: Option<&str>, number: i64, found: &Found) -> ReceiptsPage {
-    let heading = heading(&asked.typed, found.count);
+    let heading = heading(&asked.typed, found);
     let title = if number > 1 { format!("{heading} (page {number})") } else { heading.clone() };
     ReceiptsPage {
         chrome: Chrome::new(Some(caseworker), Here::Receipts).with_search(&asked.typed),
@@ -181,25 +179,25 @@ fn filter_words(value: &str) -> String {
     known.map_or_else(|| Status::from(value).words(None), |(_, words)| (*words).to_owned())
 }
 
-fn heading(typed: &str, count: i64) -> String {
+fn heading(typed: &str, found: &Found) -> String {
     if typed.is_empty() {
         return "Newest receipts".into();
     }
-    let count = match count {
-        1 => "1 result".to_owned(),
-        CAPPED.. => "10,000+ results".to_owned(),
-        count => format!("{} results", grouped(count)),
-    };
-    format!("{count} for ‘{typed}’")
+    let results = if found.count == 1 && !found.more { "result" } else { "results" };
+    format!("{} {results} for ‘{typed}’", counted(found))
 }
 
-/// "Showing 51 to 100 of 10,000+"; nothing where all are on one page.
+/// "Showing 51 to 100 of 1,000+"; nothing where all are on one page.
 fn showing(number: i64, found: &Found) -> Option<String> {
     let rows = i64::try_from(found.rows.len()).ok().filter(|rows| *rows > 0)?;
     found.next.or(found.previous)?;
     let first = (number - 1) * PAGE + 1;
-    let of = if found.count >= CAPPED { "10,000+".to_owned() } else { grouped(found.count) };
-    Some(format!("Showing {} to {} of {of}", grouped(first), grouped(first + rows - 1)))
+    Some(format!("Showing {} to {} of {}", grouped(first), grouped(first + rows - 1), counted(found)))
+}
+
+/// How many there are, as far as they were counted.
+fn counted(found: &Found) -> String {
+    format!("{}{}", grouped(found.count), if found.more { "+" } else { "" })
 }
 
 /// "1,234".
@@ -213,10 +211,11 @@ mod tests {
 
     #[test]
     fn counts_are_written_as_people_write_them() {
-        assert_eq!(heading("X", 1), "1 result for ‘X’");
-        assert_eq!(heading("X", 0), "0 results for ‘X’");
-        assert_eq!(heading("X", 1234), "1,234 results for ‘X’");
-        assert_eq!(heading("X", CAPPED), "10,000+ results for ‘X’");
+        let found = |count, more| Found { rows: vec![], count, more, reached: None, next: None, previous: None };
+        assert_eq!(heading("X", &found(1, false)), "1 result for ‘X’");
+        assert_eq!(heading("X", &found(0, false)), "0 results for ‘X’");
+        assert_eq!(heading("X", &found(1234, false)), "1,234 results for ‘X’");
+        assert_eq!(heading("X", &found(1000, true)), "1,000+ results for ‘X’");
     }
 
     #[test]

@@ -1,0 +1,191 @@
+//! Entries in order, packed so that a chunk of them fills one page of the file: what an entry shares with the one before it
+//! is not written again. Knows no table.
+
+/// A chunk holds at most so many bytes, so that it stands in one page of 4,096 with nothing left over for a second.
+const FULL: usize = 4_000;
+/// The longest key; a longer one is cut by whoever makes it.
+pub(super) const LONGEST_KEY: usize = 200;
+/// The most that one entry adds: its three lengths and distances, and its key.
+const LONGEST_ENTRY: usize = LONGEST_KEY + 2 + 2 + 10;
+
+/// What an entry is found by, then the arrival that it leads to: the order of the index.
+pub(super) type Place = (Vec<u8>, i64);
+
+/// A chunk that is whole.
+pub(super) struct Chunk {
+    /// Its first entry.
+    pub(super) first: Place,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Packs entries, which come in order.
+#[derive(Default)]
+pub(super) struct Packer {
+    first: Option<Place>,
+    bytes: Vec<u8>,
+    key: Vec<u8>,
+    arrival: i64,
+}
+
+impl Packer {
+    /// Adds an entry; gives the chunk before it where that is full.
+    pub(super) fn add(&mut self, key: &[u8], arrival: i64) -> Option<Chunk> {
+        let full = if self.bytes.len() + LONGEST_ENTRY > FULL { self.take() } else { None };
+        if self.first.is_none() {
+            self.first = Some((key.to_vec(), arrival));
+        }
+        if !self.bytes.is_empty() && self.key == key {
+            put(&mut self.bytes, 0);
+        } else {
+            let shared = self.key.iter().zip(key).take_while(|(a, b)| a == b).count();
+            let suffix = key.get(shared..).unwrap_or_default();
+            put(&mut self.bytes, shared as u64 + 1);
+            put(&mut self.bytes, suffix.len() as u64);
+            self.bytes.extend_from_slice(suffix);
+            self.key.truncate(shared);
+            self.key.extend_from_slice(suffix);
+        }
+        put(&mut self.bytes, zigzag(arrival.wrapping_sub(self.arrival)));
+        self.arrival = arrival;
+        full
+    }
+
+    /// What has been added since the last chunk.
+    pub(super) fn take(&mut self) -> Option<Chunk> {
+        let packed = std::mem::take(self);
+        packed.first.map(|first| Chunk { first, bytes: packed.bytes })
+    }
+}
+
+/// Reads the entries of a chunk in order.
+#[derive(Default)]
+pub(super) struct Unpacker {
+    bytes: Vec<u8>,
+    at: usize,
+    key: Vec<u8>,
+    arrival: i64,
+}
+
+/// The bytes are no chunk.
+#[derive(Debug)]
+pub(super) struct Damaged;
+
+impl Unpacker {
+    pub(super) fn new(bytes: Vec<u8>) -> Unpacker {
+        Unpacker { bytes, ..Unpacker::default() }
+    }
+
+    /// Goes to the next entry; `false` where there is none.
+    pub(super) fn advance(&mut self) -> Result<bool, Damaged> {
+        if self.at >= self.bytes.len() {
+            return Ok(false);
+        }
+        let shared = self.get()?;
+        if shared > 0 {
+            let length = usize::try_from(self.get()?).map_err(|_| Damaged)?;
+            let suffix = self.bytes.get(self.at..self.at.saturating_add(length)).ok_or(Damaged)?;
+            self.key.truncate(usize::try_from(shared - 1).map_err(|_| Damaged)?);
+            self.key.extend_from_slice(suffix);
+            self.at += length;
+        }
+        self.arrival = self.arrival.wrapping_add(unzigzag(self.get()?));
+        Ok(true)
+    }
+
+    /// The key of the entry that it stands at.
+    pub(super) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// The arrival of the entry that it stands at.
+    pub(super) fn arrival(&self) -> i64 {
+        self.arrival
+    }
+
+    fn get(&mut self) -> Result<u64, Damaged> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = *self.bytes.get(self.at).ok_or(Damaged)?;
+            self.at += 1;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(Damaged)
+    }
+}
+
+/// Seven bits a byte, the least first; the eighth says that more come.
+fn put(bytes: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        bytes.push(low_byte(value) | 0x80);
+        value >>= 7;
+    }
+    bytes.push(low_byte(value));
+}
+
+fn low_byte(value: u64) -> u8 {
+    let [low, ..] = value.to_le_bytes();
+    low
+}
+
+/// Small numbers for small distances in both directions.
+fn zigzag(distance: i64) -> u64 {
+    ((distance << 1) ^ (distance >> 63)).cast_unsigned()
+}
+
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn packed(entries: &[Place]) -> Vec<Chunk> {
+        let mut packer = Packer::default();
+        let mut chunks: Vec<Chunk> = entries.iter().filter_map(|(key, arrival)| packer.add(key, *arrival)).collect();
+        chunks.extend(packer.take());
+        chunks
+    }
+
+    fn unpacked(chunk: Vec<u8>) -> Vec<Place> {
+        let mut unpacker = Unpacker::new(chunk);
+        let mut entries = Vec::new();
+        while unpacker.advance().unwrap() {
+            entries.push((unpacker.key().to_vec(), unpacker.arrival()));
+        }
+        entries
+    }
+
+    proptest! {
+        #[test]
+        fn entries_come_out_of_chunks_as_they_went_in(
+            mut entries in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..LONGEST_KEY), any::<i64>()), 0..200)
+        ) {
+            entries.sort();
+            let chunks = packed(&entries);
+            prop_assert!(chunks.iter().all(|chunk| chunk.bytes.len() <= FULL));
+            let firsts: Vec<Place> = chunks.iter().map(|chunk| chunk.first.clone()).collect();
+            let out: Vec<Vec<Place>> = chunks.into_iter().map(|chunk| unpacked(chunk.bytes)).collect();
+            prop_assert!(out.iter().zip(&firsts).all(|(entries, first)| entries.first() == Some(first)));
+            prop_assert_eq!(out.concat(), entries);
+        }
+
+        #[test]
+        fn damaged_bytes_end_and_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let mut unpacker = Unpacker::new(bytes);
+            while let Ok(true) = unpacker.advance() {}
+        }
+    }
+
+    #[test]
+    fn a_key_that_many_share_is_written_once_a_chunk() {
+        let entries: Vec<Place> = (0..1000).map(|arrival| (b"a key of some length".to_vec(), arrival)).collect();
+        let bytes: usize = packed(&entries).iter().map(|chunk| chunk.bytes.len()).sum();
+        assert!(bytes < 2 * entries.len() + 40, "{bytes} bytes");
+    }
+}
