@@ -8,6 +8,7 @@ mod token;
 mod user;
 
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -45,8 +46,14 @@ struct Data {
 }
 
 impl Data {
-    fn open_beside(&self) -> Result<Store, Failure> {
+    /// The store, which is made where there is none.
+    fn open_or_make(&self) -> Result<Store, Failure> {
         Ok(Store::beside(&self.data, clock::now())?)
+    }
+
+    /// The store that is there already.
+    fn open(&self) -> Result<Store, Failure> {
+        Ok(Store::existing(&self.data, clock::now())?)
     }
 }
 
@@ -87,7 +94,7 @@ pub fn run() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("counterfoil: {}", failure.words);
+            tell(&format!("counterfoil: {}", failure.words));
             ExitCode::from(failure.code)
         }
     }
@@ -101,6 +108,29 @@ async fn verb(verb: Verb) -> Result<(), Failure> {
         Verb::Demo(demo) => demo::run(demo).await,
         Verb::Send(send) => send::run(send).await,
     }
+}
+
+/// Says something on standard output, where it is what the command was run for.
+fn say(words: &str) -> Result<(), Failure> {
+    let failed = |error| Failure::new(format!("nothing can be written to standard output: {error}"));
+    let mut output = io::stdout().lock();
+    writeln!(output, "{words}").and_then(|()| output.flush()).map_err(failed)
+}
+
+/// Says something on standard error, where somebody may be listening.
+fn tell(words: &str) {
+    let _heard = writeln!(io::stderr(), "{words}").is_ok();
+}
+
+/// The address under which people and Notify reach the server, without a path.
+fn public_url(typed: &str) -> Result<String, String> {
+    let url: http::Uri = typed.parse().map_err(|_| "it is no URL".to_owned())?;
+    let whole = matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some_and(|host| !host.is_empty());
+    let bare = matches!(url.path(), "" | "/") && url.query().is_none();
+    if whole && bare {
+        return Ok(typed.trim_end_matches('/').to_owned());
+    }
+    Err("give the scheme and the host alone, such as https://callbacks.example.gov.uk".into())
 }
 
 /// A token as its file holds it: UTF-8, one last newline dropped.
@@ -122,6 +152,15 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn a_public_url_is_a_scheme_and_a_host() {
+        assert_eq!(public_url("https://a.example/"), Ok("https://a.example".into()));
+        assert_eq!(public_url("http://localhost:8080"), Ok("http://localhost:8080".into()));
+        for wrong in ["foo", "a.example", "ftp://a.example", "https://a.example/path", "https://", ""] {
+            assert!(public_url(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn every_flag_can_also_stand_in_the_environment() {

@@ -1,9 +1,10 @@
 //! Sockets: who may connect, for how long, and how it ends. It knows no route and nothing of what is served.
 //!
-//! The permit to connect is taken before `accept`. At the cap the connection that has been idle for longest gives way, so that
-//! any number of silent clients keeps nobody out. A silent or trickled head, a reader that does not read and a connection that
+//! The permit to connect is taken before `accept`. At the cap the connection that has had nothing in hand for longest gives way,
+//! be it silent or with a request that is not whole yet, so that any number of such clients keeps nobody out. A silent or trickled head, a reader that does not read and a connection that
 //! is too old are cut; how long a body may take is for the routes to say, which answer with [`CloseUnanswered`].
 
+mod arriving;
 mod connections;
 mod stalling;
 
@@ -25,13 +26,16 @@ use warp::Reply;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-use connections::{Connections, Place};
+use arriving::Arriving;
+use connections::{Connections, InHand, Place};
 use stalling::Stalling;
 
 /// Connections that the system may hold before they are accepted.
 const BACKLOG: i32 = 4096;
 /// After a failure to accept, such as no free descriptor.
 const BREATH: Duration = Duration::from_millis(50);
+/// When the server stops, a request that is on its way in has so long.
+const WHOLE_SOON: Duration = Duration::from_secs(1);
 
 /// What is served: something that answers every request.
 pub type Routes = BoxedFilter<(Response,)>;
@@ -125,8 +129,10 @@ pub async fn serve(
         }
     }
     drop(listener);
-    // A request whose head is not whole has begun nothing; it would keep the shutdown waiting.
-    connections.close_idle();
+    // A request that is not whole soon has begun nothing; it would keep the shutdown waiting.
+    if tokio::time::timeout(WHOLE_SOON, connections.none_left()).await.is_err() {
+        connections.close_idle();
+    }
     if tokio::time::timeout(served.limits.drain, connections.none_left()).await.is_err() {
         tracing::warn!(event = "edge.drain_cut", "some requests were still in flight and were cut off");
     }
@@ -146,10 +152,15 @@ async fn accept(listener: &TcpListener, connections: &Connections) -> Option<(Tc
         Ok((stream, addr)) => {
             // Without it small answers wait for the next one; it cannot fail on a fresh socket in a way that matters.
             let _set = stream.set_nodelay(true).is_ok();
+            connections.accepted();
             Some((stream, addr, place))
         }
         Err(error) => {
-            tracing::warn!(event = "edge.accept_failed", error = %error, "a connection could not be accepted");
+            if connections.first_failure() {
+                tracing::warn!(event = "edge.accept_failed", error = %error, "connections cannot be accepted for now");
+            }
+            // Most likely there is no free descriptor: then one is made.
+            connections.close_longest_idle();
             tokio::time::sleep(BREATH).await;
             None
         }
@@ -172,15 +183,7 @@ async fn talk<S>(stream: S, peer: Peer, served: &Served, place: &Place)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let answer = service_fn(|request: Request<Incoming>| {
-        let busy = place.busy();
-        let routes = served.routes.clone();
-        async move {
-            let answered = answer(request, peer, routes).await;
-            drop(busy);
-            answered
-        }
-    });
+    let answer = service_fn(|request| answer(request, peer, served.routes.clone(), place.request()));
     let limits = &served.limits;
     let talking = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -206,15 +209,18 @@ where
 #[error("closed unanswered")]
 struct Closed;
 
-async fn answer(mut request: Request<Incoming>, peer: Peer, routes: Routes) -> Result<Response, Closed> {
+async fn answer(request: Request<Incoming>, peer: Peer, routes: Routes, in_hand: InHand) -> Result<Response, Closed> {
     // warp expects a path that begins with a slash.
     if request.method() == Method::CONNECT || !request.uri().path().starts_with('/') {
         return Ok(not_allowed());
     }
+    // The body is gone when it has been read; what it is read for still has to be done.
+    let mut request = request.map(|body| Arriving::new(body, in_hand.clone()));
     request.extensions_mut().insert(peer);
     let answered =
         hyper::service::Service::call(&hyper_util::service::TowerToHyperService::new(warp::service(routes)), request);
     let response = answered.await.unwrap_or_else(|never| match never {});
+    drop(in_hand);
     if response.extensions().get::<CloseUnanswered>().is_some() { Err(Closed) } else { Ok(response) }
 }
 

@@ -131,12 +131,20 @@ impl Store {
         Store::open(folder, open::Use::Serve, now)
     }
 
-    /// Opens the store of `folder` beside a server that may be running, for a command.
+    /// Opens the store of `folder` beside a server that may be running, for a command, making it where there is none.
     ///
     /// # Errors
     /// As [`Store::serve`].
     pub fn beside(folder: &Path, now: i64) -> Result<Store, OpenError> {
         Store::open(folder, open::Use::Beside, now)
+    }
+
+    /// As [`Store::beside`], but only a store that is there.
+    ///
+    /// # Errors
+    /// As [`Store::serve`], and where there is none.
+    pub fn existing(folder: &Path, now: i64) -> Result<Store, OpenError> {
+        Store::open(folder, open::Use::Existing, now)
     }
 
     fn open(folder: &Path, purpose: open::Use, now: i64) -> Result<Store, OpenError> {

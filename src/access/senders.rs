@@ -110,8 +110,12 @@ pub fn token_sha256(token: &[u8]) -> [u8; 32] {
 
 /// The bytes after `Bearer`, whose case does not matter. The token itself may hold any byte that a header can carry.
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+    // A proxy may have put one of its own before.
+    headers.get_all(AUTHORIZATION).iter().find_map(|value| {
+        let (scheme, token) = value.as_bytes().split_at_checked(7)?;
+        let is_bearer = scheme.eq_ignore_ascii_case(b"Bearer ") || scheme.eq_ignore_ascii_case(b"Bearer\t");
+        is_bearer.then(|| token.trim_ascii())
+    })
 }
 
 /// The marks that the bytes may have: as they are, and, since Python's requests writes headers in Latin-1, as that text.
@@ -152,5 +156,8 @@ mod tests {
         assert_eq!(bearer(&headers(b"Basic abc")), None);
         assert_eq!(bearer(&headers(b"Bearer")), None);
         assert_eq!(bearer(&HeaderMap::new()), None);
+        let mut two = headers(b"Basic abc");
+        two.append(AUTHORIZATION, http::HeaderValue::from_static("Bearer\tabc"));
+        assert_eq!(bearer(&two), Some(b"abc".as_slice()));
     }
 }

@@ -10,9 +10,9 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::send::{Bodies, Destination, Options, Progress, Sending, Summary, What, deliver};
 use super::serve::{self, Server};
-use super::{Data, Failure};
+use super::{Data, Failure, say, tell};
 use crate::access::{Passwords, Secret, token_sha256};
-use crate::clock::{self, DAY, MINUTE};
+use crate::clock::{self, DAY};
 use crate::notify::Callback;
 use crate::store::{Role, Store};
 
@@ -45,21 +45,26 @@ pub(super) async fn run(demo: Demo) -> Result<(), Failure> {
         .prefix("counterfoil-demo-")
         .tempdir()
         .map_err(|error| Failure::new(format!("a temporary folder cannot be made: {error}")))?;
+    if let Some(folder) = demo.keep.as_ref().filter(|folder| folder.join("counterfoil.db").exists()) {
+        let words = "holds a store already. Name a new folder: the demo sends made-up callbacks and adds an account";
+        return Err(Failure::new(format!("the folder {} {words}", folder.display())));
+    }
     let data = Data { data: demo.keep.clone().unwrap_or_else(|| temporary.path().join("store")) };
     let server = Server::start(&data, &[demo.listen], &[], None)?;
     let address = server.pages_at.first().copied().unwrap_or(demo.listen);
     let senders = senders(&server.store, address).await?;
     let password = account(&server.store).await?;
 
-    eprintln!("Sending {PAST} made-up callbacks of the last four weeks…");
+    tell(&format!("Sending {PAST} made-up callbacks of the last four weeks…"));
     let example = tokio::select! {
         () = stopped.as_mut() => None,
         example = past(&senders) => example,
     };
     if let Some(example) = example {
-        println!("Counterfoil is running, and made-up callbacks keep coming.\n");
-        println!("  Open      http://{address}\n  Email     {EMAIL}\n  Password  {password}\n");
-        println!("Search for {example}, or for 07700 900 001. Ctrl-C stops it.");
+        say(&format!(
+            "Counterfoil is running, and made-up callbacks keep coming.\n\n  Open      http://{address}\n  \
+             Email     {EMAIL}\n  Password  {password}\n\nSearch for {example}, or for 07700 900 001. Ctrl-C stops it."
+        ))?;
         tokio::select! {
             () = stopped.as_mut() => (),
             () = from_now_on(&senders) => (),
@@ -70,7 +75,7 @@ pub(super) async fn run(demo: Demo) -> Result<(), Failure> {
     }
     server.stop().await;
     match demo.keep {
-        Some(folder) => eprintln!("The store is kept in {}.", folder.display()),
+        Some(folder) => tell(&format!("The store is kept in {}.", folder.display())),
         None => {
             temporary.close().map_err(|error| Failure::new(format!("the temporary store is left behind: {error}")))?;
         }
@@ -97,21 +102,15 @@ async fn senders(store: &Store, address: SocketAddr) -> Result<Vec<Sender>, Fail
     Ok(senders)
 }
 
-/// An account with a new password; in a store that was kept, the one that is there gets it.
+/// An account with a password of its own.
 async fn account(store: &Store) -> Result<String, Failure> {
     let password: String = random()?.text().chars().take(16).collect();
-    let person = match store.person(EMAIL).await? {
-        Some(person) => person.id,
-        None => store
-            .add_person(EMAIL.to_owned(), Role::Admin, None, clock::now())
-            .await
-            .map_err(|error| Failure::new(error.to_string()))?,
-    };
     let hash =
         Passwords::default().hash(password.clone()).await.map_err(|refused| Failure::new(refused.to_string()))?;
-    let link = random()?;
-    store.add_one_time_link(person, link.bytes(), clock::now() + MINUTE).await?;
-    store.set_password_by_link(link.bytes(), hash, clock::now()).await?;
+    store
+        .add_person(EMAIL.to_owned(), Role::Admin, Some(hash), clock::now())
+        .await
+        .map_err(|error| Failure::new(error.to_string()))?;
     Ok(password)
 }
 
@@ -138,7 +137,7 @@ async fn past(senders: &[Sender]) -> Option<String> {
         if let Ok(Summary { lost, .. }) = sent
             && lost > 0
         {
-            eprintln!("counterfoil: {lost} made-up callbacks were lost");
+            tell(&format!("counterfoil: {lost} made-up callbacks were lost"));
         }
     }
     example

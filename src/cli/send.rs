@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Failure, read_token, serve};
+use super::{Failure, read_token, serve, tell};
 use crate::clock;
 
 pub(super) use bodies::{Bodies, Sending};
@@ -49,8 +49,8 @@ pub(super) struct Send {
     #[arg(long, value_name = "S", env = "COUNTERFOIL_SEED")]
     seed: Option<u64>,
     /// Seconds before a callback that failed is sent again, up to five times
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, env = "COUNTERFOIL_RETRY_AFTER")]
-    retry_after: u64,
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(..=86_400), env = "COUNTERFOIL_RETRY_AFTER")]
+    retry_after: u32,
     /// Write the id of each acknowledged callback to this file, a line each, as it is acknowledged
     #[arg(long, value_name = "FILE", env = "COUNTERFOIL_ACKS")]
     acks: Option<PathBuf>,
@@ -71,7 +71,7 @@ pub(super) async fn run(asked: Send) -> Result<(), Failure> {
     let options = Options {
         connections: usize::from(asked.connections),
         rate: asked.rate,
-        retry_after: Duration::from_secs(asked.retry_after),
+        retry_after: Duration::from_secs(asked.retry_after.into()),
         acks: asked.acks.as_ref().map(acks_file).transpose()?,
     };
     let seed = match asked.seed {
@@ -86,7 +86,7 @@ pub(super) async fn run(asked: Send) -> Result<(), Failure> {
     let bar = bar(asked.count);
     let summary = deliver(plan.take(count), to, options, &bar, stopped).await;
     bar.finish_and_clear();
-    eprintln!("{summary}");
+    tell(&summary.to_string());
     if summary.lost == 0 { Ok(()) } else { Err(Failure::new(format!("{} callbacks were lost", summary.lost))) }
 }
 
@@ -94,7 +94,10 @@ pub(super) async fn run(asked: Send) -> Result<(), Failure> {
 fn acks_file(path: &PathBuf) -> Result<File, Failure> {
     let failed = |error: io::Error| Failure::new(format!("the file {} cannot be written: {error}", path.display()));
     let file = OpenOptions::new().append(true).create(true).open(path).map_err(failed)?;
-    file.set_len(0).map_err(failed)?;
+    // A device or a pipe has no length to cut.
+    if file.metadata().map_err(failed)?.is_file() {
+        file.set_len(0).map_err(failed)?;
+    }
     Ok(file)
 }
 

@@ -8,7 +8,10 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
@@ -18,6 +21,10 @@ use crate::store::{Checkpoint, Store};
 use crate::web::{self, Site};
 use crate::{clock, upkeep};
 
+/// What is logged under this target is always logged: whoever starts the server waits for it.
+const READY: &str = "counterfoil::ready";
+/// The signal of a write past the limit on file sizes; the same on every Linux but MIPS.
+const SIGXFSZ: i32 = 25;
 /// Descriptors for the store and the like, beside those of the connections.
 const DESCRIPTORS_BESIDE: usize = 256;
 
@@ -43,7 +50,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "ADDR:PORT", value_delimiter = ',', env = "COUNTERFOIL_CALLBACKS_LISTEN")]
     callbacks_listen: Vec<SocketAddr>,
     /// How people and Notify reach this server, such as <https://callbacks.example.gov.uk>
-    #[arg(long, value_name = "URL", env = "COUNTERFOIL_PUBLIC_URL")]
+    #[arg(long, value_name = "URL", value_parser = super::public_url, env = "COUNTERFOIL_PUBLIC_URL")]
     public_url: Option<String>,
     /// The least that is logged: error, warn, info or debug
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "COUNTERFOIL_LOG_LEVEL")]
@@ -56,10 +63,10 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     let stopped = stop_signal()?;
     let server = Server::start(&serve.data, &serve.listen, &serve.callbacks_listen, serve.public_url)?;
     for address in &server.pages_at {
-        tracing::info!(event = "serve.listening", "listening on http://{address}");
+        tracing::info!(target: READY, event = "serve.listening", "listening on http://{address}");
     }
     for address in &server.callbacks_at {
-        tracing::info!(event = "serve.callbacks_listening", "taking callbacks alone on http://{address}");
+        tracing::info!(target: READY, event = "serve.callbacks_listening", "taking callbacks alone on http://{address}");
     }
     tokio::select! {
         () = stopped => tracing::info!(event = "serve.stopping", "stopping: finishing what is in flight"),
@@ -92,7 +99,7 @@ impl Server {
         public_url: Option<String>,
     ) -> Result<Server, Failure> {
         let store = Store::serve(&data.data, clock::now())?;
-        let limits = limits();
+        let limits = limits(listen.len() + callbacks_listen.len());
         let site = Site::new(&store, public_url);
         let (stop, stopped) = watch::channel(false);
         let upkeep = tokio::spawn(upkeep::run(store.clone()));
@@ -135,13 +142,14 @@ impl Server {
     }
 }
 
-fn limits() -> Limits {
+/// Of each listener: its connections are its own, so that a flood of one cannot starve another.
+fn limits(listeners: usize) -> Limits {
     let mut limits = Limits::default();
-    let wanted = limits.connections + DESCRIPTORS_BESIDE;
+    let wanted = limits.connections * listeners + DESCRIPTORS_BESIDE;
     let given = edge::raise_descriptor_limit(u64::try_from(wanted).unwrap_or(u64::MAX));
     let given = usize::try_from(given).unwrap_or(usize::MAX);
     if given < wanted {
-        limits.connections = given.saturating_sub(DESCRIPTORS_BESIDE).max(64);
+        limits.connections = (given.saturating_sub(DESCRIPTORS_BESIDE) / listeners.max(1)).max(64);
         tracing::warn!(
             event = "serve.few_descriptors",
             connections = limits.connections,
@@ -171,17 +179,28 @@ pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
     let failed = |error| Failure::new(format!("signals cannot be caught: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    // The terminal was closed.
+    let mut hang_up = signal(SignalKind::hangup()).map_err(failed)?;
+    // Past a limit on file sizes: caught, the write fails instead, and what could not be stored is sent again.
+    let mut file_too_large = signal(SignalKind::from_raw(SIGXFSZ)).map_err(failed)?;
     Ok(async move {
+        let mut never = std::pin::pin!(async move { while file_too_large.recv().await.is_some() {} });
         tokio::select! {
             _ = terminate.recv() => (),
             _ = interrupt.recv() => (),
+            _ = hang_up.recv() => (),
+            () = never.as_mut() => (),
         }
     })
 }
 
 pub(super) fn log_to_stderr(level: LevelFilter) {
-    let log =
-        tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).with_max_level(level);
+    let log = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        // Where standard error is full or closed there is nobody to tell, and saying so there would panic.
+        .log_internal_errors(false);
+    let shown = Targets::new().with_default(level).with_target(READY, LevelFilter::INFO);
     // A second subscriber in one process would be a fault of ours and harms nothing.
-    let _first = log.try_init().is_ok();
+    let _first = tracing_subscriber::registry().with(log.with_filter(shown)).try_init().is_ok();
 }

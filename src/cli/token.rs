@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Data, Failure, listed, read_token};
+use super::{Data, Failure, listed, read_token, say, tell};
 use crate::access::{Secret, token_sha256};
 use crate::clock;
 
@@ -71,23 +71,25 @@ pub(super) async fn run(token: Token) -> Result<(), Failure> {
 
 async fn add(add: Add) -> Result<(), Failure> {
     let name = add.name.trim().to_owned();
-    if name.is_empty() {
-        return Err(Failure::new("a service needs a name"));
+    if name.is_empty() || name.chars().any(char::is_control) {
+        return Err(Failure::new("a service needs a name of one line, as it is in Notify"));
     }
     let (token, made) = match &add.from_file {
         Some(file) => (usable(read_token(file)?)?, false),
         None => (random()?, true),
     };
-    let store = add.data.open_beside()?;
+    let store = add.data.open_or_make()?;
     let notify_service_id = add.notify_service_id.map(|id| id.hyphenated().to_string());
     let id = store
         .add_token(name, notify_service_id, token_sha256(token.as_bytes()), clock::now())
         .await
         .map_err(|error| Failure::new(error.to_string()))?;
-    if made {
-        println!("{token}");
+    if made && let Err(failure) = say(&token) {
+        // Nobody has seen it, so nobody is to use it.
+        store.revoke_token(id, clock::now()).await?;
+        return Err(failure);
     }
-    eprintln!("This is token {id}. Notify can use it at once.");
+    tell(&format!("This is token {id}. Notify can use it at once."));
     Ok(())
 }
 
@@ -99,6 +101,10 @@ fn usable(token: String) -> Result<String, Failure> {
     if token.trim() != token || token.chars().any(char::is_control) {
         return Err(Failure::new("the token in this file begins or ends with a space, or holds a control character"));
     }
+    if token.chars().any(|character| character > '\u{ff}') {
+        let words = "the token in this file holds a character that Notify cannot send. Save it as UTF-8 without a byte order mark";
+        return Err(Failure::new(words));
+    }
     Ok(token)
 }
 
@@ -108,20 +114,20 @@ fn random() -> Result<String, Failure> {
 }
 
 async fn list(data: &Data) -> Result<(), Failure> {
-    let store = data.open_beside()?;
-    println!("{:<6}{:<32}{:<22}{:<22}state", "id", "name", "made", "last used");
+    let store = data.open()?;
+    say(&format!("{:<6}{:<32}  {:<22}{:<22}state", "id", "name", "made", "last used"))?;
     for token in store.tokens().await? {
         let state = token.revoked_at.map_or_else(|| "valid".to_owned(), |at| format!("revoked {}", listed(Some(at))));
         let (made, used) = (listed(Some(token.made_at)), listed(token.last_used_at));
-        println!("{:<6}{:<32}{made:<22}{used:<22}{state}", token.id, token.service_name);
+        say(&format!("{:<6}{:<32}  {made:<22}{used:<22}{state}", token.id, token.service_name))?;
     }
     Ok(())
 }
 
 async fn revoke(revoke: Revoke) -> Result<(), Failure> {
-    let store = revoke.data.open_beside()?;
+    let store = revoke.data.open()?;
     if store.revoke_token(revoke.id, clock::now()).await? {
-        eprintln!("Token {} is refused from now on.", revoke.id);
+        tell(&format!("Token {} is refused from now on.", revoke.id));
         return Ok(());
     }
     Err(Failure::new(format!("there is no token {}. See counterfoil token list", revoke.id)))

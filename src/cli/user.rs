@@ -4,7 +4,7 @@ use std::io::Read;
 
 use clap::{Args, Subcommand};
 
-use super::{Data, Failure, listed};
+use super::{Data, Failure, listed, say, tell};
 use crate::access::{Passwords, Secret};
 use crate::clock::{self, MINUTE};
 use crate::store::{Person, Role, Store};
@@ -49,7 +49,7 @@ struct Add {
 #[derive(Args, Debug)]
 struct Reached {
     /// How people reach the pages, for the link
-    #[arg(long, value_name = "URL", env = "COUNTERFOIL_PUBLIC_URL", default_value = "http://localhost:8080")]
+    #[arg(long, value_name = "URL", value_parser = super::public_url, env = "COUNTERFOIL_PUBLIC_URL", default_value = "http://localhost:8080")]
     public_url: String,
 }
 
@@ -101,7 +101,7 @@ async fn add(add: Add) -> Result<(), Failure> {
         return Err(Failure::new(format!("‘{email}’ is not an email address")));
     }
     let password = if add.password_stdin { Some(password_from_stdin().await?) } else { None };
-    let store = add.data.open_beside()?;
+    let store = add.data.open_or_make()?;
     let has_password = password.is_some();
     let person = store
         .add_person(email, add.role, password, clock::now())
@@ -123,35 +123,36 @@ async fn password_from_stdin() -> Result<String, Failure> {
 async fn print_link(store: &Store, person: i64, reached: &Reached) -> Result<(), Failure> {
     let secret = Secret::random().map_err(|error| Failure::new(format!("no random numbers could be had: {error}")))?;
     store.add_one_time_link(person, secret.bytes(), clock::now() + LINK_WORKS).await?;
-    println!("{}{}", reached.public_url.trim_end_matches('/'), web::link_path(&secret));
-    eprintln!("The link works once, for one hour.");
+    say(&format!("{}{}", reached.public_url, web::link_path(&secret)))?;
+    tell("The link works once, for one hour.");
     Ok(())
 }
 
 async fn list(data: &Data) -> Result<(), Failure> {
-    let store = data.open_beside()?;
-    println!("{:<40}{:<12}{:<22}state", "email", "role", "last signed in");
+    let store = data.open()?;
+    say(&format!("{:<40}  {:<12}{:<22}state", "email", "role", "last signed in"))?;
     for person in store.people().await? {
         let state = match (&person.disabled_at, &person.password) {
             (Some(at), _) => format!("disabled {}", listed(Some(*at))),
             (None, Some(_)) => "enabled".into(),
             (None, None) => "no password yet".into(),
         };
-        println!("{:<40}{:<12}{:<22}{state}", person.email, person.role.as_str(), listed(person.signed_in_at));
+        let signed_in = listed(person.signed_in_at);
+        say(&format!("{:<40}  {:<12}{signed_in:<22}{state}", person.email, person.role.as_str()))?;
     }
     Ok(())
 }
 
 async fn set_disabled(one: &One, disabled: bool) -> Result<(), Failure> {
-    let store = one.data.open_beside()?;
+    let store = one.data.open()?;
     let person = known(&store, &one.email).await?;
     store.set_disabled(person.id, disabled.then(clock::now)).await?;
-    eprintln!("{} may {}.", person.email, if disabled { "no longer sign in" } else { "sign in" });
+    tell(&format!("{} may {}.", person.email, if disabled { "no longer sign in" } else { "sign in" }));
     Ok(())
 }
 
 async fn reset(reset: Reset) -> Result<(), Failure> {
-    let store = reset.one.data.open_beside()?;
+    let store = reset.one.data.open()?;
     let person = known(&store, &reset.one.email).await?;
     print_link(&store, person.id, &reset.reached).await
 }

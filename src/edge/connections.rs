@@ -1,6 +1,7 @@
 //! The places for connections: a fixed number, each idle or busy, and the longest idle gives way when all are taken.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -11,6 +12,8 @@ pub(super) struct Connections {
     places: Arc<Semaphore>,
     all: usize,
     table: Arc<Mutex<Table>>,
+    /// Whether the last try to accept one failed.
+    failing: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -22,22 +25,40 @@ struct Table {
 
 /// One connection's place; free again when it is dropped.
 pub(super) struct Place {
-    table: Arc<Mutex<Table>>,
-    idle_since: Arc<Mutex<Option<u64>>>,
-    close: Arc<Notify>,
+    marks: Marks,
     _permit: OwnedSemaphorePermit,
 }
 
-/// While it lives, its connection has a request in hand.
-pub(super) struct Busy {
+/// How a connection stands in the table.
+#[derive(Clone)]
+struct Marks {
     table: Arc<Mutex<Table>>,
     idle_since: Arc<Mutex<Option<u64>>>,
     close: Arc<Notify>,
+}
+
+/// One request of a connection. From its beginning until the last of these is dropped the connection is busy.
+#[derive(Clone)]
+pub(super) struct InHand(Arc<Request>);
+
+struct Request {
+    marks: Marks,
+    begun: AtomicBool,
 }
 
 impl Connections {
     pub(super) fn new(all: usize) -> Connections {
-        Connections { places: Arc::new(Semaphore::new(all)), all, table: Arc::default() }
+        Connections { places: Arc::new(Semaphore::new(all)), all, table: Arc::default(), failing: Arc::default() }
+    }
+
+    /// One could not be accepted; whether that is news.
+    pub(super) fn first_failure(&self) -> bool {
+        !self.failing.swap(true, Ordering::Relaxed)
+    }
+
+    /// One was accepted.
+    pub(super) fn accepted(&self) {
+        self.failing.store(false, Ordering::Relaxed);
     }
 
     /// A place, as soon as there is one: at the cap the longest idle connection is closed for it.
@@ -52,14 +73,19 @@ impl Connections {
         let close = Arc::new(Notify::new());
         table.idle.insert(number, close.clone());
         let idle_since = Arc::new(Mutex::new(Some(number)));
-        Place { table: self.table.clone(), idle_since, close, _permit: permit }
+        Place { marks: Marks { table: self.table.clone(), idle_since, close }, _permit: permit }
+    }
+
+    /// Tells the longest idle connection to close.
+    pub(super) fn close_longest_idle(&self) {
+        if let Some((_, oldest)) = lock(&self.table).idle.pop_first() {
+            oldest.notify_one();
+        }
     }
 
     async fn room(&self) -> OwnedSemaphorePermit {
         loop {
-            if let Some((_, oldest)) = lock(&self.table).idle.pop_first() {
-                oldest.notify_one();
-            }
+            self.close_longest_idle();
             let soon = std::time::Duration::from_millis(20);
             let free = tokio::time::timeout(soon, self.places.clone().acquire_owned());
             if let Ok(Ok(permit)) = free.await {
@@ -84,7 +110,7 @@ impl Connections {
 impl Place {
     /// Ends when this connection is told to give way.
     pub(super) fn closed(&self) -> impl Future<Output = ()> + use<> {
-        let (close, idle_since) = (self.close.clone(), self.idle_since.clone());
+        let Marks { close, idle_since, .. } = self.marks.clone();
         async move {
             // Told in the moment in which a request began: that request is finished first.
             loop {
@@ -96,32 +122,42 @@ impl Place {
         }
     }
 
-    /// Marks that a request is in hand, until the mark is dropped.
-    pub(super) fn busy(&self) -> Busy {
-        if let Some(since) = lock(&self.idle_since).take() {
-            lock(&self.table).idle.remove(&since);
-        }
-        Busy { table: self.table.clone(), idle_since: self.idle_since.clone(), close: self.close.clone() }
+    /// A request has come; it has yet to begin.
+    pub(super) fn request(&self) -> InHand {
+        InHand(Arc::new(Request { marks: self.marks.clone(), begun: AtomicBool::new(false) }))
     }
 }
 
-impl Drop for Busy {
+impl InHand {
+    /// Marks the connection as busy.
+    pub(super) fn begin(&self) {
+        if !self.0.begun.swap(true, Ordering::Relaxed)
+            && let Some(since) = lock(&self.0.marks.idle_since).take()
+        {
+            lock(&self.0.marks.table).idle.remove(&since);
+        }
+    }
+}
+
+impl Drop for Request {
     fn drop(&mut self) {
-        let mut table = lock(&self.table);
-        let since = table.next;
-        table.next += 1;
-        table.idle.insert(since, self.close.clone());
-        drop(table);
-        *lock(&self.idle_since) = Some(since);
+        let Marks { table, idle_since, close } = &self.marks;
+        if *self.begun.get_mut() {
+            let mut table = lock(table);
+            let since = table.next;
+            table.next += 1;
+            table.idle.insert(since, close.clone());
+            drop(table);
+            *lock(idle_since) = Some(since);
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let since = lock(&self.idle_since).take();
-        let mut table = lock(&self.table);
+        let since = lock(&self.marks.idle_since).take();
         if let Some(since) = since {
-            table.idle.remove(&since);
+            lock(&self.marks.table).idle.remove(&since);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The edge under clients that behave badly, over real sockets.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use std::convert::Infallible;
@@ -17,6 +17,9 @@ struct Running {
     at: SocketAddr,
     stop: watch::Sender<bool>,
     ended: JoinHandle<()>,
+    /// How many requests have come to `/held`, and how many of them may be answered.
+    held: Arc<Semaphore>,
+    released: Arc<Semaphore>,
 }
 
 fn limits() -> Limits {
@@ -31,6 +34,16 @@ fn limits() -> Limits {
 
 fn start(limits: Limits) -> Running {
     let ok = warp::path("ok").map(|| "ok".into_response());
+    let (held, released) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let gate = (held.clone(), released.clone());
+    let waits = warp::path("held").and(warp::body::bytes()).then(move |_| {
+        let (held, released) = gate.clone();
+        async move {
+            held.add_permits(1);
+            released.acquire().await.unwrap().forget();
+            "held".into_response()
+        }
+    });
     let slow = warp::path("slow").then(|| async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         "slow".into_response()
@@ -41,14 +54,27 @@ fn start(limits: Limits) -> Running {
         response
     });
     let panic = warp::path("panic").map(|| -> warp::reply::Response { std::panic::resume_unwind(Box::new("a fault")) });
+    let body = warp::path("body").and(warp::body::bytes()).map(|body: bytes::Bytes| body.to_vec().into_response());
     let large = warp::path("large").map(|| vec![b'x'; LARGE].into_response());
-    let routes = ok.or(slow).unify().or(unanswered).unify().or(panic).unify().or(large).unify();
+    let routes = ok
+        .or(slow)
+        .unify()
+        .or(unanswered)
+        .unify()
+        .or(panic)
+        .unify()
+        .or(large)
+        .unify()
+        .or(body)
+        .unify()
+        .or(waits)
+        .unify();
     let routes =
         routes.recover(|_| async { Ok::<_, Infallible>(StatusCode::NOT_FOUND.into_response()) }).unify().boxed();
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let at = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
-    Running { at, stop, ended: tokio::spawn(serve(listener, None, routes, limits, stopped)) }
+    Running { at, stop, ended: tokio::spawn(serve(listener, None, routes, limits, stopped)), held, released }
 }
 
 async fn send(at: SocketAddr, request: &str) -> TcpStream {
@@ -108,6 +134,43 @@ async fn idle_connections_give_way_to_a_new_one() {
         idle.push(TcpStream::connect(running.at).await.unwrap());
     }
     assert!(answer_to(running.at, &get("/ok")).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn bodies_that_are_not_whole_give_way_to_a_new_connection_and_whole_ones_do_not() {
+    let running = start(Limits { connections: 6, head: Duration::from_mins(5), ..limits() });
+    let mut whole = Vec::new();
+    for _ in 0..3 {
+        whole.push(
+            send(running.at, "POST /held HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\nab")
+                .await,
+        );
+    }
+    running.held.acquire_many(3).await.unwrap().forget();
+    let mut trickled = Vec::new();
+    for _ in 0..20 {
+        trickled.push(send(running.at, "POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\na").await);
+    }
+    assert!(answer_to(running.at, &get("/ok")).await.starts_with("HTTP/1.1 200"));
+    running.released.add_permits(3);
+    for mut whole in whole {
+        let mut answer = String::new();
+        whole.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("held"));
+    }
+}
+
+#[tokio::test]
+async fn a_body_on_its_way_is_waited_for_when_the_server_stops() {
+    let running = start(limits());
+    let mut half = send(running.at, "POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    running.stop.send_replace(true);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    half.write_all(b"b").await.unwrap();
+    let mut answer = String::new();
+    half.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("ab"), "{answer}");
 }
 
 #[tokio::test]

@@ -83,10 +83,13 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The kind is told by the keys: what has a complaint's is one even where it has others too.
+/// The kind is told by the keys. Others may stand beside them: forks of Notify add some, so what says what became of an id is a
+/// receipt whatever else it says.
 fn content(fields: &mut Fields<'_>) -> Result<Content, Unreadable> {
     let any = |keys: &[&str]| keys.iter().any(|key| fields.has(key));
-    if any(&["complaint_id", "complaint_date"]) {
+    if fields.has("id") && fields.has("status") && !fields.has("source_number") {
+        delivery_receipt(fields).map(Content::DeliveryReceipt)
+    } else if any(&["complaint_id", "complaint_date"]) {
         complaint(fields).map(Content::Complaint)
     } else if any(&["source_number", "message", "date_received"]) {
         received_text(fields).map(Content::ReceivedText)

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,10 +13,11 @@ use super::index;
 /// "CFoi": marks a file as ours in `SQLite`'s header.
 const APPLICATION_ID: i32 = 0x4346_6f69;
 /// What each version added, in order; the store's `user_version` counts those that it has.
-pub(super) const MIGRATIONS: [&str; 3] = [
+pub(super) const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001-callbacks.sql"),
     include_str!("migrations/0002-people.sql"),
     include_str!("migrations/0003-index-in-runs.sql"),
+    include_str!("migrations/0004-quarantine-origin.sql"),
 ];
 /// A larger store is not read through before it serves.
 const CHECKED_AT_START: u64 = 64 * 1024 * 1024;
@@ -62,6 +63,9 @@ pub enum OpenError {
     /// Another server has the folder open.
     #[error("another counterfoil serve has this folder open. Stop it first, or name another folder")]
     InUse,
+    /// There is no store in the folder.
+    #[error("the folder {0} holds no Counterfoil store. Check --data; counterfoil serve or token add makes one")]
+    NoStore(String),
     /// The store cannot be read or written.
     #[error("the store cannot be used: {0}. Check the folder's owner and the free space")]
     Unreadable(String),
@@ -88,6 +92,7 @@ impl OpenError {
             OpenError::InUse => 15,
             OpenError::Unreadable(_) => 16,
             OpenError::Io { .. } => 17,
+            OpenError::NoStore(_) => 18,
         }
     }
 }
@@ -99,6 +104,8 @@ pub(super) enum Use {
     Serve,
     /// A command that works beside it.
     Beside,
+    /// Such a command that has nothing to do where there is no store.
+    Existing,
 }
 
 /// The folder of an open store; while a server holds it, nobody else serves it.
@@ -111,8 +118,11 @@ pub(super) struct Folder {
 impl Folder {
     /// Looks at the folder, makes what is not there yet, and brings the store to today's version.
     pub(super) fn claim(path: &Path, purpose: Use, now: i64) -> Result<Folder, OpenError> {
-        make_folder(path)?;
         let mut folder = Folder { path: path.to_owned(), lock: None };
+        if purpose == Use::Existing && !folder.database().exists() {
+            return Err(OpenError::NoStore(path.display().to_string()));
+        }
+        make_folder(path)?;
         folder.refuse_something_else()?;
         if purpose == Use::Serve {
             folder.lock = Some(folder.lock()?);
@@ -219,6 +229,8 @@ impl Folder {
     /// Built whole under another name, so that a crash leaves no half-made store.
     fn create(&self, now: i64) -> Result<(), OpenError> {
         let failed = |error| OpenError::Io { what: "make the store's file", error };
+        fs::set_permissions(&self.path, fs::Permissions::from_mode(0o700))
+            .map_err(|error| OpenError::Io { what: "keep others out of the folder", error })?;
         let made = self.path.join(format!("counterfoil.new-{}-{now}", std::process::id()));
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(&made).map_err(failed)?;
         self.give_to_owner(&made).map_err(failed)?;

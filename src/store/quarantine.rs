@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 
-use super::envelope::{Envelope, Stored};
+use super::envelope::{Envelope, Origin, Stored};
 use super::{Services, Store, StoreError};
 
 /// Rows on one page.
@@ -16,6 +16,8 @@ pub struct Quarantined {
     pub arrival: i64,
     /// The name of the service whose token brought it.
     pub service_name: String,
+    /// How it came to be here.
+    pub origin: Origin,
     /// When it first came, in microseconds since 1970 UTC.
     pub arrived_at: i64,
     /// How often these very bytes came.
@@ -40,17 +42,18 @@ pub struct QuarantinePage {
 }
 
 const SEEN: &str = "(?1 IS NULL OR q.service IN (SELECT value FROM json_each(?1)))";
-const COLUMNS: &str = "q.arrival, s.name, q.arrived_at, q.times, q.reason, q.path, length(q.body)";
+const COLUMNS: &str = "q.arrival, s.name, q.origin, q.arrived_at, q.times, q.reason, q.path, length(q.body)";
 
 fn quarantined(row: &Row<'_>) -> rusqlite::Result<Quarantined> {
     Ok(Quarantined {
         arrival: row.get(0)?,
         service_name: row.get(1)?,
-        arrived_at: row.get(2)?,
-        times: row.get(3)?,
-        reason: row.get(4)?,
-        path: row.get(5)?,
-        length: row.get(6)?,
+        origin: Origin::from_code(row.get(2)?),
+        arrived_at: row.get(3)?,
+        times: row.get(4)?,
+        reason: row.get(5)?,
+        path: row.get(6)?,
+        length: row.get(7)?,
         body: None,
     })
 }
@@ -92,7 +95,7 @@ impl Store {
             connection
                 .prepare_cached(&sql)?
                 .query_row(params![sees, arrival], |row| {
-                    Ok(Quarantined { body: Some(row.get(7)?), ..quarantined(row)? })
+                    Ok(Quarantined { body: Some(row.get(8)?), ..quarantined(row)? })
                 })
                 .optional()
         })
@@ -116,12 +119,13 @@ pub(super) fn keep(
     }
     connection
         .prepare_cached(
-            "INSERT INTO quarantine (arrival, service, arrived_at, reason, path, content_type, content_encoding, sha256, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO quarantine (arrival, service, origin, arrived_at, reason, path, content_type, content_encoding, sha256, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             number,
             envelope.service,
+            envelope.origin.code(),
             envelope.arrived_at,
             reason,
             envelope.path,

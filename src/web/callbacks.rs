@@ -29,9 +29,18 @@ const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// Notify waits 5 seconds for an answer; a commit that takes longer than this is answered 503.
 const COMMIT_WITHIN: Duration = Duration::from_millis(3500);
 
-/// `/callbacks` and everything below it.
+/// `/callbacks` and everything below it, in any case and after any number of slashes: an address put together from two parts
+/// easily has one too many.
 pub(super) fn below_callbacks(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
-    warp::path("callbacks").and(call(site)).boxed()
+    let is_below = |path: FullPath| {
+        let first = path.as_str().trim_start_matches('/').split('/').next().unwrap_or_default();
+        std::future::ready(if first.eq_ignore_ascii_case("callbacks") {
+            Ok(())
+        } else {
+            Err(warp::reject::not_found())
+        })
+    };
+    warp::path::full().and_then(is_below).untuple_one().and(call(site)).boxed()
 }
 
 /// Any path at all.
@@ -89,13 +98,12 @@ fn arrival(envelope: Envelope, headers: &HeaderMap, body: Vec<u8>) -> Arrival {
     let text = |name: header::HeaderName| {
         headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
-    let encoding = text(header::CONTENT_ENCODING).filter(|encoding| !encoding.eq_ignore_ascii_case("identity"));
+    let plain = |encoding: &str| matches!(encoding.trim().to_ascii_lowercase().as_str(), "" | "identity");
+    let encoding = text(header::CONTENT_ENCODING).filter(|encoding| !plain(encoding));
     let callback = if encoding.is_some() { Err(Unreadable::Compressed) } else { Callback::read(&body) };
+    log_odd_path(&envelope.path, callback.as_ref().ok().map(Callback::kind));
     match callback {
-        Ok(callback) => {
-            log_odd_path(&envelope.path, callback.kind());
-            Arrival::callback(envelope, callback)
-        }
+        Ok(callback) => Arrival::callback(envelope, callback),
         Err(unreadable) => {
             tracing::warn!(
                 event = "callback.quarantined",
@@ -175,25 +183,29 @@ async fn read<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>>) -> Body 
 }
 
 /// A mistyped address in Notify's settings loses nothing, and somebody should mend it.
-fn log_odd_path(path: &str, kind: Kind) {
-    let path = known_path(path);
-    if path != "/callbacks" && path != kind.path() {
+fn log_odd_path(path: &str, kind: Option<Kind>) {
+    let (path, own) = (known_path(path), kind.map(Kind::path));
+    // What is of no kind may be on any path that there is.
+    let is_odd = if own.is_some() { path != "/callbacks" && Some(path) != own } else { path == ANOTHER_PATH };
+    if is_odd {
         tracing::warn!(
             event = "callback.odd_path",
             path,
-            kind = kind.path(),
+            kind = own,
             "a callback came to a path that is not its own, and was kept"
         );
     }
 }
+
+const ANOTHER_PATH: &str = "another path";
 
 /// The path's own name, or a word for any other: what somebody typed into an address may be anything.
 fn known_path(path: &str) -> &'static str {
     let path = path.strip_suffix('/').unwrap_or(path);
     match path.strip_prefix("/callbacks") {
         Some("") => "/callbacks",
-        Some(rest) => rest.strip_prefix('/').and_then(Kind::from_path).map_or("another path", Kind::path),
-        None => "another path",
+        Some(rest) => rest.strip_prefix('/').and_then(Kind::from_path).map_or(ANOTHER_PATH, Kind::path),
+        None => ANOTHER_PATH,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What handlers are given: the site, who asks, the words of a query or a form.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Buf;
 use futures_util::{Stream, StreamExt};
@@ -13,6 +14,8 @@ use super::problem::Problem;
 use crate::access::{Caseworker, NotSignedIn, refuse_cross_site};
 use crate::clock;
 
+/// A form must be whole by then.
+const FORM_WITHIN: Duration = Duration::from_secs(20);
 /// A form larger than this is none of ours.
 const LARGEST_FORM: usize = 64 * 1024;
 
@@ -76,7 +79,8 @@ pub(super) fn form() -> BoxedFilter<(Result<Words, Problem>,)> {
         .and(warp::body::stream())
         .then(|headers: HeaderMap, body| async move {
             refuse_cross_site(&headers).map_err(|_| Problem::CrossSite)?;
-            Ok(Words::parse(&whole(body).await.ok_or(Problem::BadRequest)?))
+            let form = tokio::time::timeout(FORM_WITHIN, whole(body)).await.ok().flatten();
+            Ok(Words::parse(&form.ok_or(Problem::BadRequest)?))
         })
         .boxed()
 }

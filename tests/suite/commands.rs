@@ -1,6 +1,8 @@
 //! The command line: what it makes, what it refuses and with which exit code, and that it works beside a running server.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -34,6 +36,95 @@ fn the_store_is_made_for_its_owner_alone() {
 }
 
 #[test]
+fn an_empty_folder_that_becomes_a_store_is_closed_to_others() {
+    let folder = folder();
+    let data = folder.path().join("open");
+    fs::create_dir(&data).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(run(&["token", "add", "Test service"], &data).status.success());
+    assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn a_command_that_needs_a_store_makes_none() {
+    let folder = folder();
+    let data = folder.path().join("mistyped");
+    let reset = ["user", "reset", "a@b.example"];
+    for arguments in [["token", "list"].as_slice(), &["token", "revoke", "1"], &["user", "list"], &reset] {
+        let output = run(arguments, &data);
+        assert_eq!(output.status.code(), Some(18), "{arguments:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("holds no Counterfoil store. Check --data"));
+    }
+    assert!(!data.exists());
+}
+
+/// A server that was started by hand, with the rest of its log.
+fn started(mut command: Command) -> (std::process::Child, SocketAddr, impl Iterator<Item = String> + Send + 'static) {
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let line = log.find(|line| line.contains("listening on http://")).unwrap();
+    let at = line.split_once("http://").unwrap().1.split_whitespace().next().unwrap().parse().unwrap();
+    (child, at, log)
+}
+
+#[test]
+fn a_log_that_nobody_takes_loses_no_callback() {
+    let folder = folder();
+    let data = folder.path().join("store");
+    let token = printed(&run(&["token", "add", "Test service"], &data));
+    let mut command = Command::new(BINARY);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "debug", "--data"]).arg(&data);
+    let (mut child, at, log) = started(command);
+    drop(log);
+    for body in [b"nonsense".as_slice(), BODY] {
+        let headers = format!("Authorization: Bearer {token}\r\n");
+        assert_eq!(exchange(at, &request("POST", "/callbacks/odd", &headers, body)).status, 200);
+    }
+    assert_eq!(exchange(at, &request("POST", "/callbacks", "", BODY)).status, 401);
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn where_files_may_not_grow_callbacks_are_refused_for_now_and_the_server_goes_on() {
+    let folder = folder();
+    let data = folder.path().join("store");
+    let token = printed(&run(&["token", "add", "Test service"], &data));
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"ulimit -f 2048; exec "$0" serve --listen 127.0.0.1:0 --data "$1""#, BINARY]).arg(&data);
+    let (mut child, at, log) = started(command);
+    std::thread::spawn(move || log.count());
+    let headers = format!("Authorization: Bearer {token}\r\n");
+    let posted = (0..40_u8).map(|n| exchange(at, &request("POST", "/callbacks", &headers, &vec![n; 100_000])).status);
+    let statuses: Vec<u16> = posted.collect();
+    assert_eq!(statuses.first(), Some(&200));
+    assert!(statuses.contains(&503) && statuses.iter().all(|status| matches!(status, 200 | 503)), "{statuses:?}");
+    assert_eq!(Browser::new(at).get("/sign-in").status, 200);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn the_address_is_announced_whatever_is_logged_and_only_that_of_the_pages() {
+    let mut server = Server::start_with(&["--log-level", "error", "--callbacks-listen", "127.0.0.1:0"]);
+    let log = server.log();
+    assert_eq!(log.matches("listening on http://").count(), 1);
+    assert!(log.contains(&format!("listening on http://{}", server.at)));
+}
+
+#[test]
+fn a_token_that_nobody_got_to_see_is_revoked() {
+    let folder = folder();
+    let data = folder.path().join("store");
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut add = Command::new(BINARY);
+    let add = add.args(["token", "add", "Test service", "--data"]).arg(&data).stdout(full).output().unwrap();
+    assert_eq!(add.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&add.stderr).contains("nothing can be written to standard output"));
+    assert!(printed(&run(&["token", "list"], &data)).contains("revoked"));
+}
+
+#[test]
 fn each_unusable_folder_is_refused_with_a_sentence_and_an_exit_code_of_its_own() {
     let folder = folder();
     let make = |name: &str, file: &str, bytes: &[u8]| {
@@ -44,12 +135,12 @@ fn each_unusable_folder_is_refused_with_a_sentence_and_an_exit_code_of_its_own()
     };
     let sqlite = |name: &str, sql: &str| {
         let data = folder.path().join(name);
-        assert!(run(&["token", "list"], &data).status.success());
+        assert!(run(&["token", "add", "Test service"], &data).status.success());
         rusqlite::Connection::open(data.join("counterfoil.db")).unwrap().execute_batch(sql).unwrap();
         data
     };
     let damaged = folder.path().join("damaged");
-    assert!(run(&["token", "list"], &damaged).status.success());
+    assert!(run(&["token", "add", "Test service"], &damaged).status.success());
     let mut bytes = fs::read(damaged.join("counterfoil.db")).unwrap();
     let length = bytes.len();
     bytes[4096..length - 4096].fill(0xee);
@@ -136,7 +227,8 @@ fn a_token_of_ones_own_comes_from_a_file_and_is_compared_as_bytes() {
     let server = Server::start();
     let file = server.data.with_file_name("token");
     let arguments = ["token", "add", "Parking", "--from-file", file.to_str().unwrap()];
-    for unusable in ["too short\n", " begins with a space, 32 characters\n", ""] {
+    let marked = "\u{feff}a token behind a byte order mark, long enough\n";
+    for unusable in ["too short\n", " begins with a space, 32 characters\n", "", marked] {
         fs::write(&file, unusable).unwrap();
         assert_eq!(run(&arguments, &server.data).status.code(), Some(1), "{unusable}");
     }
@@ -243,6 +335,7 @@ fn roles_and_addresses_that_are_none_are_refused_with_a_sentence() {
     assert!(!run(&["user", "add", "a@example.org", "--role", "boss"], &data).status.success());
     let output = run_with_input(&["user", "add", "nobody", "--role", "admin", "--password-stdin"], &data, PASSWORD);
     assert!(String::from_utf8_lossy(&output.stderr).contains("is not an email address"));
+    assert!(run(&["user", "add", "b@example.org", "--role", "admin"], &data).status.success());
     assert_eq!(run(&["user", "disable", "a@example.org"], &data).status.code(), Some(1));
 }
 
@@ -304,6 +397,14 @@ fn send_tells_what_was_acknowledged_and_fails_when_something_was_lost() {
 }
 
 #[test]
+fn the_demo_takes_no_store_that_is_in_use() {
+    let server = Server::start();
+    let demo = Command::new(BINARY).args(["demo", "--keep"]).arg(&server.data).output().unwrap();
+    assert_eq!(demo.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&demo.stderr).contains("holds a store already"));
+}
+
+#[test]
 fn the_demo_shows_everything_and_leaves_nothing_behind() {
     let folder = folder();
     let mut demo = Command::new(BINARY)
@@ -313,7 +414,7 @@ fn the_demo_shows_everything_and_leaves_nothing_behind() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(demo.stdout.take().unwrap())).map(Result::unwrap);
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut after = |word: &str| {
         let line = lines.find(|line| line.trim_start().starts_with(word)).unwrap();
         line.trim_start().strip_prefix(word).unwrap().trim().to_owned()

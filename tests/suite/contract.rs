@@ -245,8 +245,37 @@ fn one_connection_carries_many_callbacks() {
 }
 
 #[test]
+fn a_key_that_is_also_another_kinds_makes_a_receipt_nothing_else() {
+    let server = Server::start();
+    for (n, key) in ["message", "date_received", "sent_by", "date_sent", "complaint_date"].into_iter().enumerate() {
+        let body = format!(r#"{{"id": "e{n}", "to": "07700 900123", "status": "delivered", "{key}": "x"}}"#);
+        assert_eq!(server.post("/callbacks/delivery-receipts", body.as_bytes()).status, 200);
+        let read = counterfoil::notify::Callback::read(body.as_bytes()).unwrap();
+        assert_eq!(read.kind(), counterfoil::notify::Kind::DeliveryReceipt, "{key}");
+        assert_eq!(server.kept(&format!("e{n}")), [body.as_bytes()]);
+    }
+}
+
+#[test]
+fn an_empty_content_encoding_is_none() {
+    let server = Server::start();
+    let headers = format!("Authorization: Bearer {}\r\nContent-Encoding: \r\n", server.token);
+    assert_eq!(server.post_with("/callbacks", &headers, br#"{"id": "a", "status": "x"}"#).status, 200);
+    assert_eq!(server.kept("a").len(), 1);
+}
+
+#[test]
 fn a_mistyped_address_loses_nothing_and_the_log_says_so() {
     let mut server = Server::start();
+    let paths = ["//callbacks/delivery-receipts", "/Callbacks", "/callbacks//x/y?z=1", "///callbacks/"];
+    for (n, path) in paths.into_iter().enumerate() {
+        let body = format!(r#"{{"id": "p{n}", "status": "x"}}"#);
+        assert_eq!(server.post(path, body.as_bytes()).status, 200, "{path}");
+        assert_eq!(server.kept(&format!("p{n}")).len(), 1);
+    }
+    assert!(!server.log().contains("callback.quarantined"));
+    assert_eq!(server.post("/callbacks/nowhere", b"nonsense").status, 200);
+    assert!(server.log().rsplit("callback.odd_path").next().unwrap().contains("callback.quarantined"));
     assert_eq!(server.post("/callbacks/delivery-reciepts", br#"{"id": "a", "status": "x"}"#).status, 200);
     assert_eq!(server.kept("a").len(), 1);
     let log = server.log();

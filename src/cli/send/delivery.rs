@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::bodies::Sending;
 use super::client::{Client, Destination, Outcome};
+use crate::cli::tell;
 
 /// Notify sends a callback once and then five times more.
 const RETRIES: u32 = 5;
@@ -102,7 +103,7 @@ impl Progress {
                 let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
                 if done != state.0 && state.1.elapsed() >= *every {
                     *state = (done, Instant::now());
-                    eprintln!("{done} of {count} acknowledged");
+                    tell(&format!("{done} of {count} acknowledged"));
                 }
             }
         }
@@ -177,7 +178,7 @@ async fn client(run: Arc<Run>, mut client: Client) {
 
 fn write_ack(mut acks: &File, id: &str) {
     if let Err(error) = acks.write_all(format!("{id}\n").as_bytes()) {
-        eprintln!("counterfoil: an acknowledged id could not be written: {error}");
+        tell(&format!("counterfoil: an acknowledged id could not be written: {error}"));
     }
 }
 
