@@ -118,6 +118,8 @@ struct Inner {
     /// For the tokens alone, so that no number of slow pages keeps a callback at the door.
     door: Readers,
     writer: writer::Writer,
+    /// What the writer has in memory of the index.
+    fresh: index::Fresh,
     key: key::Key,
     folder: open::Folder,
 }
@@ -152,9 +154,10 @@ impl Store {
         let key = key::Key::read_or_make(&folder)?;
         let writing = folder.connect()?;
         let (readers, door) = (readers(&folder, READERS)?, readers(&folder, 1)?);
-        let writer =
-            writer::Writer::start(writing, key.clone()).map_err(|error| OpenError::Unreadable(error.to_string()))?;
-        Ok(Store { inner: Arc::new(Inner { readers, door, writer, key, folder }) })
+        let fresh = index::Fresh::default();
+        let writer = writer::Writer::start(writing, key.clone(), fresh.clone())
+            .map_err(|error| OpenError::Unreadable(error.to_string()))?;
+        Ok(Store { inner: Arc::new(Inner { readers, door, writer, fresh, key, folder }) })
     }
 
     /// Runs one read on a pooled connection, off the async threads, under the deadline.
@@ -165,6 +168,22 @@ impl Store {
     {
         let readers = self.inner.readers.clone();
         tokio::task::spawn_blocking(move || read_now(&readers, work)).await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// As [`Store::read`], with the index as it stood when the read began or later.
+    async fn look<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&index::Index<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let fresh = self.inner.fresh.clone();
+        let readers = self.inner.readers.clone();
+        let work = move || {
+            // Before the transaction begins: what is put into the store meanwhile is found there.
+            let fresh = fresh.now();
+            read_now(&readers, |connection| work(&index::Index::new(connection, &fresh)?))
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)?
     }
 
     /// As [`Store::read`], on the connection that pages do not use.

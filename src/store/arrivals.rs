@@ -7,7 +7,7 @@ use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, params};
 
 use super::envelope::{Envelope, Stored};
-use super::index::{Indexing, Keys};
+use super::index::{Fresh, Indexing, Keys};
 use super::key::Key;
 use super::row::{self, Columns, Kept};
 use super::{ServiceId, Store, StoreError};
@@ -83,13 +83,22 @@ impl Arrival {
 }
 
 /// What the writer knows while it keeps arrivals, from one transaction to the next.
-#[derive(Default)]
 pub(super) struct Ledger {
     indexing: Indexing,
     templates: Templates,
 }
 
 impl Ledger {
+    /// Tells the readers what it has in memory of the index.
+    pub(super) fn new(fresh: Fresh) -> Ledger {
+        Ledger { indexing: Indexing::new(fresh), templates: Templates::default() }
+    }
+
+    /// The transaction was committed.
+    pub(super) fn committed(&self) {
+        self.indexing.committed();
+    }
+
     /// The transaction was not committed, so what is known may be wrong.
     pub(super) fn forget(&mut self) {
         self.indexing.forget();
@@ -104,6 +113,11 @@ impl Ledger {
     /// Does some of it, within the caller's transaction.
     pub(super) fn catch_up(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         self.indexing.catch_up(connection)
+    }
+
+    /// Puts what is in memory into the store, within the caller's transaction.
+    pub(super) fn store_all(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.indexing.store_all(connection)
     }
 
     /// Stores arrivals in their order, within the caller's transaction.
@@ -154,12 +168,7 @@ struct Keeping<'a, 'l> {
 
 impl<'a, 'l> Keeping<'a, 'l> {
     fn new(connection: &'a Connection, key: &'a Key, ledger: &'l mut Ledger) -> rusqlite::Result<Keeping<'a, 'l>> {
-        let insert = connection.prepare_cached(
-            "INSERT INTO callbacks (arrival, kind, service, shown, status, notification_type, origin, arrived_at, notify_id,
-                 reference, person, dated_at, sent_at, completed_at, template, template_version, destination, message,
-                 details, verbatim)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
-        )?;
+        let insert = connection.prepare_cached(row::INSERT)?;
         Ok(Keeping { connection, key, ledger, insert })
     }
 
@@ -175,28 +184,7 @@ impl<'a, 'l> Keeping<'a, 'l> {
         let shown = before.is_empty() || decide_shown(self.connection, callback, &before, number)?;
         let template = columns.template_id.as_ref();
         let template = template.map(|id| self.ledger.templates.number(self.connection, id)).transpose()?;
-        self.insert.execute(params![
-            number,
-            callback.kind().code(),
-            envelope.service,
-            shown,
-            columns.status,
-            columns.notification_type,
-            envelope.origin.code(),
-            envelope.arrived_at,
-            columns.notify_id,
-            callback.reference(),
-            callback.person(),
-            columns.dated_at,
-            columns.sent_at,
-            columns.completed_at,
-            template,
-            columns.template_version,
-            columns.destination,
-            columns.message,
-            columns.details,
-            callback.verbatim
-        ])?;
+        row::insert(&mut self.insert, number, envelope, callback, columns, template, shown)?;
         if let (Content::ReceivedText(_), Some(person)) = (&callback.content, &keys.person) {
             note_text(self.connection, self.key, person.as_str(), envelope.service, number)?;
         }

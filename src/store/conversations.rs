@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
-use super::index::{Arrivals, Wanted, Way};
+use super::index::{Index, Wanted, Way};
 use super::row::{self, Kept};
 use super::{Services, Store, StoreError};
 use crate::notify::Kind;
@@ -67,7 +67,7 @@ impl Store {
         before: Option<i64>,
     ) -> Result<Option<Conversation>, StoreError> {
         let (sees, opaque) = (sees.clone(), opaque.to_owned());
-        self.read(move |connection| conversation(connection, &sees, &opaque, before)).await
+        self.look(move |index| conversation(index, &sees, &opaque, before)).await
     }
 }
 
@@ -105,11 +105,12 @@ fn inbox(connection: &Connection, sees: Option<&String>, before: Option<i64>) ->
 }
 
 fn conversation(
-    connection: &Connection,
+    index: &Index<'_>,
     sees: &Services,
     opaque: &str,
     before: Option<i64>,
 ) -> rusqlite::Result<Option<Conversation>> {
+    let connection = index.connection;
     let known: Option<(String, i64)> = connection
         .prepare_cached(
             "SELECT v.person_key, max(cs.latest) FROM conversations v JOIN conversation_services cs ON cs.conversation = v.id
@@ -121,7 +122,7 @@ fn conversation(
     let Some((person, latest)) = known else { return Ok(None) };
     let latest = row::at(connection, latest)?;
     let sender = latest.and_then(|kept| kept.callback.person().map(str::to_owned)).unwrap_or_default();
-    let mut items = messages(connection, sees, person, before.unwrap_or(i64::MAX))?;
+    let mut items = messages(index, sees, person, before.unwrap_or(i64::MAX))?;
     let more = items.len() > MESSAGES;
     items.truncate(MESSAGES);
     let earlier = items.last().filter(|_| more).map(|oldest| oldest.arrival);
@@ -130,8 +131,8 @@ fn conversation(
 }
 
 /// One more than a page, the newest first.
-fn messages(connection: &Connection, sees: &Services, person: String, before: i64) -> rusqlite::Result<Vec<Kept>> {
-    let mut arrivals = Arrivals::new(connection, Wanted::Person(person), Way::NewestFirst, before)?;
+fn messages(index: &Index<'_>, sees: &Services, person: String, before: i64) -> rusqlite::Result<Vec<Kept>> {
+    let mut arrivals = index.arrivals(Wanted::Person(person), Way::NewestFirst, before);
     let mut messages = Vec::new();
     while messages.len() <= MESSAGES
         && let Some(arrival) = arrivals.next()?
@@ -140,7 +141,7 @@ fn messages(connection: &Connection, sees: &Services, person: String, before: i6
             let kind = kept.callback.kind();
             kept.shown && sees.allow(kept.service) && matches!(kind, Kind::ReceivedText | Kind::DeliveryReceipt)
         };
-        messages.extend(row::at(connection, arrival)?.filter(shows));
+        messages.extend(row::at(index.connection, arrival)?.filter(shows));
     }
     Ok(messages)
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::index::{Arrivals, Facets, Wanted, Way, short_id, status_code};
+use super::index::{Arrivals, Facets, Index, Wanted, Way, short_id, status_code};
 use super::row::{self, Kept};
 use super::{Services, Store, StoreError};
 use crate::notify::recipient::reference_key;
@@ -135,11 +135,11 @@ impl Store {
     /// When the read fails or takes too long.
     pub async fn find(&self, sees: &Services, find: Find) -> Result<Found, StoreError> {
         let sees = sees.clone();
-        self.read(move |connection| page(connection, &sees, &find)).await
+        self.look(move |index| page(index, &sees, &find)).await
     }
 }
 
-fn page(connection: &Connection, sees: &Services, find: &Find) -> rusqlite::Result<Found> {
+fn page(index: &Index<'_>, sees: &Services, find: &Find) -> rusqlite::Result<Found> {
     let way = if matches!(find.from, Some(Cursor::Before(_))) { Way::OldestFirst } else { Way::NewestFirst };
     let mut places: Vec<usize> = (0..find.sources.len()).collect();
     if way == Way::OldestFirst {
@@ -149,7 +149,7 @@ fn page(connection: &Connection, sees: &Services, find: &Find) -> rusqlite::Resu
     for place in places {
         let wanted = rows.len() <= PAGE && reached.is_none();
         let Some(bound) = bound_within(find.from, place).filter(|_| wanted) else { continue };
-        let Some(mut looking) = Looking::new(connection, sees, find, place, way, bound)? else { continue };
+        let Some(mut looking) = Looking::new(index, sees, find, place, way, bound) else { continue };
         while rows.len() <= PAGE
             && let Some(kept) = looking.next()?
         {
@@ -165,7 +165,7 @@ fn page(connection: &Connection, sees: &Services, find: &Find) -> rusqlite::Resu
     let edge = |row: Option<&(usize, Kept)>| row.map(|(source, kept)| Place { source: *source, arrival: kept.arrival });
     let (first, last) = (edge(rows.first()), edge(rows.last()));
     let (further_on, further_back) = if way == Way::OldestFirst { (true, more) } else { (more, find.from.is_some()) };
-    let (count, uncounted) = count(connection, sees, find)?;
+    let (count, uncounted) = count(index, sees, find)?;
     Ok(Found {
         count,
         more: uncounted,
@@ -188,11 +188,11 @@ fn bound_within(from: Option<Cursor>, source: usize) -> Option<i64> {
 }
 
 /// How many rows there are, and whether there are more: the pages' own count stops early.
-fn count(connection: &Connection, sees: &Services, find: &Find) -> rusqlite::Result<(i64, bool)> {
+fn count(index: &Index<'_>, sees: &Services, find: &Find) -> rusqlite::Result<(i64, bool)> {
     let ends = Instant::now() + COUNTING;
     let mut counted = 0;
     for place in 0..find.sources.len() {
-        let Some(mut looking) = Looking::new(connection, sees, find, place, Way::NewestFirst, i64::MAX)? else {
+        let Some(mut looking) = Looking::new(index, sees, find, place, Way::NewestFirst, i64::MAX) else {
             continue;
         };
         if matches!(looking.source, Source::Contains(_)) {
@@ -237,22 +237,23 @@ enum Candidates<'a> {
 
 impl<'a> Looking<'a> {
     fn new(
-        connection: &'a Connection,
+        index: &'a Index<'_>,
         sees: &'a Services,
         find: &'a Find,
         place: usize,
         way: Way,
         from: i64,
-    ) -> rusqlite::Result<Option<Looking<'a>>> {
-        let Some((before, [source, ..])) = find.sources.split_at_checked(place) else { return Ok(None) };
+    ) -> Option<Looking<'a>> {
+        let (before, [source, ..]) = find.sources.split_at_checked(place)? else { return None };
         let status = find.status.as_ref();
         let candidates = match wanted(source, sees, status) {
-            Some(wanted) => Candidates::Indexed(Arrivals::new(connection, wanted, way, from)?),
+            Some(wanted) => Candidates::Indexed(index.arrivals(wanted, way, from)),
             None => Candidates::All { way, from, read: Vec::new(), whole: false },
         };
         let status = status.map(row::status_value);
         let began = Instant::now();
-        Ok(Some(Looking { connection, sees, source, before, status, candidates, began, at: from, stopped: false }))
+        let connection = index.connection;
+        Some(Looking { connection, sees, source, before, status, candidates, began, at: from, stopped: false })
     }
 
     /// The next row that is found.

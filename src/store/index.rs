@@ -1,9 +1,10 @@
 //! What callbacks are found by: Notify's id, the reference, the person, what they are, the words of a text.
 //!
 //! Keys come in no order, so an index that is kept up row by row would touch another page for each, and the more the larger
-//! it is. Here each transaction writes its own entries, sorted, as one small *run*. Runs are stretches of arrivals; as soon as
-//! eight of a size stand side by side they are merged into one larger run, up to some millions of arrivals. So everything is
-//! written in order, a handful of times, and a search asks a few dozen runs, the newest first, until its page is full.
+//! it is. Here the entries of each transaction are sorted into one small *run*: a stretch of arrivals in the order of their
+//! keys. The newest runs are in memory, and are made again from the rows after a start; some thousand arrivals at a time are
+//! merged into one run in the store, and sixteen neighbours of a size into a larger one, up to some millions of arrivals. So
+//! everything is written in order, three times, and a search asks some dozens of runs, the newest first, until its page is full.
 
 mod chunk;
 mod look;
@@ -11,21 +12,23 @@ mod merge;
 mod runs;
 mod seen;
 
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rusqlite::Connection;
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 
-pub(super) use look::{Arrivals, Facets, Wanted, Way, status_code};
+pub(super) use look::{Arrivals, Facets, Index, Wanted, Way, status_code};
 
-use self::chunk::{Damaged, LONGEST_KEY, Place, Unpacker};
-use self::runs::Runs;
+use self::chunk::{Damaged, LONGEST_KEY};
+use self::runs::{Run, Runs, Sizes};
 use self::seen::Seen;
-use crate::clock::MINUTE;
+use crate::clock::DAY;
 use crate::notify::recipient::{MatchKey, reference_key};
 use crate::notify::{Callback, Content, words};
 
 /// A message's events come after it was made by its own date, but for clocks that disagree by so much.
-const CLOCKS_DISAGREE: i64 = 10 * MINUTE;
+const CLOCKS_DISAGREE: i64 = DAY;
 /// Words of a text that are indexed.
 const WORDS: usize = 200;
 
@@ -87,8 +90,31 @@ impl Keys {
     }
 }
 
-/// An entry that is not written yet.
+/// An entry that is not written yet: a key, and the arrival that it leads to.
 type Entry<'a> = (&'a [u8], i64);
+
+/// The entries of some rows, in order.
+fn entries<'a>(added: &[(&'a Keys, i64)]) -> Vec<Entry<'a>> {
+    let mut entries = Vec::with_capacity(5 * added.len());
+    entries.extend(added.iter().flat_map(|(keys, arrival)| keys.all.iter().map(|key| (key.as_slice(), *arrival))));
+    entries.sort_unstable();
+    entries
+}
+
+/// What the writer has in memory of the index, for the readers.
+#[derive(Clone, Default)]
+pub(super) struct Fresh(Arc<RwLock<Arc<[Run]>>>);
+
+impl Fresh {
+    /// As it is after the latest commit.
+    pub(super) fn now(&self) -> Arc<[Run]> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, runs: &[Run]) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = runs.into();
+    }
+}
 
 /// The writer's side.
 #[derive(Default)]
@@ -98,6 +124,8 @@ pub(super) struct Indexing {
     seen: Seen,
     /// The ids that this transaction brings.
     brought: Vec<([u8; 8], i64)>,
+    fresh: Fresh,
+    sizes: Sizes,
 }
 
 struct Known {
@@ -108,16 +136,40 @@ struct Known {
 }
 
 impl Indexing {
+    /// Tells the readers what is in memory.
+    pub(super) fn new(fresh: Fresh) -> Indexing {
+        Indexing { fresh, ..Indexing::default() }
+    }
+
     /// Begins a transaction; gives the number of the next arrival.
     pub(super) fn begin(&mut self, connection: &Connection) -> rusqlite::Result<i64> {
         self.brought.clear();
         let version = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
-        if self.known.as_ref().is_none_or(|known| known.version != version) {
-            let next = connection.query_row("SELECT next FROM arrivals", [], |row| row.get(0))?;
-            self.known = Some(Known { version, next, runs: Runs::read(connection)? });
-            self.seen.begin(next);
+        if let Some(known) = self.known.as_mut().filter(|known| known.version != version) {
+            // Another process wrote, most likely something else.
+            let newest: i64 =
+                connection.query_row("SELECT coalesce(max(run), 0) FROM index_runs", [], |row| row.get(0))?;
+            if next_arrival(connection)? == known.next && newest == known.runs.newest() {
+                known.version = version;
+            } else {
+                self.known = None;
+            }
         }
-        Ok(self.known.as_ref().map_or(0, |known| known.next))
+        let known = if let Some(known) = self.known.take() {
+            known
+        } else {
+            let next = next_arrival(connection)?;
+            self.seen.begin(next);
+            Known { version, next, runs: Runs::read(connection, self.sizes)? }
+        };
+        Ok(self.known.insert(known).next)
+    }
+
+    /// The transaction was committed: readers may know of what it added.
+    pub(super) fn committed(&self) {
+        if let Some(known) = &self.known {
+            self.fresh.set(known.runs.fresh());
+        }
     }
 
     /// The transaction was not committed, so what is known may be wrong.
@@ -154,7 +206,8 @@ impl Indexing {
         self.brought.push((keys.short_id, arrival));
     }
 
-    /// Writes the entries of the rows that this transaction added, and the number of the next arrival. `now` is when they came.
+    /// Adds the entries of the rows that this transaction added, and writes the number of the next arrival. `now` is when they
+    /// came.
     pub(super) fn end(
         &mut self,
         connection: &Connection,
@@ -165,9 +218,7 @@ impl Indexing {
         let Some(known) = &mut self.known else { return Ok(()) };
         connection.prepare_cached("UPDATE arrivals SET next = ?1")?.execute([next])?;
         known.next = next;
-        let mut entries: Vec<Entry<'_>> = Vec::with_capacity(4 * added.len());
-        entries.extend(added.iter().flat_map(|(keys, arrival)| keys.all.iter().map(|key| (key.as_slice(), *arrival))));
-        entries.sort_unstable();
+        let entries = entries(added);
         known.runs.add(connection, &entries, now)?;
         // Twice what came: so a merge is done before the runs of the next one are there.
         known.runs.merge(connection, 2 * entries.len())
@@ -179,16 +230,28 @@ impl Indexing {
         self.known.as_mut().map_or(Ok(()), |known| known.runs.merge(connection, QUIET_MERGE))
     }
 
-    /// Whether there is something to merge or to clear away.
+    /// Puts what is in memory into the store, so that the next start finds it there.
+    pub(super) fn store_all(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        if self.known.is_some() {
+            self.begin(connection)?;
+        }
+        self.known.as_mut().map_or(Ok(()), |known| known.runs.store_all(connection))
+    }
+
+    /// Whether there is something to merge.
     pub(super) fn is_behind(&self) -> bool {
-        self.known.as_ref().is_none_or(|known| known.runs.is_behind())
+        self.known.as_ref().is_some_and(|known| known.runs.is_behind())
     }
 }
 
 /// Entries merged at once in a quiet moment: a callback that comes meanwhile hardly waits.
 const QUIET_MERGE: usize = 4096;
 
-/// Makes the entries that rows lack, as in a store of an earlier release.
+fn next_arrival(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("SELECT next FROM arrivals")?.query_row([], |row| row.get(0))
+}
+
+/// Makes the entries that many rows lack, as in a store of an earlier release; the entries of a few are made in memory.
 pub(super) fn make_up(connection: &mut Connection) -> rusqlite::Result<()> {
     loop {
         let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
@@ -198,103 +261,13 @@ pub(super) fn make_up(connection: &mut Connection) -> rusqlite::Result<()> {
             [],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
-        if indexed >= newest {
+        if newest - indexed < 8 * Sizes::default().fresh {
             return Ok(());
         }
         tracing::info!(event = "store.index_made_up", indexed, newest, "making the index of what the store holds");
-        let sql = format!(
-            "SELECT c.arrival, {} FROM callbacks c {} WHERE c.arrival > ?1 ORDER BY c.arrival LIMIT 4096",
-            super::row::COLUMNS,
-            super::row::JOINS
-        );
-        let rows: Vec<super::Kept> =
-            transaction.prepare(&sql)?.query_map([indexed], super::row::kept)?.collect::<rusqlite::Result<_>>()?;
-        let keys: Vec<(Keys, i64)> =
-            rows.iter().map(|kept| (Keys::of(&kept.callback, kept.service), kept.arrival)).collect();
-        let mut entries: Vec<Entry<'_>> =
-            keys.iter().flat_map(|(keys, arrival)| keys.all.iter().map(|key| (key.as_slice(), *arrival))).collect();
-        entries.sort_unstable();
-        let mut runs = Runs::read(&transaction)?;
-        runs.add(&transaction, &entries, rows.iter().map(|kept| kept.arrived_at).max().unwrap_or_default())?;
-        while runs.is_behind() {
-            runs.merge(&transaction, usize::MAX)?;
-        }
+        Runs::make_up(&transaction, indexed)?;
         transaction.commit()?;
     }
-}
-
-/// A run in use: the entries of the arrivals from `first` to `last`.
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    number: i64,
-    first: i64,
-    last: i64,
-    last_at: i64,
-    /// Whether it is one chunk, in its own row.
-    small: bool,
-}
-
-/// All runs in use, the newest first.
-const RUNS: &str =
-    "SELECT run, first, last, last_at, entries IS NOT NULL FROM index_runs WHERE state = 0 ORDER BY last DESC";
-
-impl Run {
-    fn span(&self) -> i64 {
-        self.last - self.first + 1
-    }
-
-    fn read(row: &Row<'_>) -> rusqlite::Result<Run> {
-        Ok(Run { number: row.get(0)?, first: row.get(1)?, last: row.get(2)?, last_at: row.get(3)?, small: row.get(4)? })
-    }
-}
-
-/// Which chunk of a run.
-#[derive(Clone, Copy)]
-enum Seek<'a> {
-    /// The one that would hold this entry.
-    Holding(&'a [u8], i64),
-    /// The one after the chunk that begins so.
-    After(&'a Place),
-    /// The one before the chunk that begins so.
-    Before(&'a Place),
-}
-
-const HOLDING: &str = "SELECT f.key, f.arrival, c.entries FROM index_fences f JOIN index_chunks c ON c.chunk = f.chunk
-    WHERE f.run = ?1 AND (f.key, f.arrival) <= (?2, ?3) ORDER BY f.key DESC, f.arrival DESC LIMIT 1";
-const AFTER: &str = "SELECT f.key, f.arrival, c.entries FROM index_fences f JOIN index_chunks c ON c.chunk = f.chunk
-    WHERE f.run = ?1 AND (f.key, f.arrival) > (?2, ?3) ORDER BY f.key, f.arrival LIMIT 1";
-const BEFORE: &str = "SELECT f.key, f.arrival, c.entries FROM index_fences f JOIN index_chunks c ON c.chunk = f.chunk
-    WHERE f.run = ?1 AND (f.key, f.arrival) < (?2, ?3) ORDER BY f.key DESC, f.arrival DESC LIMIT 1";
-
-/// A chunk's first entry and its bytes. Of a small run there is one, and its first entry is not told.
-fn chunk(connection: &Connection, run: Run, seek: Seek<'_>) -> rusqlite::Result<Option<(Place, Unpacker)>> {
-    if run.small {
-        return match seek {
-            Seek::Holding(..) => small_run(connection, run).map(|only| Some(((Vec::new(), i64::MIN), only))),
-            Seek::After(_) | Seek::Before(_) => Ok(None),
-        };
-    }
-    let (sql, key, arrival) = match seek {
-        Seek::Holding(key, arrival) => (HOLDING, key, arrival),
-        Seek::After((key, arrival)) => (AFTER, key.as_slice(), *arrival),
-        Seek::Before((key, arrival)) => (BEFORE, key.as_slice(), *arrival),
-    };
-    let found = connection
-        .prepare_cached(sql)?
-        .query_row(params![run.number, key, arrival], |row| {
-            Ok(((row.get(0)?, row.get(1)?), Unpacker::new(row.get(2)?)))
-        })
-        .optional()?;
-    match seek {
-        // It would stand before the first one.
-        Seek::Holding(..) if found.is_none() => chunk(connection, run, Seek::After(&(Vec::new(), i64::MIN))),
-        _ => Ok(found),
-    }
-}
-
-fn small_run(connection: &Connection, run: Run) -> rusqlite::Result<Unpacker> {
-    let mut find = connection.prepare_cached("SELECT entries FROM index_runs WHERE run = ?1")?;
-    find.query_row([run.number], |row| Ok(Unpacker::new(row.get(0)?)))
 }
 
 impl From<Damaged> for rusqlite::Error {
@@ -302,3 +275,6 @@ impl From<Damaged> for rusqlite::Error {
         rusqlite::Error::FromSqlConversionFailure(0, Type::Blob, "a part of the index is damaged".into())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::index::{self, Arrivals, Wanted, Way};
+use super::index::{Index, Wanted, Way, short_id};
 use super::row::{self, Kept};
 use super::{Services, Store, StoreError};
 use crate::notify::Kind;
@@ -34,12 +34,13 @@ impl Store {
     /// When the read fails or takes too long.
     pub async fn receipt(&self, sees: &Services, notify_id: &str) -> Result<Option<Receipt>, StoreError> {
         let (sees, notify_id) = (sees.clone(), notify_id.to_owned());
-        self.read(move |connection| receipt(connection, &sees, &notify_id)).await
+        self.look(move |index| receipt(index, &sees, &notify_id)).await
     }
 }
 
-fn receipt(connection: &Connection, sees: &Services, notify_id: &str) -> rusqlite::Result<Option<Receipt>> {
-    let events = events(connection, sees, notify_id)?;
+fn receipt(index: &Index<'_>, sees: &Services, notify_id: &str) -> rusqlite::Result<Option<Receipt>> {
+    let connection = index.connection;
+    let events = events(index, sees, notify_id)?;
     if events.is_empty() {
         return Ok(None);
     }
@@ -48,7 +49,7 @@ fn receipt(connection: &Connection, sees: &Services, notify_id: &str) -> rusqlit
         return Ok(Some(receipt));
     };
     let wanted = Wanted::Person(person.as_str().to_owned());
-    let mut arrivals = Arrivals::new(connection, wanted, Way::NewestFirst, i64::MAX)?;
+    let mut arrivals = index.arrivals(wanted, Way::NewestFirst, i64::MAX);
     for _ in 0..LOOKED_THROUGH {
         let Some(arrival) = arrivals.next()? else { break };
         let Some(kept) = row::at(connection, arrival)?.filter(|kept| kept.shown && sees.allow(kept.service)) else {
@@ -69,15 +70,14 @@ fn receipt(connection: &Connection, sees: &Services, notify_id: &str) -> rusqlit
     Ok(Some(receipt))
 }
 
-fn events(connection: &Connection, sees: &Services, notify_id: &str) -> rusqlite::Result<Vec<Kept>> {
-    let mut arrivals =
-        Arrivals::new(connection, Wanted::NotifyId(index::short_id(notify_id)), Way::OldestFirst, i64::MIN)?;
+fn events(index: &Index<'_>, sees: &Services, notify_id: &str) -> rusqlite::Result<Vec<Kept>> {
+    let mut arrivals = index.arrivals(Wanted::NotifyId(short_id(notify_id)), Way::OldestFirst, i64::MIN);
     let mut events = Vec::new();
     while events.len() < EVENTS
         && let Some(arrival) = arrivals.next()?
     {
         let shows = |kept: &Kept| kept.callback.notify_id() == notify_id && sees.allow(kept.service);
-        events.extend(row::at(connection, arrival)?.filter(shows));
+        events.extend(row::at(index.connection, arrival)?.filter(shows));
     }
     Ok(events)
 }

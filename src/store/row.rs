@@ -4,11 +4,11 @@
 use std::sync::LazyLock;
 
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Row, ToSql};
+use rusqlite::{Connection, OptionalExtension, Row, Statement, ToSql, params};
 use uuid::Uuid;
 
 use super::ServiceId;
-use super::envelope::Origin;
+use super::envelope::{Envelope, Origin};
 use crate::notify::status::Status;
 use crate::notify::{Callback, Complaint, Content, DeliveryReceipt, Kind, ReceivedText, ReturnedLetter, time};
 
@@ -47,6 +47,15 @@ static ROW: LazyLock<String> =
 /// The row of an arrival.
 pub(super) fn at(connection: &Connection, arrival: i64) -> rusqlite::Result<Option<Kept>> {
     connection.prepare_cached(&ROW)?.query_row([arrival], kept).optional()
+}
+
+static SOME_AFTER: LazyLock<String> = LazyLock::new(|| {
+    format!("SELECT c.arrival, {COLUMNS} FROM callbacks c {JOINS} WHERE c.arrival > ?1 ORDER BY c.arrival LIMIT ?2")
+});
+
+/// The first rows after an arrival.
+pub(super) fn some_after(connection: &Connection, arrival: i64, at_most: i64) -> rusqlite::Result<Vec<Kept>> {
+    connection.prepare_cached(&SOME_AFTER)?.query_map([arrival, at_most], kept)?.collect()
 }
 
 /// What decides whether a row may be shown, without reading the rest of it.
@@ -204,6 +213,46 @@ pub(super) fn columns(callback: &Callback) -> Columns {
         }
     }
     columns
+}
+
+pub(super) const INSERT: &str =
+    "INSERT INTO callbacks (arrival, kind, service, shown, status, notification_type, origin, arrived_at, notify_id, reference,
+         person, dated_at, sent_at, completed_at, template, template_version, destination, message, details, verbatim)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
+
+/// Adds a row by [`INSERT`]. `template` is its template's number here.
+pub(super) fn insert(
+    insert: &mut Statement<'_>,
+    arrival: i64,
+    envelope: &Envelope,
+    callback: &Callback,
+    columns: &Columns,
+    template: Option<i64>,
+    shown: bool,
+) -> rusqlite::Result<()> {
+    insert.execute(params![
+        arrival,
+        callback.kind().code(),
+        envelope.service,
+        shown,
+        columns.status,
+        columns.notification_type,
+        envelope.origin.code(),
+        envelope.arrived_at,
+        columns.notify_id,
+        callback.reference(),
+        callback.person(),
+        columns.dated_at,
+        columns.sent_at,
+        columns.completed_at,
+        template,
+        columns.template_version,
+        columns.destination,
+        columns.message,
+        columns.details,
+        callback.verbatim
+    ])?;
+    Ok(())
 }
 
 /// 16 bytes for a UUID written the plain way, else the text.

@@ -12,6 +12,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::arrivals::{Arrival, Ledger};
 use super::envelope::Stored;
+use super::index::Fresh;
 use super::key::Key;
 use super::{StoreError, checkpoint};
 
@@ -87,14 +88,14 @@ struct Waiting {
 
 impl Writer {
     /// Starts the thread on a connection of its own.
-    pub(super) fn start(connection: Connection, key: Key) -> std::io::Result<Writer> {
+    pub(super) fn start(connection: Connection, key: Key, fresh: Fresh) -> std::io::Result<Writer> {
         let queue = Arc::new(Queue::default());
         let (alive, ended) = watch::channel(false);
         let theirs = queue.clone();
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || {
             // Dropped on a panic too, and then nothing waits for an answer that cannot come.
             let _closes = CloseOnDrop { queue: theirs.clone(), alive };
-            run(connection, &theirs, &key);
+            run(connection, &theirs, &key, Ledger::new(fresh));
         })?;
         Ok(Writer { queue, ended, thread: Mutex::new(Some(thread)) })
     }
@@ -216,13 +217,13 @@ enum Turn {
     End,
 }
 
-fn run(connection: Connection, queue: &Queue, key: &Key) {
-    let mut pen = Pen { connection, key, ledger: Ledger::default(), commits: 0 };
+fn run(connection: Connection, queue: &Queue, key: &Key, ledger: Ledger) {
+    let mut pen = Pen { connection, key, ledger, commits: 0 };
     loop {
         match queue.take(pen.patience()) {
             Turn::Work(pages, callbacks) => pen.commit(pages, callbacks),
-            Turn::Nothing => pen.catch_up(),
-            Turn::End => return,
+            Turn::Nothing => pen.index(Ledger::catch_up),
+            Turn::End => return pen.index(Ledger::store_all),
         }
         pen.relieve();
     }
@@ -295,8 +296,9 @@ impl Pen<'_> {
             transaction.commit()?;
             Ok(stored)
         })();
-        if done.is_err() {
-            self.ledger.forget();
+        match done {
+            Ok(_) => self.ledger.committed(),
+            Err(_) => self.ledger.forget(),
         }
         for settle in settles {
             settle(done.as_ref().map(|_| ()).map_err(|error: &rusqlite::Error| StoreError::Sqlite(error.to_string())));
@@ -304,17 +306,20 @@ impl Pen<'_> {
         done
     }
 
-    /// Uses a quiet moment. What fails here is tried again: nobody waits for it.
-    fn catch_up(&mut self) {
+    /// Works on the index alone. What fails here is done later: nobody waits for it.
+    fn index(&mut self, work: impl FnOnce(&mut Ledger, &Connection) -> rusqlite::Result<()>) {
         let ledger = &mut self.ledger;
         let done = (|| {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            ledger.catch_up(&transaction)?;
+            work(ledger, &transaction)?;
             transaction.commit()
         })();
-        if let Err(error) = done {
-            tracing::warn!(event = "store.index_behind", error = %error, "the index could not be brought up to date yet");
-            self.ledger.forget();
+        match done {
+            Ok(()) => self.ledger.committed(),
+            Err(error) => {
+                tracing::warn!(event = "store.index_behind", error = %error, "the index could not be brought up to date yet");
+                self.ledger.forget();
+            }
         }
     }
 }

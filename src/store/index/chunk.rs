@@ -1,6 +1,8 @@
 //! Entries in order, packed so that a chunk of them fills one page of the file: what an entry shares with the one before it
 //! is not written again. Knows no table.
 
+use bytes::Bytes;
+
 /// A chunk holds at most so many bytes, so that it stands in one page of 4,096 with nothing left over for a second.
 const FULL: usize = 4_000;
 /// The longest key; a longer one is cut by whoever makes it.
@@ -12,10 +14,18 @@ const LONGEST_ENTRY: usize = LONGEST_KEY + 2 + 2 + 10;
 pub(super) type Place = (Vec<u8>, i64);
 
 /// A chunk that is whole.
+#[derive(Clone, Debug)]
 pub(super) struct Chunk {
     /// Its first entry.
     pub(super) first: Place,
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Bytes,
+}
+
+impl Chunk {
+    /// Its first entry, for comparing.
+    pub(super) fn begins(&self) -> (&[u8], i64) {
+        (&self.first.0, self.first.1)
+    }
 }
 
 /// Packs entries, which come in order.
@@ -50,17 +60,22 @@ impl Packer {
         full
     }
 
+    /// Whether nothing has been added since the last chunk.
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
     /// What has been added since the last chunk.
     pub(super) fn take(&mut self) -> Option<Chunk> {
         let packed = std::mem::take(self);
-        packed.first.map(|first| Chunk { first, bytes: packed.bytes })
+        packed.first.map(|first| Chunk { first, bytes: packed.bytes.into() })
     }
 }
 
 /// Reads the entries of a chunk in order.
 #[derive(Default)]
 pub(super) struct Unpacker {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     at: usize,
     key: Vec<u8>,
     arrival: i64,
@@ -71,7 +86,7 @@ pub(super) struct Unpacker {
 pub(super) struct Damaged;
 
 impl Unpacker {
-    pub(super) fn new(bytes: Vec<u8>) -> Unpacker {
+    pub(super) fn new(bytes: Bytes) -> Unpacker {
         Unpacker { bytes, ..Unpacker::default() }
     }
 
@@ -152,7 +167,7 @@ mod tests {
         chunks
     }
 
-    fn unpacked(chunk: Vec<u8>) -> Vec<Place> {
+    fn unpacked(chunk: Bytes) -> Vec<Place> {
         let mut unpacker = Unpacker::new(chunk);
         let mut entries = Vec::new();
         while unpacker.advance().unwrap() {
@@ -177,7 +192,7 @@ mod tests {
 
         #[test]
         fn damaged_bytes_end_and_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let mut unpacker = Unpacker::new(bytes);
+            let mut unpacker = Unpacker::new(bytes.into());
             while let Ok(true) = unpacker.advance() {}
         }
     }

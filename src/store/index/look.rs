@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 
 use rusqlite::Connection;
 
-use super::{Field, KEPT_OF_LONG, RUNS, Run, Seek, chunk, key};
+use super::runs::{Run, Seek};
+use super::{Field, KEPT_OF_LONG, key};
 use crate::notify::{Callback, Content, Kind};
 use crate::store::ServiceId;
 
@@ -154,45 +155,57 @@ impl Wanted {
     }
 }
 
-/// The arrivals that are wanted, one after another, in the store as its reader's transaction sees it.
-pub(in crate::store) struct Arrivals<'c> {
-    connection: &'c Connection,
+/// The index as a reader's transaction sees it.
+pub(in crate::store) struct Index<'c> {
+    pub(in crate::store) connection: &'c Connection,
+    /// The newest first.
+    runs: Vec<Run>,
+}
+
+impl<'c> Index<'c> {
+    /// `fresh` is what was in memory before the transaction began: what has been put into the store since is found there.
+    pub(in crate::store) fn new(connection: &'c Connection, fresh: &[Run]) -> rusqlite::Result<Index<'c>> {
+        let mut runs = Run::stored(connection)?;
+        let stored = runs.last().map_or(0, |run| run.last);
+        runs.extend(fresh.iter().filter(|run| run.first > stored).cloned());
+        // What the writer of another process added, or ours before its first transaction.
+        runs.extend(Run::of_rows(connection, runs.last().map_or(0, |run| run.last))?);
+        runs.reverse();
+        Ok(Index { connection, runs })
+    }
+
+    /// The arrivals that are wanted, one after another; those after `from`, which itself is left out.
+    pub(in crate::store) fn arrivals(&self, wanted: Wanted, way: Way, from: i64) -> Arrivals<'_> {
+        let on_the_way = |run: &&Run| match way {
+            Way::NewestFirst => run.first < from,
+            Way::OldestFirst => run.last > from,
+        };
+        let mut runs: VecDeque<&Run> = self.runs.iter().filter(on_the_way).collect();
+        if way == Way::OldestFirst {
+            runs.make_contiguous().reverse();
+        }
+        Arrivals { connection: self.connection, wanted, way, from, runs, read: VecDeque::new(), at_once: FEW }
+    }
+}
+
+/// The arrivals that are wanted, one after another.
+pub(in crate::store) struct Arrivals<'i> {
+    connection: &'i Connection,
     wanted: Wanted,
     way: Way,
     /// Only what comes after this one on the way.
     from: i64,
-    runs: VecDeque<Run>,
+    runs: VecDeque<&'i Run>,
     read: VecDeque<i64>,
     at_once: usize,
 }
 
-impl<'c> Arrivals<'c> {
-    /// Those after `from`, which itself is left out.
-    pub(in crate::store) fn new(
-        connection: &'c Connection,
-        wanted: Wanted,
-        way: Way,
-        from: i64,
-    ) -> rusqlite::Result<Arrivals<'c>> {
-        let mut find = connection.prepare_cached(RUNS)?;
-        let runs = find.query_map([], Run::read)?.filter(|run| {
-            run.as_ref().map_or(true, |run| match way {
-                Way::NewestFirst => run.first < from,
-                Way::OldestFirst => run.last > from,
-            })
-        });
-        let mut runs = runs.collect::<rusqlite::Result<VecDeque<_>>>()?;
-        if way == Way::OldestFirst {
-            runs.make_contiguous().reverse();
-        }
-        Ok(Arrivals { connection, wanted, way, from, runs, read: VecDeque::new(), at_once: FEW })
-    }
-
+impl Arrivals<'_> {
     /// The next one.
     pub(in crate::store) fn next(&mut self) -> rusqlite::Result<Option<i64>> {
         while self.read.is_empty() {
             let Some(run) = self.runs.front() else { return Ok(None) };
-            let found = some(self.connection, *run, &self.wanted, self.way, self.from, self.at_once)?;
+            let found = some(self.connection, run, &self.wanted, self.way, self.from, self.at_once)?;
             if found.len() < self.at_once {
                 self.runs.pop_front();
             }
@@ -207,14 +220,14 @@ impl<'c> Arrivals<'c> {
 }
 
 /// All arrivals of a run that are wanted.
-pub(super) fn all(connection: &Connection, run: Run, wanted: &Wanted) -> rusqlite::Result<Vec<i64>> {
+pub(super) fn all(connection: &Connection, run: &Run, wanted: &Wanted) -> rusqlite::Result<Vec<i64>> {
     some(connection, run, wanted, Way::OldestFirst, i64::MIN, usize::MAX)
 }
 
 /// At most so many arrivals of a run, in order, beginning after `from`.
 fn some(
     connection: &Connection,
-    run: Run,
+    run: &Run,
     wanted: &Wanted,
     way: Way,
     from: i64,
@@ -274,13 +287,13 @@ impl Best {
 }
 
 /// One key's arrivals stand in order, so only the chunks that are needed are read.
-fn with_key(connection: &Connection, run: Run, key: &[u8], best: &mut Best) -> rusqlite::Result<()> {
+fn with_key(connection: &Connection, run: &Run, key: &[u8], best: &mut Best) -> rusqlite::Result<()> {
     let begin = match best.way {
         Way::NewestFirst => best.from.saturating_sub(1),
         Way::OldestFirst => best.from.saturating_add(1),
     };
     let before = best.found.len();
-    let mut at = chunk(connection, run, Seek::Holding(key, begin))?;
+    let mut at = run.chunk(connection, Seek::Holding(key, begin))?;
     while let Some((first, mut entries)) = at {
         let mut past = false;
         while entries.advance()? {
@@ -297,8 +310,8 @@ fn with_key(connection: &Connection, run: Run, key: &[u8], best: &mut Best) -> r
             break;
         }
         at = match best.way {
-            Way::NewestFirst if first.0 == key => chunk(connection, run, Seek::Before(&first))?,
-            Way::OldestFirst if !past => chunk(connection, run, Seek::After(&first))?,
+            Way::NewestFirst if first.0 == key => run.chunk(connection, Seek::Before(&first))?,
+            Way::OldestFirst if !past => run.chunk(connection, Seek::After(&first))?,
             _ => None,
         };
     }
@@ -308,12 +321,12 @@ fn with_key(connection: &Connection, run: Run, key: &[u8], best: &mut Best) -> r
 /// All entries between two keys.
 fn between(
     connection: &Connection,
-    run: Run,
+    run: &Run,
     (least, past): (&[u8], &[u8]),
     wanted: &Wanted,
     best: &mut Best,
 ) -> rusqlite::Result<()> {
-    let mut at = chunk(connection, run, Seek::Holding(least, i64::MIN))?;
+    let mut at = run.chunk(connection, Seek::Holding(least, i64::MIN))?;
     while let Some((first, mut entries)) = at {
         while entries.advance()? {
             if entries.key() >= past {
@@ -323,7 +336,7 @@ fn between(
                 best.add(entries.arrival());
             }
         }
-        at = chunk(connection, run, Seek::After(&first))?;
+        at = run.chunk(connection, Seek::After(&first))?;
     }
     Ok(())
 }
@@ -331,7 +344,7 @@ fn between(
 /// The keys between two that are met, each by itself, passing over the others.
 fn key_by_key(
     connection: &Connection,
-    run: Run,
+    run: &Run,
     (mut least, past): (Vec<u8>, &[u8]),
     wanted: &Wanted,
     best: &mut Best,
@@ -348,15 +361,15 @@ fn key_by_key(
 }
 
 /// The first key of a run that is not less.
-fn first_key(connection: &Connection, run: Run, least: &[u8]) -> rusqlite::Result<Option<Vec<u8>>> {
-    let mut at = chunk(connection, run, Seek::Holding(least, i64::MIN))?;
+fn first_key(connection: &Connection, run: &Run, least: &[u8]) -> rusqlite::Result<Option<Vec<u8>>> {
+    let mut at = run.chunk(connection, Seek::Holding(least, i64::MIN))?;
     while let Some((first, mut entries)) = at {
         while entries.advance()? {
             if entries.key() >= least {
                 return Ok(Some(entries.key().to_vec()));
             }
         }
-        at = chunk(connection, run, Seek::After(&first))?;
+        at = run.chunk(connection, Seek::After(&first))?;
     }
     Ok(None)
 }

@@ -1,40 +1,79 @@
-//! One merge: the entries of neighbouring runs in one order, written as a run of its own. It is done in parts, each in a
-//! transaction with other work, and goes on where it was after a stop.
+//! Merging: the entries of several runs in one order. A merge into the store is done in parts, each in a transaction with other
+//! work, and goes on where it was after a stop.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 
 use rusqlite::{Connection, OptionalExtension};
 
 use super::chunk::{Chunk, Packer, Place, Unpacker};
-use super::runs::{self, State};
-use super::{Run, Seek, chunk};
+use super::runs::{Chunks, Run, Seek};
 
-/// A merge that is under way.
-pub(super) struct Merge {
-    output: Run,
-    inputs: Vec<Run>,
-    cursors: Vec<Cursor>,
+/// The entries of several runs in one order, packed anew.
+pub(super) struct Merged {
+    /// The least entry is on top.
+    cursors: BinaryHeap<Reverse<Cursor>>,
     packer: Packer,
-    /// The latest chunk that is whole: the last one of all may turn out to be the only one.
-    held: Option<Chunk>,
-    written: bool,
 }
 
-/// How far one input has been read; gone when it is at its end.
-struct Cursor {
-    run: Run,
-    /// The first entry of the chunk that it is in.
-    at: Place,
-    entries: Unpacker,
+impl Merged {
+    /// Begins with the first entry after `done`, or with the first of all.
+    pub(super) fn after(connection: &Connection, runs: &[Run], done: Option<&Place>) -> rusqlite::Result<Merged> {
+        let mut cursors = BinaryHeap::with_capacity(runs.len());
+        for run in runs {
+            cursors.extend(Cursor::after(connection, run, done)?.map(Reverse));
+        }
+        Ok(Merged { cursors, packer: Packer::default() })
+    }
+
+    /// The next chunk; `None` where `entries` more were read and none is full, or at the end.
+    pub(super) fn next(&mut self, connection: &Connection, entries: &mut usize) -> rusqlite::Result<Option<Chunk>> {
+        while *entries > 0 {
+            let Some(mut least) = self.cursors.peek_mut() else { return Ok(self.packer.take()) };
+            let Reverse(cursor) = &mut *least;
+            let (key, arrival) = cursor.place();
+            let full = self.packer.add(key, arrival);
+            *entries -= 1;
+            if !cursor.advance(connection)? {
+                PeekMut::pop(least);
+            }
+            if full.is_some() {
+                return Ok(full);
+            }
+        }
+        Ok(None)
+    }
+
+    /// All of it, packed.
+    pub(super) fn all(mut self, connection: &Connection) -> rusqlite::Result<Vec<Chunk>> {
+        let (mut chunks, mut entries) = (Vec::new(), usize::MAX);
+        while let Some(chunk) = self.next(connection, &mut entries)? {
+            chunks.push(chunk);
+        }
+        Ok(chunks)
+    }
+
+    fn is_at_its_end(&self) -> bool {
+        self.cursors.is_empty() && self.packer.is_empty()
+    }
+}
+
+/// A merge into the store that is under way.
+pub(super) struct Merge {
+    /// What it makes.
+    pub(super) output: Run,
+    /// What it is made from.
+    pub(super) inputs: Vec<Run>,
+    merged: Merged,
 }
 
 impl Merge {
     /// Begins it, or goes on with what has been written.
     pub(super) fn of(connection: &Connection, output: Run, inputs: Vec<Run>) -> rusqlite::Result<Merge> {
-        let done = last_written(connection, output)?;
-        let mut cursors = Vec::with_capacity(inputs.len());
-        for run in &inputs {
-            cursors.extend(Cursor::after(connection, *run, done.as_ref())?);
-        }
-        Ok(Merge { output, inputs, cursors, packer: Packer::default(), held: None, written: done.is_some() })
+        let done = last_written(connection, &output)?;
+        let merged = Merged::after(connection, &inputs, done.as_ref())?;
+        Ok(Merge { output, inputs, merged })
     }
 
     /// Whether it takes this run in.
@@ -43,53 +82,33 @@ impl Merge {
     }
 
     /// Merges so many entries; whether all are merged.
-    pub(super) fn advance(&mut self, connection: &Connection, entries: usize) -> rusqlite::Result<bool> {
-        for _ in 0..entries {
-            let least = self.cursors.iter().enumerate().min_by(|(_, a), (_, b)| a.place().cmp(&b.place()));
-            let Some(least) = least.map(|(at, _)| at) else { return Ok(true) };
-            let Some(cursor) = self.cursors.get_mut(least) else { return Ok(true) };
-            let (key, arrival) = cursor.place();
-            if let Some(chunk) = self.packer.add(key, arrival) {
-                self.hold(connection, chunk)?;
-            }
-            if let Some(cursor) = self.cursors.get_mut(least)
-                && !cursor.advance(connection)?
-            {
-                self.cursors.remove(least);
-            }
+    pub(super) fn advance(
+        &mut self,
+        connection: &Connection,
+        mut entries: usize,
+        chunks: &mut Chunks,
+    ) -> rusqlite::Result<bool> {
+        while let Some(chunk) = self.merged.next(connection, &mut entries)? {
+            chunks.write(connection, self.output.number, &chunk)?;
         }
-        Ok(self.cursors.is_empty())
+        Ok(self.merged.is_at_its_end())
     }
+}
 
-    /// Makes the run usable; gives it and the runs that it stands for.
-    pub(super) fn finish(mut self, connection: &Connection) -> rusqlite::Result<(Run, Vec<Run>)> {
-        if let Some(chunk) = self.packer.take() {
-            self.hold(connection, chunk)?;
-        }
-        let only = self.held.take_if(|_| !self.written);
-        let output = Run { small: only.is_some(), ..self.output };
-        runs::make(connection, output, State::Live, only.map(|chunk| chunk.bytes).as_deref())?;
-        if let Some(chunk) = self.held {
-            runs::write(connection, output.number, &chunk)?;
-        }
-        Ok((output, self.inputs))
-    }
-
-    fn hold(&mut self, connection: &Connection, chunk: Chunk) -> rusqlite::Result<()> {
-        if let Some(before) = self.held.replace(chunk) {
-            runs::write(connection, self.output.number, &before)?;
-            self.written = true;
-        }
-        Ok(())
-    }
+/// How far one input has been read.
+struct Cursor {
+    run: Run,
+    /// The first entry of the chunk that it is in.
+    at: Place,
+    entries: Unpacker,
 }
 
 impl Cursor {
     /// At the first entry after `done`; `None` where there is none.
-    fn after(connection: &Connection, run: Run, done: Option<&Place>) -> rusqlite::Result<Option<Cursor>> {
+    fn after(connection: &Connection, run: &Run, done: Option<&Place>) -> rusqlite::Result<Option<Cursor>> {
         let (key, arrival) = done.map_or((&[][..], i64::MIN), |(key, arrival)| (key.as_slice(), *arrival));
-        let Some((at, entries)) = chunk(connection, run, Seek::Holding(key, arrival))? else { return Ok(None) };
-        let mut cursor = Cursor { run, at, entries };
+        let Some((at, entries)) = run.chunk(connection, Seek::Holding(key, arrival))? else { return Ok(None) };
+        let mut cursor = Cursor { run: run.clone(), at, entries };
         while cursor.advance(connection)? {
             if done.is_none() || cursor.place() > (key, arrival) {
                 return Ok(Some(cursor));
@@ -105,20 +124,40 @@ impl Cursor {
     /// Goes to the next entry; `false` at the end.
     fn advance(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
         while !self.entries.advance()? {
-            let Some((at, entries)) = chunk(connection, self.run, Seek::After(&self.at))? else { return Ok(false) };
+            let Some((at, entries)) = self.run.chunk(connection, Seek::After(&self.at))? else { return Ok(false) };
             (self.at, self.entries) = (at, entries);
         }
         Ok(true)
     }
 }
 
+impl Ord for Cursor {
+    fn cmp(&self, other: &Cursor) -> Ordering {
+        self.place().cmp(&other.place())
+    }
+}
+
+impl PartialOrd for Cursor {
+    fn partial_cmp(&self, other: &Cursor) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Cursor {
+    fn eq(&self, other: &Cursor) -> bool {
+        self.place() == other.place()
+    }
+}
+
+impl Eq for Cursor {}
+
 /// The last entry that was written of a run that is being made.
-fn last_written(connection: &Connection, run: Run) -> rusqlite::Result<Option<Place>> {
+fn last_written(connection: &Connection, run: &Run) -> rusqlite::Result<Option<Place>> {
     let sql = "SELECT c.entries FROM index_fences f JOIN index_chunks c ON c.chunk = f.chunk
         WHERE f.run = ?1 ORDER BY f.key DESC, f.arrival DESC LIMIT 1";
     let last: Option<Vec<u8>> = connection.prepare_cached(sql)?.query_row([run.number], |row| row.get(0)).optional()?;
     let Some(last) = last else { return Ok(None) };
-    let mut entries = Unpacker::new(last);
+    let mut entries = Unpacker::new(last.into());
     while entries.advance()? {}
     Ok(Some((entries.key().to_vec(), entries.arrival())))
 }

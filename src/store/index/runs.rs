@@ -1,186 +1,399 @@
-//! The runs as the writer keeps them: a new one for each transaction, eight of a size into one, the old ones cleared away.
+//! The runs as the writer keeps them: a new one in memory for each transaction; sixteen of a size become one; many of those in
+//! memory become one in the store.
 
-use rusqlite::{Connection, params};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
-use super::chunk::{Chunk, Packer};
-use super::merge::Merge;
-use super::{Entry, RUNS, Run};
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
-/// So many runs of a size become one.
-const TOGETHER: i64 = 8;
-/// A run that spans so many arrivals is merged no more: clearing away what is old stays cheap.
-const LARGE: i64 = 1 << 21;
-/// Merges of so few arrivals are done at once.
-const AT_ONCE: i64 = 512;
+use super::chunk::{Chunk, Packer, Place, Unpacker};
+use super::merge::{Merge, Merged};
+use super::{Entry, Keys};
+use crate::store::row;
+
+/// When runs are merged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    /// So many neighbouring runs of a size become one.
+    pub(super) together: i64,
+    /// Runs in memory that span so many arrivals become one in the store. After a start the entries of so many are made again.
+    pub(super) fresh: i64,
+    /// A run that spans so many arrivals is merged no more: clearing away what is old stays cheap.
+    pub(super) large: i64,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Sizes { together: 16, fresh: 8192, large: 1 << 20 }
+    }
+}
+
+/// Rows whose entries are made at once.
+const ROWS: i64 = 8192;
+/// Chunks that are taken at once from a run that is no longer used.
+const TAKEN: usize = 64;
+
+/// A run in use: the entries of the arrivals from `first` to `last`.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct Run {
+    pub(super) number: i64,
+    pub(super) first: i64,
+    pub(super) last: i64,
+    /// When the latest of them came.
+    pub(super) last_at: i64,
+    /// What is in it, where it is in memory alone.
+    held: Option<Arc<[Chunk]>>,
+}
+
+/// Which chunk of a run.
+#[derive(Clone, Copy)]
+pub(super) enum Seek<'a> {
+    /// The one that would hold this entry.
+    Holding(&'a [u8], i64),
+    /// The one after the chunk that begins so.
+    After(&'a Place),
+    /// The one before the chunk that begins so.
+    Before(&'a Place),
+}
+
+const HOLDING: &str = "SELECT f.key, f.arrival, c.entries FROM index_fences f JOIN index_chunks c ON c.chunk = f.chunk
+    WHERE f.run = ?1 AND (f.key, f.arrival) <= (?2, ?3) ORDER BY f.key DESC, f.arrival DESC LIMIT 1";
+const AFTER: &str = "SELECT f.key, f.arrival, c.entries FROM index_fences f JOIN index_chunks c ON c.chunk = f.chunk
+    WHERE f.run = ?1 AND (f.key, f.arrival) > (?2, ?3) ORDER BY f.key, f.arrival LIMIT 1";
+const BEFORE: &str = "SELECT f.key, f.arrival, c.entries FROM index_fences f JOIN index_chunks c ON c.chunk = f.chunk
+    WHERE f.run = ?1 AND (f.key, f.arrival) < (?2, ?3) ORDER BY f.key DESC, f.arrival DESC LIMIT 1";
+
+impl Run {
+    /// How many arrivals it spans.
+    pub(super) fn span(&self) -> i64 {
+        self.last - self.first + 1
+    }
+
+    /// A run in memory; `None` where there is nothing in it.
+    fn held(chunks: Vec<Chunk>, first: i64, last: i64, last_at: i64) -> Option<Run> {
+        (!chunks.is_empty()).then(|| Run { number: 0, first, last, last_at, held: Some(chunks.into()) })
+    }
+
+    /// A run in memory of these entries, which are in order; `last_at` is when the latest of their arrivals came.
+    fn of(entries: &[Entry<'_>], last_at: i64) -> Option<Run> {
+        let arrivals = || entries.iter().map(|(_, arrival)| *arrival);
+        let mut packer = Packer::default();
+        let mut chunks: Vec<Chunk> = entries.iter().filter_map(|(key, arrival)| packer.add(key, *arrival)).collect();
+        chunks.extend(packer.take());
+        Run::held(chunks, arrivals().min()?, arrivals().max()?, last_at)
+    }
+
+    /// All runs in the store, in the order of arrivals.
+    pub(super) fn stored(connection: &Connection) -> rusqlite::Result<Vec<Run>> {
+        let sql = "SELECT run, first, last, last_at FROM index_runs WHERE state = 0 ORDER BY first";
+        connection.prepare_cached(sql)?.query_map([], Run::read)?.collect()
+    }
+
+    /// Runs in memory of the rows after an arrival, which have no entries yet.
+    pub(super) fn of_rows(connection: &Connection, after: i64) -> rusqlite::Result<Vec<Run>> {
+        let (mut runs, mut after) = (Vec::new(), after);
+        while let Some(run) = Run::of_first_rows(connection, after)? {
+            after = run.last;
+            runs.push(run);
+        }
+        Ok(runs)
+    }
+
+    /// A run in memory of some rows after an arrival.
+    fn of_first_rows(connection: &Connection, after: i64) -> rusqlite::Result<Option<Run>> {
+        let rows = row::some_after(connection, after, ROWS)?;
+        let keys: Vec<(Keys, i64)> =
+            rows.iter().map(|kept| (Keys::of(&kept.callback, kept.service), kept.arrival)).collect();
+        let added: Vec<(&Keys, i64)> = keys.iter().map(|(keys, arrival)| (keys, *arrival)).collect();
+        Ok(Run::of(&super::entries(&added), rows.iter().map(|kept| kept.arrived_at).max().unwrap_or_default()))
+    }
+
+    fn read(row: &Row<'_>) -> rusqlite::Result<Run> {
+        Ok(Run { number: row.get(0)?, first: row.get(1)?, last: row.get(2)?, last_at: row.get(3)?, held: None })
+    }
+
+    /// A chunk's first entry and its entries.
+    pub(super) fn chunk(&self, connection: &Connection, seek: Seek<'_>) -> rusqlite::Result<Option<(Place, Unpacker)>> {
+        if let Some(chunks) = &self.held {
+            let chunk = held_chunk(chunks, seek);
+            return Ok(chunk.map(|chunk| (chunk.first.clone(), Unpacker::new(chunk.bytes.clone()))));
+        }
+        let (sql, key, arrival) = match seek {
+            Seek::Holding(key, arrival) => (HOLDING, key, arrival),
+            Seek::After((key, arrival)) => (AFTER, key.as_slice(), *arrival),
+            Seek::Before((key, arrival)) => (BEFORE, key.as_slice(), *arrival),
+        };
+        let found = connection
+            .prepare_cached(sql)?
+            .query_row(params![self.number, key, arrival], |row| {
+                Ok(((row.get(0)?, row.get(1)?), Unpacker::new(Bytes::from(row.get::<_, Vec<u8>>(2)?))))
+            })
+            .optional()?;
+        match seek {
+            // It would stand before the first one.
+            Seek::Holding(..) if found.is_none() => self.chunk(connection, Seek::After(&(Vec::new(), i64::MIN))),
+            _ => Ok(found),
+        }
+    }
+}
+
+fn held_chunk<'c>(chunks: &'c [Chunk], seek: Seek<'_>) -> Option<&'c Chunk> {
+    let at = match seek {
+        Seek::Holding(key, arrival) => {
+            chunks.partition_point(|chunk| chunk.begins() <= (key, arrival)).saturating_sub(1)
+        }
+        Seek::After((key, arrival)) => chunks.partition_point(|chunk| chunk.begins() <= (key, *arrival)),
+        Seek::Before((key, arrival)) => {
+            chunks.partition_point(|chunk| chunk.begins() < (key, *arrival)).checked_sub(1)?
+        }
+    };
+    chunks.get(at)
+}
 
 /// What the writer knows of the runs.
 pub(super) struct Runs {
-    /// In the order of arrivals.
-    live: Vec<Run>,
+    sizes: Sizes,
+    /// In the store, in the order of arrivals.
+    stored: Vec<Run>,
+    /// In memory alone, and newer.
+    fresh: Vec<Run>,
     merges: Vec<Merge>,
-    /// No longer used, with their chunks still there.
-    dropped: Vec<i64>,
+    chunks: Chunks,
     next: i64,
 }
 
 impl Runs {
-    pub(super) fn read(connection: &Connection) -> rusqlite::Result<Runs> {
-        let mut live: Vec<Run> =
-            connection.prepare_cached(RUNS)?.query_map([], Run::read)?.collect::<rusqlite::Result<_>>()?;
-        live.reverse();
-        let mut dropped = connection.prepare_cached("SELECT run FROM index_runs WHERE state = 2")?;
-        let dropped = dropped.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-        let next = connection.query_row("SELECT coalesce(max(run), 0) + 1 FROM index_runs", [], |row| row.get(0))?;
-        let mut begun =
-            connection.prepare_cached("SELECT run, first, last, last_at, 0 FROM index_runs WHERE state = 1")?;
-        let begun = begun.query_map([], Run::read)?;
-        let mut merges = Vec::new();
-        for begun in begun {
-            let output: Run = begun?;
-            let within = |run: &&Run| run.first >= output.first && run.last <= output.last;
-            let inputs = live.iter().filter(within).copied().collect();
-            merges.push(Merge::of(connection, output, inputs)?);
-        }
-        Ok(Runs { live, merges, dropped, next })
+    /// As they stand in the store, with what is not there yet made from the rows.
+    pub(super) fn read(connection: &Connection, sizes: Sizes) -> rusqlite::Result<Runs> {
+        let mut runs = Runs::stored_alone(connection, sizes)?;
+        runs.fresh = Run::of_rows(connection, runs.stored.last().map_or(0, |run| run.last))?;
+        Ok(runs)
     }
 
-    pub(super) fn newest_first(&self) -> impl Iterator<Item = Run> {
-        self.live.iter().rev().copied()
+    fn stored_alone(connection: &Connection, sizes: Sizes) -> rusqlite::Result<Runs> {
+        let stored = Run::stored(connection)?;
+        let begun = "SELECT run, first, last, last_at FROM index_runs WHERE state = 1";
+        let begun: Vec<Run> =
+            connection.prepare_cached(begun)?.query_map([], Run::read)?.collect::<rusqlite::Result<_>>()?;
+        let mut merges = Vec::new();
+        for output in begun {
+            let within = |run: &&Run| run.first >= output.first && run.last <= output.last;
+            let inputs: Vec<Run> = stored.iter().filter(within).cloned().collect();
+            let span = |runs: &[Run]| runs.first().zip(runs.last()).map(|(first, last)| (first.first, last.last));
+            if span(&inputs) == Some((output.first, output.last)) {
+                merges.push(Merge::of(connection, output, inputs)?);
+            } else {
+                // What it was made from was in memory.
+                drop_run(connection, output.number)?;
+            }
+        }
+        let next = connection.query_row("SELECT coalesce(max(run), 0) + 1 FROM index_runs", [], |row| row.get(0))?;
+        Ok(Runs { sizes, stored, fresh: Vec::new(), merges, chunks: Chunks::read(connection)?, next })
+    }
+
+    /// Makes a run in the store of the first rows after an arrival.
+    pub(super) fn make_up(connection: &Connection, after: i64) -> rusqlite::Result<()> {
+        let mut runs = Runs::stored_alone(connection, Sizes::default())?;
+        runs.fresh.extend(Run::of_first_rows(connection, after)?);
+        runs.store_all(connection)?;
+        while runs.is_behind() {
+            runs.merge(connection, usize::MAX)?;
+        }
+        Ok(())
+    }
+
+    /// The newest run that was ever begun: changes where another process writes to the index.
+    pub(super) fn newest(&self) -> i64 {
+        self.next - 1
+    }
+
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = &Run> {
+        self.fresh.iter().rev().chain(self.stored.iter().rev())
+    }
+
+    /// Those that are in memory alone, in the order of arrivals.
+    pub(super) fn fresh(&self) -> &[Run] {
+        &self.fresh
     }
 
     pub(super) fn is_behind(&self) -> bool {
-        !self.merges.is_empty() || !self.dropped.is_empty()
+        !self.merges.is_empty()
     }
 
     /// Adds a run of these entries, which are in order; `now` is when the latest of their arrivals came.
     pub(super) fn add(&mut self, connection: &Connection, entries: &[Entry<'_>], now: i64) -> rusqlite::Result<()> {
-        let arrivals = || entries.iter().map(|(_, arrival)| *arrival);
-        let (Some(first), Some(last)) = (arrivals().min(), arrivals().max()) else { return Ok(()) };
-        let mut packer = Packer::default();
-        let mut chunks: Vec<Chunk> = entries.iter().filter_map(|(key, arrival)| packer.add(key, *arrival)).collect();
-        chunks.extend(packer.take());
-        let small = chunks.len() == 1;
-        let run = Run { number: self.next, first, last, last_at: now, small };
-        self.next += 1;
-        let only = chunks.first().filter(|_| small);
-        make(connection, run, State::Live, only.map(|chunk| chunk.bytes.as_slice()))?;
-        for chunk in chunks.iter().filter(|_| !small) {
-            write(connection, run.number, chunk)?;
-        }
-        self.live.push(run);
+        self.fresh.extend(Run::of(entries, now));
+        self.merge_fresh(connection)?;
+        self.store_fresh(connection, self.sizes.fresh)?;
         self.begin_merges(connection)
     }
 
-    /// Goes on with each merge by so many entries, and clears away what they have left behind.
+    /// Goes on with each merge by so many entries.
     pub(super) fn merge(&mut self, connection: &Connection, entries: usize) -> rusqlite::Result<()> {
         let mut at = 0;
         while let Some(merge) = self.merges.get_mut(at) {
-            if merge.advance(connection, entries)? {
+            if merge.advance(connection, entries, &mut self.chunks)? {
                 let merge = self.merges.remove(at);
                 self.finish(connection, merge)?;
             } else {
                 at += 1;
             }
         }
-        self.clear(connection, 4 + entries / 50)
+        self.begin_merges(connection)
+    }
+
+    /// Puts everything that is in memory into the store.
+    pub(super) fn store_all(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.store_fresh(connection, 1)?;
+        while let Some(at) = self.merges.iter().position(|merge| merge.inputs.iter().any(|run| run.held.is_some())) {
+            let mut merge = self.merges.remove(at);
+            while !merge.advance(connection, usize::MAX, &mut self.chunks)? {}
+            self.finish(connection, merge)?;
+        }
+        Ok(())
+    }
+
+    /// Merges what is in memory there.
+    fn merge_fresh(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        while let Some(inputs) = self.due(&self.fresh, 1, self.sizes.fresh) {
+            let chunks = Merged::after(connection, &inputs, None)?.all(connection)?;
+            let (first, last, last_at) = stretch(&inputs);
+            let at = self.fresh.partition_point(|run| run.last < first);
+            self.fresh.splice(at..at + inputs.len(), Run::held(chunks, first, last, last_at));
+        }
+        Ok(())
+    }
+
+    /// Begins to put what is in memory into the store, once it spans so many arrivals.
+    fn store_fresh(&mut self, connection: &Connection, span: i64) -> rusqlite::Result<()> {
+        let is_free = |run: &&Run| !self.merges.iter().any(|merge| merge.takes(run));
+        let inputs: Vec<Run> = self.fresh.iter().filter(is_free).cloned().collect();
+        if inputs.iter().map(Run::span).sum::<i64>() < span {
+            return Ok(());
+        }
+        self.begin(connection, inputs)
     }
 
     /// Begins the merges that are due.
     fn begin_merges(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        while let Some(inputs) = self.due() {
-            let (Some(first), Some(last)) = (inputs.first(), inputs.last()) else { return Ok(()) };
-            let last_at = inputs.iter().map(|run| run.last_at).max().unwrap_or_default();
-            let output = Run { number: self.next, first: first.first, last: last.last, last_at, small: false };
-            self.next += 1;
-            let at_once = output.span() <= AT_ONCE;
-            let mut merge = Merge::of(connection, output, inputs)?;
-            if at_once {
-                merge.advance(connection, usize::MAX)?;
-                self.finish(connection, merge)?;
-            } else {
-                make(connection, output, State::Made, None)?;
-                self.merges.push(merge);
-            }
+        while let Some(inputs) = self.due(&self.stored, self.sizes.fresh, self.sizes.large) {
+            self.begin(connection, inputs)?;
         }
         Ok(())
     }
 
     /// Neighbours that should become one run, the smallest first: enough of them, and none that is most of it by itself.
-    fn due(&self) -> Option<Vec<Run>> {
-        let free = |run: &Run| run.span() < LARGE && !self.merges.iter().any(|merge| merge.takes(run));
-        let mut limit = TOGETHER;
-        while limit <= LARGE {
-            let groups = self.live.split(|run| !free(run) || run.span() >= limit);
-            for group in groups.filter(|group| group.len() >= TOGETHER.try_into().unwrap_or(usize::MAX)) {
+    fn due(&self, runs: &[Run], smallest: i64, large: i64) -> Option<Vec<Run>> {
+        let is_free = |run: &Run| run.span() < large && !self.merges.iter().any(|merge| merge.takes(run));
+        let (together, mut limit) = (self.sizes.together, smallest);
+        while limit < large {
+            limit = large.min(limit * together);
+            let groups = runs.split(|run| !is_free(run) || run.span() >= limit);
+            for group in groups.filter(|group| i64::try_from(group.len()).is_ok_and(|length| length >= together)) {
                 let spans = || group.iter().map(Run::span);
-                if spans().sum::<i64>() >= TOGETHER / 2 * spans().max().unwrap_or_default() {
+                if spans().sum::<i64>() >= together / 2 * spans().max().unwrap_or_default() {
                     return Some(group.to_vec());
                 }
             }
-            limit *= TOGETHER;
         }
         None
     }
 
+    fn begin(&mut self, connection: &Connection, inputs: Vec<Run>) -> rusqlite::Result<()> {
+        let (first, last, last_at) = stretch(&inputs);
+        let output = Run { number: self.next, first, last, last_at, held: None };
+        self.next += 1;
+        connection
+            .prepare_cached("INSERT INTO index_runs (run, state, first, last, last_at) VALUES (?1, 1, ?2, ?3, ?4)")?
+            .execute(params![output.number, first, last, last_at])?;
+        self.merges.push(Merge::of(connection, output, inputs)?);
+        Ok(())
+    }
+
     /// Puts the merged run in place of what it was merged from.
     fn finish(&mut self, connection: &Connection, merge: Merge) -> rusqlite::Result<()> {
-        let (output, inputs) = merge.finish(connection)?;
-        for run in &inputs {
-            let sql = if run.small { "DELETE FROM index_runs WHERE run = ?1" } else { DROP };
-            connection.prepare_cached(sql)?.execute([run.number])?;
+        let Merge { output, inputs, .. } = merge;
+        connection.prepare_cached("UPDATE index_runs SET state = 0 WHERE run = ?1")?.execute([output.number])?;
+        for run in inputs.iter().filter(|run| run.held.is_none()) {
+            drop_run(connection, run.number)?;
+            self.chunks.unused.push_back(run.number);
         }
-        self.dropped.extend(inputs.iter().filter(|run| !run.small).map(|run| run.number));
-        let at = self.live.partition_point(|run| run.last < output.first);
-        self.live.retain(|run| !inputs.iter().any(|input| input.number == run.number));
-        self.live.insert(at, output);
-        Ok(())
-    }
-
-    fn clear(&mut self, connection: &Connection, chunks: usize) -> rusqlite::Result<()> {
-        let Some(run) = self.dropped.first().copied() else { return Ok(()) };
-        let mut find =
-            connection.prepare_cached("SELECT key, arrival, chunk FROM index_fences WHERE run = ?1 LIMIT ?2")?;
-        let places = find.query_map(params![run, chunks], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        let places: Vec<(Vec<u8>, i64, i64)> = places.collect::<rusqlite::Result<_>>()?;
-        for (key, arrival, chunk) in &places {
-            connection.prepare_cached("DELETE FROM index_chunks WHERE chunk = ?1")?.execute([chunk])?;
-            connection
-                .prepare_cached("DELETE FROM index_fences WHERE run = ?1 AND key = ?2 AND arrival = ?3")?
-                .execute(params![run, key, arrival])?;
-        }
-        if places.len() < chunks {
-            connection.prepare_cached("DELETE FROM index_runs WHERE run = ?1")?.execute([run])?;
-            self.dropped.remove(0);
-        }
+        let is_within = |run: &Run| output.first <= run.first && run.last <= output.last;
+        self.fresh.retain(|run| !is_within(run));
+        self.stored.retain(|run| !is_within(run));
+        let at = self.stored.partition_point(|run| run.last < output.first);
+        self.stored.insert(at, output);
         Ok(())
     }
 }
 
-const DROP: &str = "UPDATE index_runs SET state = 2 WHERE run = ?1";
-
-/// A run's `state` in the store.
-#[derive(Clone, Copy)]
-pub(super) enum State {
-    Live = 0,
-    Made = 1,
+/// The first and last arrival of neighbouring runs, and when the latest came.
+fn stretch(runs: &[Run]) -> (i64, i64, i64) {
+    let first = runs.iter().map(|run| run.first).min().unwrap_or_default();
+    let last = runs.iter().map(|run| run.last).max().unwrap_or_default();
+    (first, last, runs.iter().map(|run| run.last_at).max().unwrap_or_default())
 }
 
-/// Makes a run's row.
-pub(super) fn make(connection: &Connection, run: Run, state: State, entries: Option<&[u8]>) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT OR REPLACE INTO index_runs (run, state, first, last, last_at, entries) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute(params![run.number, state as i64, run.first, run.last, run.last_at, entries])?;
+fn drop_run(connection: &Connection, run: i64) -> rusqlite::Result<()> {
+    connection.prepare_cached("UPDATE index_runs SET state = 2 WHERE run = ?1")?.execute([run])?;
     Ok(())
 }
 
-/// Writes a chunk of a run.
-pub(super) fn write(connection: &Connection, run: i64, chunk: &Chunk) -> rusqlite::Result<()> {
-    connection.prepare_cached("INSERT INTO index_chunks (entries) VALUES (?1)")?.execute([&chunk.bytes])?;
-    let (key, arrival) = &chunk.first;
-    connection
-        .prepare_cached("INSERT INTO index_fences (run, key, arrival, chunk) VALUES (?1, ?2, ?3, last_insert_rowid())")?
-        .execute(params![run, key, arrival])?;
-    Ok(())
+/// Where chunks are written: over those of runs that are no longer used, so that nothing has to be cleared away for it.
+#[derive(Default)]
+pub(super) struct Chunks {
+    /// Runs that are no longer used, with their chunks still there.
+    unused: VecDeque<i64>,
+    /// Some chunks of the first of them, each with its fence.
+    free: Vec<(Place, i64)>,
+}
+
+impl Chunks {
+    fn read(connection: &Connection) -> rusqlite::Result<Chunks> {
+        let mut unused = connection.prepare_cached("SELECT run FROM index_runs WHERE state = 2 ORDER BY run")?;
+        let unused = unused.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        Ok(Chunks { unused, free: Vec::new() })
+    }
+
+    /// Writes a chunk of a run.
+    pub(super) fn write(&mut self, connection: &Connection, run: i64, chunk: &Chunk) -> rusqlite::Result<()> {
+        let number = match self.take(connection)? {
+            Some(number) => {
+                let mut update = connection.prepare_cached("UPDATE index_chunks SET entries = ?2 WHERE chunk = ?1")?;
+                update.execute(params![number, chunk.bytes.as_ref()])?;
+                number
+            }
+            None => connection
+                .prepare_cached("INSERT INTO index_chunks (entries) VALUES (?1)")?
+                .insert([chunk.bytes.as_ref()])?,
+        };
+        let (key, arrival) = &chunk.first;
+        connection
+            .prepare_cached("INSERT INTO index_fences (run, key, arrival, chunk) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![run, key, arrival, number])?;
+        Ok(())
+    }
+
+    /// A chunk that nobody uses.
+    fn take(&mut self, connection: &Connection) -> rusqlite::Result<Option<i64>> {
+        loop {
+            let Some(run) = self.unused.front().copied() else { return Ok(None) };
+            if let Some(((key, arrival), chunk)) = self.free.pop() {
+                connection
+                    .prepare_cached("DELETE FROM index_fences WHERE run = ?1 AND key = ?2 AND arrival = ?3")?
+                    .execute(params![run, key, arrival])?;
+                return Ok(Some(chunk));
+            }
+            let sql = "SELECT key, arrival, chunk FROM index_fences WHERE run = ?1 ORDER BY key, arrival LIMIT ?2";
+            let mut find = connection.prepare_cached(sql)?;
+            let free = find.query_map(params![run, TAKEN], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?;
+            self.free = free.collect::<rusqlite::Result<_>>()?;
+            self.free.reverse();
+            if self.free.is_empty() {
+                connection.prepare_cached("DELETE FROM index_runs WHERE run = ?1")?.execute([run])?;
+                self.unused.pop_front();
+            }
+        }
+    }
 }

@@ -1,13 +1,13 @@
 -- What callbacks are found by, in runs: each holds the entries of one stretch of arrivals in the order of their keys, and runs
 -- of a size become one larger run. Nothing is ever written into the middle of them, so they cost the same however many there are.
+-- What arrived after the last of them is in memory, and is made again from the rows at a start.
 
 CREATE TABLE index_runs (
     run     INTEGER PRIMARY KEY,
-    state   INTEGER NOT NULL,                     -- 0 in use, 1 being made, 2 no longer used and being cleared away
+    state   INTEGER NOT NULL,                     -- 0 in use, 1 being made, 2 no longer used: others are written over it
     first   INTEGER NOT NULL,                     -- its arrivals lie between these two
     last    INTEGER NOT NULL,
-    last_at INTEGER NOT NULL,                     -- when the latest of them came
-    entries BLOB                                  -- those of a small run; null where they stand in chunks
+    last_at INTEGER NOT NULL                      -- when the latest of them came
 ) STRICT;
 
 CREATE TABLE index_chunks (

@@ -1,0 +1,185 @@
+//! What the index finds, held against looking at every row, while runs are merged, put into the store and made again.
+
+use proptest::prelude::*;
+use rusqlite::Connection;
+
+use super::*;
+use crate::notify::Kind;
+use crate::notify::status::Status;
+use crate::store::ServiceId;
+use crate::store::envelope::{Envelope, Origin};
+use crate::store::open::{MIGRATIONS, migrate};
+use crate::store::row;
+
+/// So small that a few hundred rows go through every size.
+const SIZES: Sizes = Sizes { together: 4, fresh: 16, large: 256 };
+
+struct Store {
+    connection: Connection,
+    fresh: Fresh,
+    indexing: Indexing,
+    rows: Vec<(Callback, ServiceId)>,
+}
+
+fn store() -> Store {
+    let mut connection = Connection::open_in_memory().unwrap();
+    migrate(&mut connection, MIGRATIONS.len()).unwrap();
+    for service in 1..=2 {
+        connection.execute("INSERT INTO services VALUES (?1, ?1, NULL, 0)", [service]).unwrap();
+    }
+    let fresh = Fresh::default();
+    let indexing = Indexing { sizes: SIZES, ..Indexing::new(fresh.clone()) };
+    Store { connection, fresh, indexing, rows: Vec::new() }
+}
+
+/// A row with few different keys, so that each leads to many.
+fn callback(n: i64) -> Callback {
+    let (id, person, status) =
+        (n * 7919 % 10_007, n % 3, ["delivered", "permanent-failure", "odd"][usize::try_from(n % 3).unwrap()]);
+    let body = if n % 5 == 0 {
+        format!(r#"{{"id": "{id}", "source_number": "4477009000{person}0", "message": "word{person} and {n}"}}"#)
+    } else {
+        format!(r#"{{"id": "{id}", "reference": "AB {}", "to": "4477009000{person}0", "status": "{status}"}}"#, n % 40)
+    };
+    Callback::read(body.as_bytes()).unwrap()
+}
+
+impl Store {
+    fn add(&mut self, count: i64) {
+        let connection = &self.connection;
+        let mut next = self.indexing.begin(connection).unwrap();
+        let rows: Vec<(Callback, ServiceId)> =
+            (0..count).map(|n| (callback(next + n), ServiceId(1 + (next + n) % 2))).collect();
+        let keys: Vec<Keys> = rows.iter().map(|(callback, service)| Keys::of(callback, *service)).collect();
+        let mut added = Vec::new();
+        for ((callback, service), keys) in rows.iter().zip(&keys) {
+            let mut insert = connection.prepare_cached(row::INSERT).unwrap();
+            let columns = row::columns(callback);
+            row::insert(&mut insert, next, &envelope(*service), callback, &columns, None, true).unwrap();
+            self.indexing.added(keys, next);
+            added.push((keys, next));
+            next += 1;
+        }
+        self.indexing.end(connection, &added, next, next).unwrap();
+        self.indexing.committed();
+        self.rows.extend(rows);
+    }
+
+    fn found(&self, wanted: &Wanted, way: Way, from: i64) -> Vec<i64> {
+        let index = Index::new(&self.connection, &self.fresh.now()).unwrap();
+        let mut arrivals = index.arrivals(wanted.clone(), way, from);
+        std::iter::from_fn(|| arrivals.next().unwrap()).collect()
+    }
+
+    /// By looking at every row.
+    fn expected(&self, way: Way, from: i64, meets: impl Fn(&Callback, ServiceId) -> bool) -> Vec<i64> {
+        let arrivals = (1..).zip(&self.rows).filter(|(_, (callback, service))| meets(callback, *service));
+        let mut arrivals: Vec<i64> = arrivals.map(|(arrival, _)| arrival).collect();
+        match way {
+            Way::NewestFirst => {
+                arrivals.reverse();
+                arrivals.retain(|arrival| *arrival < from);
+            }
+            Way::OldestFirst => arrivals.retain(|arrival| *arrival > from),
+        }
+        arrivals
+    }
+
+    fn check(&self, from: i64) {
+        let reference = |callback: &Callback| callback.reference().map(reference_key).unwrap_or_default();
+        let person = |callback: &Callback| callback.match_key().unwrap().as_str().to_owned();
+        let text = |callback: &Callback| match &callback.content {
+            Content::ReceivedText(text) => text.message.clone().unwrap(),
+            _ => String::new(),
+        };
+        let is = |callback: &Callback, wanted: &str| match &callback.content {
+            Content::DeliveryReceipt(receipt) => receipt.status == Status::from(wanted),
+            _ => false,
+        };
+        for (way, from) in [(Way::NewestFirst, from), (Way::OldestFirst, from), (Way::NewestFirst, i64::MAX)] {
+            let wanted = Wanted::Reference("ab7".into());
+            assert_eq!(self.found(&wanted, way, from), self.expected(way, from, |c, _| reference(c) == "ab7"));
+            let wanted = Wanted::ReferenceBeginsWith("ab1".into());
+            assert_eq!(
+                self.found(&wanted, way, from),
+                self.expected(way, from, |c, _| reference(c).starts_with("ab1"))
+            );
+            let wanted = Wanted::Person("+447700900010".into());
+            assert_eq!(self.found(&wanted, way, from), self.expected(way, from, |c, _| person(c) == "+447700900010"));
+            let wanted = Wanted::Word("word2".into());
+            assert_eq!(self.found(&wanted, way, from), self.expected(way, from, |c, _| text(c).starts_with("word2")));
+            let id = callback(5).notify_id().to_owned();
+            let wanted = Wanted::NotifyId(short_id(&id));
+            assert_eq!(self.found(&wanted, way, from), self.expected(way, from, |c, _| c.notify_id() == id));
+            let facets =
+                Facets { services: Some(vec![ServiceId(2)]), kinds: vec![Kind::DeliveryReceipt], status: Some(2) };
+            let known = Status::from_code(2).unwrap();
+            assert_eq!(
+                self.found(&Wanted::Facets(facets), way, from),
+                self.expected(way, from, |c, service| service == ServiceId(2) && is(c, known.as_str()))
+            );
+        }
+    }
+}
+
+fn envelope(service: ServiceId) -> Envelope {
+    Envelope { service, token: None, origin: Origin::CalledBack, arrived_at: 0, path: String::new() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn the_index_finds_what_looking_at_every_row_finds(
+        steps in prop::collection::vec((1_i64..40, 0_u8..6), 1..60), from in 0_i64..600
+    ) {
+        let mut store = store();
+        for (count, then) in steps {
+            store.add(count);
+            match then {
+                // As after a stop without warning, half-way through a merge.
+                0 => {
+                    store.fresh = Fresh::default();
+                    store.indexing = Indexing { sizes: SIZES, ..Indexing::new(store.fresh.clone()) };
+                }
+                // As at a stop with warning.
+                1 => {
+                    store.indexing.store_all(&store.connection).unwrap();
+                    store.indexing.committed();
+                }
+                2 => store.indexing.catch_up(&store.connection).unwrap(),
+                _ => (),
+            }
+        }
+        store.check(from);
+    }
+}
+
+#[test]
+fn many_rows_come_to_few_runs_and_what_is_no_longer_used_is_written_over() {
+    let mut store = store();
+    for _ in 0..400 {
+        store.add(3);
+    }
+    while store.indexing.is_behind() {
+        store.indexing.catch_up(&store.connection).unwrap();
+    }
+    store.check(700);
+    let count = |sql: &str| store.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert!(count("SELECT count(*) FROM index_runs WHERE state = 0") < 16);
+    let (chunks, fences) = (count("SELECT count(*) FROM index_chunks"), count("SELECT count(*) FROM index_fences"));
+    assert_eq!(chunks, fences, "no chunk is lost");
+}
+
+#[test]
+fn a_reader_that_began_before_a_run_was_stored_misses_nothing() {
+    let mut store = store();
+    store.add(10);
+    let before = store.fresh.now();
+    store.add(10);
+    store.indexing.store_all(&store.connection).unwrap();
+    store.indexing.committed();
+    let index = Index::new(&store.connection, &before).unwrap();
+    let mut arrivals = index.arrivals(Wanted::Person("+447700900010".into()), Way::OldestFirst, 0);
+    let found: Vec<i64> = std::iter::from_fn(|| arrivals.next().unwrap()).collect();
+    assert_eq!(found, [1, 4, 7, 10, 13, 16, 19]);
+}
