@@ -16,6 +16,7 @@ mod open;
 mod people;
 mod quarantine;
 mod receipt;
+mod removal;
 mod row;
 mod searches;
 mod tokens;
@@ -37,6 +38,7 @@ pub use open::OpenError;
 pub use people::{AddPersonError, Asking, Mark, Person, Role};
 pub use quarantine::{QuarantinePage, Quarantined};
 pub use receipt::Receipt;
+pub use removal::Removal;
 pub use row::Kept;
 pub use tokens::{AddTokenError, TokenRow};
 

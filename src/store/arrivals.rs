@@ -120,6 +120,17 @@ impl Ledger {
         self.indexing.store_all(connection)
     }
 
+    /// Takes what arrived before `oldest` out of the index, a part with each call; whether there is more to do.
+    pub(super) fn forget_before(
+        &mut self,
+        connection: &Connection,
+        oldest: i64,
+        entries: usize,
+        chunks: usize,
+    ) -> rusqlite::Result<bool> {
+        self.indexing.forget_before(connection, oldest, entries, chunks)
+    }
+
     /// Stores arrivals in their order, within the caller's transaction.
     pub(super) fn keep_all<'a>(
         &mut self,

@@ -45,6 +45,22 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Copies the log into the file and cuts it to nothing. The writer waits meanwhile, so most is copied before.
+    ///
+    /// # Errors
+    /// When the work was cut off.
+    pub(super) async fn empty_log(&self) -> Result<Checkpoint, StoreError> {
+        let store = self.clone();
+        let work = move || {
+            let folder = &store.inner.folder;
+            let _most = copy(folder, "PASSIVE");
+            copy(folder, "TRUNCATE")
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)
+    }
+}
+
 /// The last one, when the writer has ended: leaves an empty log. One that is under way beside it is waited for.
 pub(super) fn last(folder: &Folder) -> Checkpoint {
     let ends = Instant::now() + LAST_WITHIN;

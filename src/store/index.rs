@@ -238,6 +238,20 @@ impl Indexing {
         self.known.as_mut().map_or(Ok(()), |known| known.runs.store_all(connection))
     }
 
+    /// Takes the entries of what arrived before `oldest` out, and clears away what is no longer used; whether there is more to do.
+    pub(super) fn forget_before(
+        &mut self,
+        connection: &Connection,
+        oldest: i64,
+        entries: usize,
+        chunks: usize,
+    ) -> rusqlite::Result<bool> {
+        self.begin(connection)?;
+        let Some(known) = &mut self.known else { return Ok(false) };
+        known.runs.forget_before(connection, oldest, entries)?;
+        Ok(known.runs.is_behind() || known.runs.clear(connection, chunks)?)
+    }
+
     /// Whether there is something to merge.
     pub(super) fn is_behind(&self) -> bool {
         self.known.as_ref().is_some_and(|known| known.runs.is_behind())

@@ -39,7 +39,7 @@ pub(super) struct Writer {
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 /// Told after the commit how it went.
 type Settle = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-type PageWork = Box<dyn FnOnce(&Transaction<'_>) -> Option<Settle> + Send>;
+type PageWork = Box<dyn FnOnce(&Transaction<'_>, &mut Ledger) -> Option<Settle> + Send>;
 
 struct CallbackJob {
     arrival: Arrival,
@@ -120,6 +120,15 @@ impl Writer {
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.write_with_ledger(move |connection, _| work(connection)).await
+    }
+
+    /// As [`Writer::write`], for what also changes what the writer knows of the callbacks.
+    pub(super) async fn write_with_ledger<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection, &mut Ledger) -> rusqlite::Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
         self.queue.push(|waiting| {
@@ -287,7 +296,7 @@ impl Pen<'_> {
         let done = (|| {
             let mut transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             for work in pages {
-                settles.extend(in_savepoint(&mut transaction, work)?);
+                settles.extend(in_savepoint(&mut transaction, ledger, work)?);
             }
             let stored = match callbacks {
                 [] => Vec::new(),
@@ -325,9 +334,16 @@ impl Pen<'_> {
 }
 
 /// A page's work that fails takes back only what itself did.
-fn in_savepoint(transaction: &mut Transaction<'_>, work: PageWork) -> rusqlite::Result<Option<Settle>> {
+fn in_savepoint(
+    transaction: &mut Transaction<'_>,
+    ledger: &mut Ledger,
+    work: PageWork,
+) -> rusqlite::Result<Option<Settle>> {
     transaction.execute_batch("SAVEPOINT page")?;
-    let settle = work(transaction);
+    let settle = work(transaction, ledger);
+    if settle.is_none() {
+        ledger.forget();
+    }
     transaction.execute_batch(if settle.is_some() { "RELEASE page" } else { "ROLLBACK TO page; RELEASE page" })?;
     Ok(settle)
 }
@@ -335,9 +351,9 @@ fn in_savepoint(transaction: &mut Transaction<'_>, work: PageWork) -> rusqlite::
 fn page_work<T, F>(work: F, answer: Answer<T>) -> PageWork
 where
     T: Send + 'static,
-    F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    F: FnOnce(&Connection, &mut Ledger) -> rusqlite::Result<T> + Send + 'static,
 {
-    Box::new(move |transaction| match work(transaction) {
+    Box::new(move |transaction, ledger| match work(transaction, ledger) {
         Ok(value) => Some(Box::new(move |done: Result<(), StoreError>| {
             // Nobody listens any more when the page's reader has gone away.
             let _heard = answer.send(done.map(|()| value)).is_ok();

@@ -14,17 +14,24 @@ use super::runs::{Chunks, Run, Seek};
 pub(super) struct Merged {
     /// The least entry is on top.
     cursors: BinaryHeap<Reverse<Cursor>>,
+    /// What arrived before is left out.
+    oldest: i64,
     packer: Packer,
 }
 
 impl Merged {
-    /// Begins with the first entry after `done`, or with the first of all.
-    pub(super) fn after(connection: &Connection, runs: &[Run], done: Option<&Place>) -> rusqlite::Result<Merged> {
+    /// Begins with the first entry after `done`, or with the first of all. What arrived before `oldest` is left out.
+    pub(super) fn after(
+        connection: &Connection,
+        runs: &[Run],
+        done: Option<&Place>,
+        oldest: i64,
+    ) -> rusqlite::Result<Merged> {
         let mut cursors = BinaryHeap::with_capacity(runs.len());
         for run in runs {
             cursors.extend(Cursor::after(connection, run, done)?.map(Reverse));
         }
-        Ok(Merged { cursors, packer: Packer::default() })
+        Ok(Merged { cursors, oldest, packer: Packer::default() })
     }
 
     /// The next chunk; `None` where `entries` more were read and none is full, or at the end.
@@ -33,7 +40,7 @@ impl Merged {
             let Some(mut least) = self.cursors.peek_mut() else { return Ok(self.packer.take()) };
             let Reverse(cursor) = &mut *least;
             let (key, arrival) = cursor.place();
-            let full = self.packer.add(key, arrival);
+            let full = if arrival >= self.oldest { self.packer.add(key, arrival) } else { None };
             *entries -= 1;
             if !cursor.advance(connection)? {
                 PeekMut::pop(least);
@@ -72,13 +79,13 @@ impl Merge {
     /// Begins it, or goes on with what has been written.
     pub(super) fn of(connection: &Connection, output: Run, inputs: Vec<Run>) -> rusqlite::Result<Merge> {
         let done = last_written(connection, &output)?;
-        let merged = Merged::after(connection, &inputs, done.as_ref())?;
+        let merged = Merged::after(connection, &inputs, done.as_ref(), output.first)?;
         Ok(Merge { output, inputs, merged })
     }
 
     /// Whether it takes this run in.
     pub(super) fn takes(&self, run: &Run) -> bool {
-        self.output.first <= run.first && run.last <= self.output.last
+        self.output.meets(run)
     }
 
     /// Merges so many entries; whether all are merged.

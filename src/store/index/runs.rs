@@ -70,6 +70,11 @@ impl Run {
         self.last - self.first + 1
     }
 
+    /// Whether both have arrivals in the same stretch; of runs in use no two do.
+    pub(super) fn meets(&self, other: &Run) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+
     /// A run in memory; `None` where there is nothing in it.
     fn held(chunks: Vec<Chunk>, first: i64, last: i64, last_at: i64) -> Option<Run> {
         (!chunks.is_empty()).then(|| Run { number: 0, first, last, last_at, held: Some(chunks.into()) })
@@ -178,10 +183,9 @@ impl Runs {
             connection.prepare_cached(begun)?.query_map([], Run::read)?.collect::<rusqlite::Result<_>>()?;
         let mut merges = Vec::new();
         for output in begun {
-            let within = |run: &&Run| run.first >= output.first && run.last <= output.last;
-            let inputs: Vec<Run> = stored.iter().filter(within).cloned().collect();
-            let span = |runs: &[Run]| runs.first().zip(runs.last()).map(|(first, last)| (first.first, last.last));
-            if span(&inputs) == Some((output.first, output.last)) {
+            let inputs: Vec<Run> = stored.iter().filter(|run| output.meets(run)).cloned().collect();
+            let ends = inputs.first().zip(inputs.last());
+            if ends.is_some_and(|(first, last)| first.first <= output.first && last.last == output.last) {
                 merges.push(Merge::of(connection, output, inputs)?);
             } else {
                 // What it was made from was in memory.
@@ -254,10 +258,49 @@ impl Runs {
         Ok(())
     }
 
+    /// Drops the runs of what arrived before `oldest`, and begins to write a run anew that only a part of is as old; goes on with
+    /// what is begun by so many entries.
+    pub(super) fn forget_before(
+        &mut self,
+        connection: &Connection,
+        oldest: i64,
+        entries: usize,
+    ) -> rusqlite::Result<()> {
+        self.merge(connection, entries)?;
+        let is_free = |run: &&Run| !self.merges.iter().any(|merge| merge.takes(run));
+        let gone: Vec<i64> =
+            self.stored.iter().filter(|run| run.last < oldest).filter(is_free).map(|run| run.number).collect();
+        for run in gone {
+            drop_run(connection, run)?;
+            self.chunks.unused.push_back(run);
+            self.stored.retain(|stored| stored.number != run);
+        }
+        self.fresh.retain(|run| run.last >= oldest);
+        let is_free = |run: &&Run| !self.merges.iter().any(|merge| merge.takes(run));
+        let parted = self.stored.iter().filter(|run| run.first < oldest && oldest <= run.last).find(is_free).cloned();
+        if let Some(run) = parted {
+            self.begin_after(connection, vec![run], oldest)?;
+        }
+        // What is in memory is small: its entries are made again from the rows that are left.
+        if self.fresh.first().is_some_and(|run| run.first < oldest && self.merges.is_empty()) {
+            self.fresh = Run::of_rows(connection, self.stored.last().map_or(0, |run| run.last))?;
+        }
+        Ok(())
+    }
+
+    /// Clears away some chunks of runs that are no longer used; whether there were any.
+    pub(super) fn clear(&mut self, connection: &Connection, chunks: usize) -> rusqlite::Result<bool> {
+        for cleared in 0..chunks {
+            let Some(chunk) = self.chunks.take(connection)? else { return Ok(cleared > 0) };
+            connection.prepare_cached("DELETE FROM index_chunks WHERE chunk = ?1")?.execute([chunk])?;
+        }
+        Ok(true)
+    }
+
     /// Merges what is in memory there.
     fn merge_fresh(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         while let Some(inputs) = self.due(&self.fresh, 1, self.sizes.fresh) {
-            let chunks = Merged::after(connection, &inputs, None)?.all(connection)?;
+            let chunks = Merged::after(connection, &inputs, None, 0)?.all(connection)?;
             let (first, last, last_at) = stretch(&inputs);
             let at = self.fresh.partition_point(|run| run.last < first);
             self.fresh.splice(at..at + inputs.len(), Run::held(chunks, first, last, last_at));
@@ -301,7 +344,13 @@ impl Runs {
     }
 
     fn begin(&mut self, connection: &Connection, inputs: Vec<Run>) -> rusqlite::Result<()> {
+        self.begin_after(connection, inputs, 0)
+    }
+
+    /// Begins a merge of what arrived at `oldest` or later.
+    fn begin_after(&mut self, connection: &Connection, inputs: Vec<Run>, oldest: i64) -> rusqlite::Result<()> {
         let (first, last, last_at) = stretch(&inputs);
+        let first = first.max(oldest);
         let output = Run { number: self.next, first, last, last_at, held: None };
         self.next += 1;
         connection
@@ -319,9 +368,8 @@ impl Runs {
             drop_run(connection, run.number)?;
             self.chunks.unused.push_back(run.number);
         }
-        let is_within = |run: &Run| output.first <= run.first && run.last <= output.last;
-        self.fresh.retain(|run| !is_within(run));
-        self.stored.retain(|run| !is_within(run));
+        self.fresh.retain(|run| !output.meets(run));
+        self.stored.retain(|run| !output.meets(run));
         let at = self.stored.partition_point(|run| run.last < output.first);
         self.stored.insert(at, output);
         Ok(())

@@ -171,6 +171,34 @@ fn many_rows_come_to_few_runs_and_what_is_no_longer_used_is_written_over() {
 }
 
 #[test]
+fn what_is_forgotten_is_found_no_more_and_leaves_nothing_behind() {
+    let mut store = store();
+    for _ in 0..200 {
+        store.add(3);
+    }
+    let oldest = 333;
+    store.connection.execute("DELETE FROM callbacks WHERE arrival < ?1", [oldest]).unwrap();
+    while store.indexing.forget_before(&store.connection, oldest, 5000, 4).unwrap() {
+        // In the middle of it as at its end, a stop without warning harms nothing.
+        store.indexing = Indexing { sizes: SIZES, ..Indexing::new(store.fresh.clone()) };
+    }
+    store.indexing.committed();
+    let found = store.found(&Wanted::Person("+447700900010".into()), Way::OldestFirst, 0);
+    assert_eq!(found, (oldest..=600).filter(|n| n % 3 == 1).collect::<Vec<_>>());
+    let mut entries = store.connection.prepare("SELECT entries FROM index_chunks").unwrap();
+    let entries: Vec<Vec<u8>> = entries.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+    for chunk in entries {
+        let mut chunk = chunk::Unpacker::new(chunk.into());
+        while chunk.advance().unwrap() {
+            assert!(chunk.arrival() >= oldest);
+        }
+    }
+    let unused: i64 =
+        store.connection.query_row("SELECT count(*) FROM index_runs WHERE state <> 0", [], |row| row.get(0)).unwrap();
+    assert_eq!(unused, 0);
+}
+
+#[test]
 fn a_reader_that_began_before_a_run_was_stored_misses_nothing() {
     let mut store = store();
     store.add(10);
