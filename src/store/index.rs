@@ -15,7 +15,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 
-pub(super) use look::{Arrivals, Facets, Wanted, Way, status_code};
+pub(super) use look::{Arrivals, Facets, NO_STATUS, Wanted, Way, status_code};
 
 use self::chunk::{Damaged, LONGEST_KEY, Place, Unpacker};
 use self::runs::Runs;
