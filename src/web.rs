@@ -84,7 +84,8 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     ];
     let pages = one_of(pages).or(none_of_them()).unify();
     let asked = warp::header::headers_cloned().and(request::site(site));
-    let pages = asked.and(pages).then(for_whoever_asks).boxed();
+    let https = site.is_https();
+    let pages = asked.and(pages).then(for_whoever_asks).map(move |page| problem::secured(page, https)).boxed();
     answering(site, callbacks::below_callbacks(site).or(pages).unify().boxed())
 }
 
@@ -139,5 +140,5 @@ fn one_of<const N: usize>(routes: [BoxedFilter<(Response,)>; N]) -> BoxedFilter<
 fn answering(site: &Arc<Site>, routes: BoxedFilter<(Response,)>) -> BoxedFilter<(Response,)> {
     let https = site.is_https();
     let answered = routes.recover(|_| async { Ok::<_, Infallible>(problem::answer(Err(Problem::NotFound))) });
-    answered.unify().map(move |response| problem::secured(response, https)).boxed()
+    answered.unify().map(move |response| problem::bare(response, https)).boxed()
 }

@@ -180,15 +180,11 @@ pub(super) fn set(response: &mut Response, name: header::HeaderName, value: &str
     }
 }
 
-/// The headers that every answer carries. What a person saw stays in no cache. Where the site's address is https, browsers
-/// use nothing else from then on.
+/// The headers that every page carries.
 pub(super) fn secured(mut response: Response, https: bool) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, assets::CONTENT_SECURITY_POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "same-origin"),
         (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (header::HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
@@ -196,10 +192,21 @@ pub(super) fn secured(mut response: Response, https: bool) -> Response {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    bare(response, https)
+}
+
+/// The headers that every answer carries, be it empty. What a person saw stays in no cache. Where the site's address is https,
+/// browsers use nothing else from then on.
+pub(super) fn bare(mut response: Response, https: bool) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     if https {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static("default-src 'none'"));
     response
 }
 
