@@ -123,14 +123,16 @@ async fn conversation(
     if items.is_empty() && trail.before().is_some() {
         return Ok(see_other(&path));
     }
+    let back = Back::of(&headers, &query, &path, Back::to_inbox());
+    let onward = |to: &str| back.onward(&trail.here(&path), to);
     html(&ConversationPage {
         chrome: Chrome::new(Some(&caseworker), Here::Messages),
-        back: Back::of(&headers, &path, Back::to_inbox()),
         title: trail.title(&format!("Conversation with {}", plain_text::line(&sender))),
         sender,
-        items: items.iter().map(item).collect(),
+        items: items.iter().map(|kept| item(kept, onward)).collect(),
         newer: trail.previous(&path),
         earlier: trail.next(&path, earlier),
+        back,
     })
 }
 
@@ -156,14 +158,14 @@ fn message(kept: &Kept) -> &str {
     }
 }
 
-fn item(kept: &Kept) -> Item {
+fn item(kept: &Kept, onward: impl Fn(&str) -> String) -> Item {
     let said = match &kept.callback.content {
         Content::ReceivedText(text) => Said::Text {
             message: plain_text::pieces(message(kept)),
             to: text.destination_number.clone().unwrap_or_default(),
         },
         _ => Said::Sent {
-            href: href(kept.callback.notify_id()),
+            href: onward(&href(kept.callback.notify_id())),
             reference: kept.callback.reference().map(str::to_owned),
             status: status_tag(&kept.callback),
         },

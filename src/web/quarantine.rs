@@ -98,7 +98,7 @@ async fn show(arrival: i64, site: Arc<Site>, caseworker: Result<Caseworker, Prob
     let found = site.store.quarantined(caseworker.sees(), arrival).await?.ok_or(Problem::NotFound)?;
     html(&QuarantinedPage {
         chrome: Chrome::new(Some(&caseworker), Here::Quarantine),
-        back: Back::of(&headers, &format!("{LIST}/{arrival}"), Back::to_quarantine()),
+        back: Back::of(&headers, &Words::default(), &format!("{LIST}/{arrival}"), Back::to_quarantine()),
         row: row(&found),
         body: Body::of(found.body.as_deref().unwrap_or_default()),
     })

@@ -12,8 +12,9 @@ use super::back::Back;
 use super::chrome::{Chrome, Here};
 use super::plain_text::{self, Body, Piece};
 use super::problem::{Answer, Problem, answer, html};
+use super::request::{self, Words};
 use super::results::{Moment, ResultRow, StatusTag, at, happened, href, id_of, kind_words, status_tag, written};
-use super::{Site, get, request};
+use super::{Site, get};
 use crate::access::Caseworker;
 use crate::notify::{Callback, Content, Kind};
 use crate::store::{Kept, Receipt};
@@ -87,6 +88,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         .and(request::site(site))
         .and(request::caseworker(site))
         .and(warp::header::headers_cloned())
+        .and(request::query())
         .then(show)
         .map(answer)
         .boxed()
@@ -97,15 +99,17 @@ async fn show(
     site: Arc<Site>,
     caseworker: Result<Caseworker, Problem>,
     headers: HeaderMap,
+    query: Words,
 ) -> Answer {
     let caseworker = caseworker?;
     let notify_id = id_of(&notify_id).ok_or(Problem::NotFound)?;
     let receipt = site.store.receipt(caseworker.sees(), &notify_id).await?.ok_or(Problem::NotFound)?;
-    let back = Back::of(&headers, &href(&notify_id), Back::to_results());
-    html(&page(&caseworker, &receipt, back).ok_or(Problem::NotFound)?)
+    let here = href(&notify_id);
+    let back = Back::of(&headers, &query, &here, Back::to_results());
+    html(&page(&caseworker, &receipt, &here, back).ok_or(Problem::NotFound)?)
 }
 
-fn page(caseworker: &Caseworker, receipt: &Receipt, back: Back) -> Option<ReceiptPage> {
+fn page(caseworker: &Caseworker, receipt: &Receipt, here: &str, back: Back) -> Option<ReceiptPage> {
     let shown = shown(receipt);
     let main = shown.first()?;
     let heading = heading(&main.callback);
@@ -117,16 +121,16 @@ fn page(caseworker: &Caseworker, receipt: &Receipt, back: Back) -> Option<Receip
             .trim()
             .to_owned(),
         heading,
-        back,
         parts: shown.iter().map(|kept| part(kept)).collect(),
         events: receipt.events.iter().map(event).collect(),
-        others: receipt.others.iter().map(ResultRow::of).collect(),
+        others: receipt.others.iter().map(|kept| ResultRow::of(kept).with_way_back(&back, here)).collect(),
         latest_others: latest(receipt.others.len()),
         latest_texts: latest(receipt.texts.len()),
         person: main.callback.person().filter(|_| receipt.others.len() >= LISTED).map(str::to_owned),
         message: message.map(|kept| text(kept).message),
         texts: receipt.texts.iter().map(text).collect(),
-        conversation: receipt.conversation.clone(),
+        conversation: receipt.conversation.as_ref().map(|name| back.onward(here, &format!("/messages/{name}"))),
+        back,
     })
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use super::back::Back;
 use super::uk_time;
 use crate::notify::status::Tone;
 use crate::notify::{Callback, Content, time};
@@ -49,6 +50,13 @@ impl ResultRow {
             status: status_tag(callback),
             when: happened(kept),
         }
+    }
+}
+
+impl ResultRow {
+    /// Its link as one that carries the way back to the page `here`.
+    pub(super) fn with_way_back(self, back: &Back, here: &str) -> ResultRow {
+        ResultRow { href: back.onward(here, &self.href), ..self }
     }
 }
 

@@ -27,6 +27,11 @@ impl Trail {
         if self.0.is_empty() { heading.to_owned() } else { format!("{heading} (page {})", self.0.len() + 1) }
     }
 
+    /// This page, at `path`.
+    pub(super) fn here(&self, path: &str) -> String {
+        link(path, &self.0)
+    }
+
     /// The page before this one, at `path`.
     pub(super) fn previous(&self, path: &str) -> Option<String> {
         let (_, before) = self.0.split_last()?;
@@ -59,6 +64,7 @@ mod tests {
         assert_eq!(first.next("/m", Some(90)).as_deref(), Some("/m?before=90"));
         let third = trail("before=90.40");
         assert_eq!((third.before(), third.title("M")), (Some(40), "M (page 3)".into()));
+        assert_eq!(third.here("/m"), "/m?before=90.40");
         assert_eq!(third.previous("/m").as_deref(), Some("/m?before=90"));
         assert_eq!(trail("before=90").previous("/m").as_deref(), Some("/m"));
         assert_eq!(third.next("/m", None), None);

@@ -551,6 +551,17 @@ fn back_leads_to_where_one_came_from() {
         assert_eq!(come(from, to), from, "{to}");
     }
     assert_eq!(come("/sign-in", "/receipts/r1"), "/receipts");
+    // From message to message and to a conversation, and the same way back.
+    let link = |page: &str, to: &str| between(page, &format!("href=\"{to}?from="), "\"").to_owned();
+    let page = browser.get("/receipts/r2?from=%2Freceipts%3Fq%3DHB").text();
+    let on = format!("/receipts/c1?from={}", link(&page, "/receipts/c1"));
+    let back = come("/receipts/r2", &on).replace("&#38;", "&");
+    assert!(back.starts_with("/receipts/r2?from="), "{back}");
+    assert_eq!(come(&on, &back), "/receipts?q=HB");
+    let page = browser.get("/receipts/r1?from=%2Freceipts%3Fq%3DHB").text();
+    let on = format!("{conversation}?from={}", link(&page, &conversation));
+    let back = come("/receipts/r1", &on);
+    assert_eq!((back.starts_with("/receipts/r1?from="), come(&on, &back).as_str()), (true, "/receipts?q=HB"), "{back}");
 }
 
 #[test]
