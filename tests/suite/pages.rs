@@ -645,8 +645,13 @@ fn a_body_that_is_long_or_full_of_what_cannot_be_seen_makes_a_short_page() {
 fn a_link_that_does_not_work_says_so_whatever_is_sent_there() {
     let server = Server::start();
     let mut browser = Browser::new(server.at);
-    for password in ["short", "long enough to be taken"] {
-        let page = browser.post("/set-password/none", &[("password", password)]).text();
-        assert!(page.contains("This link no longer works") && !page.contains("There is a problem"));
+    for link in ["/set-password/none".into(), format!("/set-password/{}", "0a".repeat(32))] {
+        for password in ["short", "long enough to be taken"] {
+            let page = browser.post(&link, &[("password", password)]).text();
+            assert!(
+                page.contains("<title>This link no longer works") && !page.contains("There is a problem"),
+                "{link}"
+            );
+        }
     }
 }
