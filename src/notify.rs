@@ -1,7 +1,9 @@
 //! Notify's world, without I/O: what it sends, what its words mean, whose a number or an address is. It knows nothing of ours.
 
+pub mod filter;
 pub mod recipient;
 pub mod status;
+pub mod term;
 pub mod time;
 mod wire;
 pub mod words;
@@ -223,6 +225,18 @@ impl Callback {
     #[must_use]
     pub fn body(&self) -> Vec<u8> {
         self.verbatim.clone().unwrap_or_else(|| wire::write(&self.content))
+    }
+
+    /// The keys that Notify does not send with this kind, with their values as text. What is nested too deeply to be read is
+    /// left out; it stands in the body.
+    #[must_use]
+    pub fn other_keys(&self) -> Vec<(String, String)> {
+        let keys = |body: &[u8]| serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body);
+        let Some(Ok(all)) = self.verbatim.as_deref().map(keys) else { return Vec::new() };
+        let known = keys(&wire::write(&self.content)).unwrap_or_default();
+        let others = all.into_iter().filter(|(key, _)| !known.contains_key(key));
+        let said = |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        others.map(|(key, value)| (key, said(value))).collect()
     }
 
     /// Its kind.

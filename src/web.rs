@@ -1,9 +1,11 @@
 //! What is served at which address. `routes()` is the table of contents; each file below it is a page, with its template.
 //!
 //! A route reads: path, method, the site, who asks, what is asked, then the handler. Handlers answer and never reject,
-//! because a rejection would fall through to the next route.
+//! because a rejection would fall through to the next route. What went wrong goes along with the answer, and its page is made
+//! at the end, for whoever is signed in.
 
 mod assets;
+mod back;
 mod callbacks;
 mod chrome;
 mod cookies;
@@ -15,22 +17,28 @@ mod receipt;
 mod receipts;
 mod request;
 mod results;
+mod safe;
 mod search;
 mod set_password;
 mod sign_in;
+mod trail;
 mod uk_time;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use http::{HeaderMap, Method};
 use warp::Filter;
 use warp::filters::BoxedFilter;
+use warp::path::FullPath;
 use warp::reply::Response;
 
-use crate::access::{Caseworker, Senders, Visitors};
+use crate::access::{Senders, Visitors};
+use crate::clock;
 use crate::store::Store;
 
 use problem::Problem;
+use safe::PublicUrl;
 pub use set_password::link_path;
 
 /// What every page needs.
@@ -39,7 +47,7 @@ pub struct Site {
     senders: Senders,
     visitors: Visitors,
     /// How people and Notify reach it, where that was said.
-    public_url: Option<String>,
+    public_url: Option<PublicUrl>,
 }
 
 impl Site {
@@ -50,8 +58,13 @@ impl Site {
             store: store.clone(),
             senders: Senders::new(store.clone()),
             visitors: Visitors::new(store.clone()),
-            public_url,
+            public_url: public_url.map(|url| PublicUrl::of(&url)),
         })
+    }
+
+    /// Whether it is reached by https.
+    fn is_https(&self) -> bool {
+        self.public_url.as_ref().is_some_and(PublicUrl::is_https)
     }
 }
 
@@ -69,22 +82,48 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         quarantine::routes(site),
         cookies::routes(site),
     ];
-    let pages = one_of(pages).or(not_found(site)).unify().map(problem::secured).boxed();
-    answering(callbacks::below_callbacks(site).or(pages).unify().boxed())
+    let pages = one_of(pages).or(none_of_them()).unify();
+    let asked = warp::header::headers_cloned().and(request::site(site));
+    let https = site.is_https();
+    let pages = asked.and(pages).then(for_whoever_asks).map(move |page| problem::secured(page, https)).boxed();
+    answering(site, callbacks::below_callbacks(site).or(pages).unify().boxed())
 }
 
 /// Only callbacks, at any path: for a listener of their own.
 #[must_use]
 pub fn callback_routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
-    answering(callbacks::anywhere(site))
+    answering(site, callbacks::anywhere(site))
 }
 
-/// What stands where no page is. Only for GET, so that a wrong method is told from a wrong address.
-fn not_found(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
-    get()
-        .and(request::caseworker(site))
-        .map(|who: Result<Caseworker, Problem>| Problem::NotFound.page(who.ok().as_ref()))
-        .boxed()
+/// The page of a problem, with the menu and the search box of whoever is signed in.
+async fn for_whoever_asks(headers: HeaderMap, site: Arc<Site>, response: Response) -> Response {
+    let Some(problem) = problem::told_by(&response) else { return response };
+    let person = site.visitors.recognise(&headers, clock::now()).await.ok();
+    problem.page(person.as_ref())
+}
+
+/// What is answered where no route is.
+fn none_of_them() -> BoxedFilter<(Response,)> {
+    let problem = |method: Method, path: FullPath| match methods(path.as_str()) {
+        Some(allowed) if !allowed.split(", ").any(|name| name == method.as_str()) => Problem::WrongMethod { allowed },
+        _ => Problem::NotFound,
+    };
+    warp::method().and(warp::path::full()).map(problem).map(|problem| problem::answer(Err(problem))).boxed()
+}
+
+/// What each page can be asked by, for who asked by something else; `None` where there is no page.
+fn methods(path: &str) -> Option<&'static str> {
+    let parts: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').skip(1).collect();
+    Some(match parts.as_slice() {
+        ["sign-in" | "search"] | ["set-password", _] => "GET, HEAD, POST",
+        ["sign-out"] => "POST",
+        [] | ["receipts" | "messages" | "quarantine" | "cookies"] | ["receipts" | "messages" | "search", _] => {
+            "GET, HEAD"
+        }
+        ["quarantine", arrival] if arrival.parse::<i64>().is_ok() => "GET, HEAD",
+        _ if assets::is_one(path) => "GET, HEAD",
+        _ => return None,
+    })
 }
 
 /// GET, and HEAD, which hyper answers without the body.
@@ -97,7 +136,9 @@ fn one_of<const N: usize>(routes: [BoxedFilter<(Response,)>; N]) -> BoxedFilter<
     routes.into_iter().fold(none, |others, route| others.or(route).unify().boxed())
 }
 
-/// The routes with an answer for what none of them took. The error's type holds that nothing is left to reject.
-fn answering(routes: BoxedFilter<(Response,)>) -> BoxedFilter<(Response,)> {
-    routes.recover(|rejection| async move { Ok::<_, Infallible>(problem::of_rejection(&rejection)) }).unify().boxed()
+/// The routes, each answer with its headers. The error's type holds that nothing is left to reject.
+fn answering(site: &Arc<Site>, routes: BoxedFilter<(Response,)>) -> BoxedFilter<(Response,)> {
+    let https = site.is_https();
+    let answered = routes.recover(|_| async { Ok::<_, Infallible>(problem::answer(Err(Problem::NotFound))) });
+    answered.unify().map(move |response| problem::bare(response, https)).boxed()
 }

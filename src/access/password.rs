@@ -18,7 +18,7 @@ pub enum PasswordRefused {
     /// Too few characters.
     #[error("Password must be at least 8 characters")]
     TooShort,
-    /// Too many bytes.
+    /// Too many characters.
     #[error("Password must be 1,000 characters or fewer")]
     TooLong,
     /// The system could not compute it.
@@ -46,7 +46,7 @@ impl Passwords {
         if password.chars().count() < SHORTEST {
             return Err(PasswordRefused::TooShort);
         }
-        if password.len() > LONGEST {
+        if password.chars().count() > LONGEST {
             return Err(PasswordRefused::TooLong);
         }
         self.in_turn(move || hash(&password)).await.flatten().ok_or(PasswordRefused::Failed)
@@ -111,5 +111,6 @@ mod tests {
         let passwords = Passwords::default();
         assert_eq!(passwords.hash("1234567".into()).await, Err(PasswordRefused::TooShort));
         assert_eq!(passwords.hash("x".repeat(1001)).await, Err(PasswordRefused::TooLong));
+        assert!(passwords.hash("é".repeat(1000)).await.is_ok(), "characters are counted, not bytes");
     }
 }

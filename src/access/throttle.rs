@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use sha2::{Digest, Sha256};
+
 use crate::clock::{DAY, MINUTE, SECOND};
 
 /// Failures that cost nothing.
@@ -12,10 +14,16 @@ const LONGEST: i64 = 15 * MINUTE;
 /// Accounts remembered; past this the whole memory starts anew rather than grow.
 const REMEMBERED: usize = 100_000;
 
-/// What failed lately, by the address that was typed, known or not.
+/// What failed lately, by the hash of the address that was typed, known or not: an address as long as a form takes no more room.
 #[derive(Default)]
 pub(super) struct Throttle {
-    failures: Mutex<HashMap<String, Failures>>,
+    failures: Mutex<HashMap<Mark, Failures>>,
+}
+
+type Mark = [u8; 32];
+
+fn mark(address: &str) -> Mark {
+    Sha256::digest(address).into()
 }
 
 #[derive(Clone, Copy)]
@@ -35,7 +43,7 @@ impl Throttle {
         if failures.len() >= REMEMBERED {
             failures.clear();
         }
-        let failed = failures.entry(address.to_owned()).or_insert(Failures { count: 0, latest: now });
+        let failed = failures.entry(mark(address)).or_insert(Failures { count: 0, latest: now });
         let left = failed.latest + delay(failed.count) - now;
         if left > 0 {
             return Err((left + SECOND - 1) / SECOND);
@@ -46,7 +54,7 @@ impl Throttle {
     }
 
     pub(super) fn succeeded(&self, address: &str) {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(address);
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&mark(address));
     }
 }
 
@@ -72,6 +80,16 @@ mod tests {
         assert_eq!(throttle.begin("b@example.com", 0), Ok(()));
         throttle.succeeded("a@example.com");
         assert_eq!(begin(3), Ok(()));
+    }
+
+    #[test]
+    fn a_long_address_takes_no_more_room_than_a_short_one() {
+        let throttle = Throttle::default();
+        let long = "a".repeat(60_000);
+        assert_eq!([0; 4].map(|now| throttle.begin(&long, now)), [Ok(()); 4]);
+        assert_eq!(throttle.begin(&long, 0), Err(1));
+        assert_eq!(throttle.begin(&long.replacen('a', "b", 1), 0), Ok(()), "another address is another");
+        assert!(throttle.failures.lock().unwrap().keys().all(|mark| mark.len() == 32));
     }
 
     #[test]

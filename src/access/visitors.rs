@@ -168,8 +168,8 @@ impl Visitors {
         headers: &HeaderMap,
         now: i64,
     ) -> Result<Result<Option<Session>, StoreError>, PasswordRefused> {
-        let hash = self.passwords.hash(password).await?;
         let Some(secret) = Secret::parse(link) else { return Ok(Ok(None)) };
+        let hash = self.passwords.hash(password).await?;
         Ok(match self.store.set_password_by_link(secret.bytes(), hash, now).await {
             Ok(Some(person)) => self.begin(&person, headers, now).await.map(Some),
             Ok(None) => Ok(None),
@@ -193,4 +193,65 @@ fn session_secret(headers: &HeaderMap) -> Option<Secret> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|value: &HeaderValue| value.to_str().ok());
     let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(name, _)| *name == COOKIE_NAME).and_then(|(_, value)| Secret::parse(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SECOND;
+
+    const NOW: i64 = 1_795_000_000_000_000;
+
+    async fn visitors_and_person(folder: &std::path::Path) -> (Visitors, i64) {
+        let store = Store::serve(folder, NOW).unwrap();
+        let visitors = Visitors::new(store.clone());
+        let hash = visitors.passwords.hash("three random words".into()).await.unwrap();
+        let person = store.add_person("a@example.gov.uk".into(), Role::Caseworker, Some(hash), NOW).await.unwrap();
+        (visitors, person)
+    }
+
+    async fn session(visitors: &Visitors) -> HeaderMap {
+        let password = "three random words".to_owned();
+        let session = visitors.sign_in("A@example.gov.uk", password, &HeaderMap::new(), NOW).await.ok().unwrap();
+        HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(&session.cookie()).unwrap())])
+    }
+
+    #[tokio::test]
+    async fn a_session_ends_after_half_an_hour_without_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let (visitors, _) = visitors_and_person(folder.path()).await;
+        let headers = session(&visitors).await;
+        assert!(visitors.recognise(&headers, NOW + IDLE - SECOND).await.is_ok());
+        assert!(visitors.recognise(&headers, NOW + 2 * IDLE - 2 * SECOND).await.is_ok(), "the use before counts");
+        let long_after = NOW + 3 * IDLE - 2 * SECOND;
+        assert!(matches!(visitors.recognise(&headers, long_after).await, Err(NotSignedIn::NoSession)));
+    }
+
+    #[tokio::test]
+    async fn a_session_ends_after_eight_hours_of_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let (visitors, _) = visitors_and_person(folder.path()).await;
+        let headers = session(&visitors).await;
+        for use_at in (NOW..NOW + ABSOLUTE).step_by(usize::try_from(IDLE / 2).unwrap()) {
+            assert!(visitors.recognise(&headers, use_at).await.is_ok());
+        }
+        assert!(visitors.recognise(&headers, NOW + ABSOLUTE - 1).await.is_ok());
+        assert!(visitors.recognise(&headers, NOW + ABSOLUTE).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_one_time_link_works_once_and_until_it_expires() {
+        let folder = tempfile::tempdir().unwrap();
+        let (visitors, person) = visitors_and_person(folder.path()).await;
+        let (link, expires) = (Secret::random().unwrap(), NOW + 60 * MINUTE);
+        visitors.store.add_one_time_link(person, link.bytes(), expires).await.unwrap();
+        let link = link.text();
+        let owned = async |now| visitors.link_owner(&link, now).await.unwrap().is_some();
+        assert!(owned(expires - 1).await);
+        assert!(!owned(expires).await);
+        let set = async |now| visitors.set_password(&link, "another password".into(), &HeaderMap::new(), now).await;
+        assert!(set(expires).await.unwrap().unwrap().is_none(), "too late");
+        assert!(set(NOW).await.unwrap().unwrap().is_some());
+        assert!(set(NOW).await.unwrap().unwrap().is_none(), "it was used");
+    }
 }

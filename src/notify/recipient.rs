@@ -3,6 +3,7 @@
 use std::fmt;
 
 use phonenumber::country;
+use unicode_normalization::UnicodeNormalization as _;
 
 /// Fewer digits are a short code.
 const SHORTEST_NUMBER: usize = 7;
@@ -43,38 +44,16 @@ impl MatchKey {
     }
 }
 
-/// What was typed into the search box.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Term {
-    /// A phone number or an email address.
-    Person(MatchKey),
-    /// Anything else, as a reference key.
-    Reference(String),
-}
-
-impl Term {
-    /// Tells a person from a reference; `None` where nothing was typed.
-    #[must_use]
-    pub fn of(typed: &str) -> Option<Term> {
-        let seen = visible(typed);
-        let seen = seen.trim();
-        let email = seen.contains('@') && !seen.contains(char::is_whitespace);
-        if email || looks_like_a_number(seen) {
-            return key(seen).map(Term::Person);
-        }
-        let key = reference_key(seen);
-        (!key.is_empty()).then_some(Term::Reference(key))
-    }
-}
-
-/// A reference as it is searched: without spaces, hyphens and what cannot be seen, in lower case.
+/// A reference as it is searched: without spaces, hyphens and what cannot be seen, in lower case, with letters and their
+/// accents in one form.
 #[must_use]
 pub fn reference_key(reference: &str) -> String {
-    visible(reference)
-        .chars()
-        .filter(|character| !character.is_whitespace() && !is_dash(*character))
-        .flat_map(char::to_lowercase)
-        .collect()
+    let said = |character: &char| !character.is_whitespace() && !is_dash(*character);
+    if reference.is_ascii() {
+        let seen = reference.chars().filter(|character| said(character) && !character.is_control());
+        return seen.map(|character| character.to_ascii_lowercase()).collect();
+    }
+    visible(reference).chars().filter(said).flat_map(char::to_lowercase).nfc().collect()
 }
 
 fn key(typed: &str) -> Option<MatchKey> {
@@ -140,13 +119,21 @@ fn number(seen: &str) -> String {
     })
 }
 
+/// The zeros of the scripts that people write numbers in; the other nine digits follow each.
+const ZEROS: [char; 37] = [
+    '0', '\u{660}', '\u{6f0}', '\u{7c0}', '\u{966}', '\u{9e6}', '\u{a66}', '\u{ae6}', '\u{b66}', '\u{be6}', '\u{c66}',
+    '\u{ce6}', '\u{d66}', '\u{de6}', '\u{e50}', '\u{ed0}', '\u{f20}', '\u{1040}', '\u{1090}', '\u{17e0}', '\u{1810}',
+    '\u{1946}', '\u{19d0}', '\u{1a80}', '\u{1a90}', '\u{1b50}', '\u{1bb0}', '\u{1c40}', '\u{1c50}', '\u{a620}',
+    '\u{a8d0}', '\u{a900}', '\u{a9d0}', '\u{a9f0}', '\u{aa50}', '\u{abf0}', '\u{ff10}',
+];
+
 /// A digit of any script as an ASCII one.
-fn digit(character: char) -> Option<char> {
-    match character {
-        '0'..='9' => Some(character),
-        '０'..='９' => char::from_digit(u32::from(character) - u32::from('０'), 10),
-        _ => None,
+pub(super) fn digit(character: char) -> Option<char> {
+    if character.is_ascii() {
+        return character.is_ascii_digit().then_some(character);
     }
+    let zero = ZEROS.iter().rfind(|zero| **zero <= character)?;
+    char::from_digit(u32::from(character) - u32::from(*zero), 10)
 }
 
 fn looks_like_digits(seen: &str) -> bool {
@@ -159,25 +146,22 @@ fn looks_like_digits(seen: &str) -> bool {
     seen.chars().all(only) && seen.chars().any(|character| digit(character).is_some())
 }
 
-fn looks_like_a_number(seen: &str) -> bool {
-    let digits = seen.chars().filter(|character| digit(*character).is_some()).count();
-    looks_like_digits(seen) && !seen.contains('/') && (SHORTEST_NUMBER..=17).contains(&digits)
-}
-
-fn is_dash(character: char) -> bool {
+pub(super) fn is_dash(character: char) -> bool {
     matches!(character, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}')
 }
 
 /// Without control characters and characters that have no shape; odd spaces as plain ones.
-fn visible(text: &str) -> String {
-    let shapeless = |character: char| {
-        matches!(character,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
+pub(super) fn visible(text: &str) -> String {
     let space = |character: char| if character.is_whitespace() { ' ' } else { character };
-    let seen = text.chars().map(space).filter(|character| !character.is_control() && !shapeless(*character));
-    seen.collect()
+    text.chars().map(space).filter(|character| !character.is_control() && !is_shapeless(*character)).collect()
+}
+
+/// Whether a character changes nothing of what is seen, or only how the one before it looks.
+fn is_shapeless(character: char) -> bool {
+    matches!(character,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
@@ -227,20 +211,24 @@ mod tests {
     }
 
     #[test]
-    fn the_search_box_tells_people_from_references() {
-        assert!(matches!(Term::of(" 07700 900123 "), Some(Term::Person(_))));
-        assert!(matches!(Term::of("a@b.example"), Some(Term::Person(_))));
-        assert_eq!(Term::of(" HB-2026 004217\u{200b}"), Some(Term::Reference("hb2026004217".into())));
-        assert!(matches!(Term::of("61016"), Some(Term::Reference(_))));
-        assert!(matches!(Term::of("MYBANK"), Some(Term::Reference(_))));
-        assert_eq!(Term::of("  "), None);
+    fn a_reference_is_one_however_its_letters_are_made_up() {
+        assert_eq!(reference_key("Caf\u{e9} \u{3164}1"), reference_key("CAFE\u{301}\u{fe0f}-1"));
+        assert_eq!(reference_key(" HB–2026\u{200b} 1\t"), "hb20261");
+        assert_eq!(reference_key(" HB-2026\0 1\t"), "hb20261");
     }
 
     #[test]
-    fn anything_can_be_typed() {
+    fn digits_of_other_scripts_are_digits() {
+        assert_eq!(of("٠٧٧٠٠ ٩٠٠١٢٣"), "+447700900123");
+        assert_eq!(digit('٩'), Some('9'));
+        assert_eq!([':', 'a', '٪', '東'].map(digit), [None; 4]);
+        assert!(ZEROS.is_sorted());
+    }
+
+    #[test]
+    fn anything_can_be_a_number() {
         for odd in ["+", "()", "++--", "(0)", "\0", "٣٤٥", "0", "00"] {
             let _key = key(odd);
-            let _term = Term::of(odd);
         }
     }
 }

@@ -71,16 +71,6 @@ const KNOWN: [(Status, &str, i64); 15] = [
     (Status::ReturnedLetter, "returned-letter", 15),
 ];
 
-/// What a list of receipts can be narrowed to: the value, and the words for it.
-pub const FILTERS: &[(&str, &str)] = &[
-    ("delivered", "Delivered"),
-    ("permanent-failure", "Not delivered or address does not exist"),
-    ("temporary-failure", "Not accepting messages right now"),
-    ("technical-failure", "Technical failure"),
-    ("sent", "Sent to an international number"),
-    ("sending", "Delivering"),
-];
-
 impl From<&str> for Status {
     fn from(value: &str) -> Status {
         let known = KNOWN.iter().find(|(_, known, _)| *known == value);
@@ -96,6 +86,11 @@ impl Status {
             Status::Other(value) => value,
             known => KNOWN.iter().find(|(status, ..)| status == known).map_or("", |(_, value, _)| value),
         }
+    }
+
+    /// Every status that Notify has.
+    pub fn known() -> impl Iterator<Item = Status> {
+        KNOWN.into_iter().map(|(status, ..)| status)
     }
 
     /// Its number in the store, where it is known.

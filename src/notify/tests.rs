@@ -75,6 +75,17 @@ fn unknown_keys_statuses_and_odd_dates_are_kept() {
 }
 
 #[test]
+fn keys_that_notify_does_not_send_are_told_apart() {
+    let body = br#"{"id":"a","status":"b","status_description":"On hold","provider_response":{"a":[1]},"to":null}"#;
+    let other = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let expected = [other("provider_response", r#"{"a":[1]}"#), other("status_description", "On hold")];
+    assert_eq!(Callback::read(body).unwrap().other_keys(), expected);
+    for body in BODIES {
+        assert_eq!(Callback::read(body).unwrap().other_keys(), []);
+    }
+}
+
+#[test]
 fn a_hundred_thousand_keys_are_read_in_one_pass() {
     let keys: Vec<String> = (0..100_000).map(|n| format!("\"k{n}\":0")).collect();
     let body = format!("{{\"id\":\"a\",\"status\":\"b\",{}}}", keys.join(","));

@@ -5,13 +5,12 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use rusqlite::types::Value;
 
-use super::index::{Arrivals, Facets, Index, Wanted, Way, short_id, status_code};
+use super::index::{Arrivals, Facets, Index, NO_STATUS, Wanted, Way, short_id, status_code};
 use super::row::{self, Kept};
 use super::{Services, Store, StoreError};
+use crate::notify::filter::Filter;
 use crate::notify::recipient::reference_key;
-use crate::notify::status::Status;
 use crate::notify::{Callback, Content, Kind, words};
 
 /// Rows on one page.
@@ -74,8 +73,8 @@ impl Source {
 pub struct Find {
     /// Where to look, best first.
     pub sources: Vec<Source>,
-    /// Only delivery receipts with this status.
-    pub status: Option<Status>,
+    /// Only what meets this.
+    pub status: Option<Filter>,
     /// Where the page begins; `None` for the first.
     pub from: Option<Cursor>,
 }
@@ -215,7 +214,7 @@ struct Looking<'a> {
     source: &'a Source,
     /// The sources before it: what they find is shown there.
     before: &'a [Source],
-    status: Option<Value>,
+    status: Option<Filter>,
     candidates: Candidates<'a>,
     began: Instant,
     /// The last arrival that was read through.
@@ -245,12 +244,11 @@ impl<'a> Looking<'a> {
         from: i64,
     ) -> Option<Looking<'a>> {
         let (before, [source, ..]) = find.sources.split_at_checked(place)? else { return None };
-        let status = find.status.as_ref();
+        let status = find.status;
         let candidates = match wanted(source, sees, status) {
             Some(wanted) => Candidates::Indexed(index.arrivals(wanted, way, from)),
             None => Candidates::All { way, from, read: Vec::new(), whole: false },
         };
-        let status = status.map(row::status_value);
         let began = Instant::now();
         let connection = index.connection;
         Some(Looking { connection, sees, source, before, status, candidates, began, at: from, stopped: false })
@@ -306,7 +304,7 @@ impl<'a> Looking<'a> {
     fn may_show(&self, head: &row::Head) -> bool {
         head.shown
             && self.sees.allow(head.service)
-            && self.status.as_ref().is_none_or(|status| *status == head.status)
+            && self.status.is_none_or(|filter| head.filter() == Some(filter))
             && !(*self.source == Source::Newest && head.kind == Some(Kind::ReceivedText))
     }
 
@@ -325,7 +323,7 @@ impl<'a> Looking<'a> {
 }
 
 /// What the index is asked; `None` where every row is a candidate.
-fn wanted(source: &Source, sees: &Services, status: Option<&Status>) -> Option<Wanted> {
+fn wanted(source: &Source, sees: &Services, status: Option<Filter>) -> Option<Wanted> {
     match source {
         Source::Newest if *sees == Services::All && status.is_none() => None,
         Source::Newest => {
@@ -333,8 +331,9 @@ fn wanted(source: &Source, sees: &Services, status: Option<&Status>) -> Option<W
                 Services::All => None,
                 Services::Only(services) => Some(services.clone()),
             };
-            let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::ReceivedText).collect();
-            Some(Wanted::Facets(Facets { services, kinds, status: status.map(status_code) }))
+            let shown = Kind::ALL.into_iter().filter(|kind| *kind != Kind::ReceivedText);
+            let kinds = status.map_or_else(|| shown.collect(), Filter::kinds);
+            Some(Wanted::Facets(Facets { services, kinds, statuses: status.map_or_else(Vec::new, codes) }))
         }
         Source::Person(person) => Some(Wanted::Person(person.clone())),
         Source::Reference(reference) => Some(Wanted::Reference(reference.clone())),
@@ -344,6 +343,13 @@ fn wanted(source: &Source, sees: &Services, status: Option<&Status>) -> Option<W
         Source::Words(words) => words.iter().max_by_key(|word| word.len()).map(|word| Wanted::Word(word.clone())),
         Source::Contains(_) => None,
     }
+}
+
+/// The codes in the index of all that may meet a filter.
+fn codes(filter: Filter) -> Vec<u8> {
+    let receipts = filter.statuses();
+    let others = filter.kinds().into_iter().filter(|kind| *kind != Kind::DeliveryReceipt);
+    receipts.iter().map(status_code).chain(others.map(|_| NO_STATUS)).collect()
 }
 
 /// Some arrivals on the way, the last of them first.

@@ -18,7 +18,7 @@ use rusqlite::Connection;
 use rusqlite::types::Type;
 use sha2::{Digest, Sha256};
 
-pub(super) use look::{Arrivals, Facets, Index, Wanted, Way, status_code};
+pub(super) use look::{Arrivals, Facets, Index, NO_STATUS, Wanted, Way, status_code};
 
 use self::chunk::{Damaged, LONGEST_KEY};
 use self::runs::{Run, Runs, Sizes};

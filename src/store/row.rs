@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::ServiceId;
 use super::envelope::{Envelope, Origin};
+use crate::notify::filter::Filter;
 use crate::notify::status::Status;
 use crate::notify::{Callback, Complaint, Content, DeliveryReceipt, Kind, ReceivedText, ReturnedLetter, time};
 
@@ -63,19 +64,29 @@ pub(super) struct Head {
     pub(super) kind: Option<Kind>,
     pub(super) service: ServiceId,
     pub(super) shown: bool,
-    pub(super) status: Value,
+    status: Value,
+    notification_type: Value,
+}
+
+impl Head {
+    /// The filter that it meets.
+    pub(super) fn filter(&self) -> Option<Filter> {
+        let notification_type = type_text(ValueRef::from(&self.notification_type));
+        Filter::met_by(self.kind?, &status(ValueRef::from(&self.status)), notification_type.as_deref())
+    }
 }
 
 /// The head of an arrival's row.
 pub(super) fn head(connection: &Connection, arrival: i64) -> rusqlite::Result<Option<Head>> {
-    let mut find =
-        connection.prepare_cached("SELECT kind, service, shown, status FROM callbacks WHERE arrival = ?1")?;
+    let mut find = connection
+        .prepare_cached("SELECT kind, service, shown, status, notification_type FROM callbacks WHERE arrival = ?1")?;
     let read = |row: &Row<'_>| {
         Ok(Head {
             kind: Kind::from_code(row.get(0)?),
             service: ServiceId(row.get(1)?),
             shown: row.get(2)?,
             status: row.get(3)?,
+            notification_type: row.get(4)?,
         })
     };
     find.query_row([arrival], read).optional()
@@ -288,7 +299,7 @@ fn moment(value: ValueRef<'_>) -> Option<String> {
 }
 
 /// A small number for a status that Notify has today, else its text.
-pub(super) fn status_value(status: &Status) -> Value {
+fn status_value(status: &Status) -> Value {
     status.code().map_or_else(|| Value::Text(status.as_str().to_owned()), Value::Integer)
 }
 

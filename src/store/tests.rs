@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::open::{MIGRATIONS, migrate};
 use super::*;
 use crate::notify::Callback;
-use crate::notify::status::Status;
+use crate::notify::filter::Filter;
 
 const NOW: i64 = 1_795_000_000_000_000;
 
@@ -61,7 +61,7 @@ fn a_final_status_steps_before_one_that_is_not() {
         let find = Find { sources: vec![Source::Newest], status: None, from: None };
         let found = store.find(&Services::All, find).await.unwrap();
         assert_eq!((found.rows.len(), found.count), (1, 1));
-        let find = Find { sources: vec![Source::Newest], status: Some(Status::Delivered), from: None };
+        let find = Find { sources: vec![Source::Newest], status: Some(Filter::Delivered), from: None };
         assert_eq!(store.find(&Services::All, find).await.unwrap().rows.len(), 1);
     });
 }

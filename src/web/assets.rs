@@ -27,8 +27,7 @@ pub(super) fn routes() -> BoxedFilter<(Response,)> {
         .and(warp::path::full())
         .and(warp::header::headers_cloned())
         .and_then(async |path: FullPath, headers: HeaderMap| {
-            let url = if path.as_str() == FAVICON { ICON_URL } else { path.as_str() };
-            let found = ASSETS.iter().find(|asset| asset.url == url).ok_or_else(warp::reject::not_found)?;
+            let found = find(path.as_str()).ok_or_else(warp::reject::not_found)?;
             let mut response = sent(found, takes_gzip(&headers));
             if path.as_str() == FAVICON {
                 response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"));
@@ -36,6 +35,16 @@ pub(super) fn routes() -> BoxedFilter<(Response,)> {
             Ok::<_, warp::Rejection>(response)
         })
         .boxed()
+}
+
+/// Whether there is one at this path.
+pub(super) fn is_one(path: &str) -> bool {
+    find(path).is_some()
+}
+
+fn find(path: &str) -> Option<&'static Asset> {
+    let url = if path == FAVICON { ICON_URL } else { path };
+    ASSETS.iter().find(|asset| asset.url == url)
 }
 
 fn sent(asset: &Asset, gzip: bool) -> Response {

@@ -22,6 +22,8 @@ pub(super) struct Chrome {
     pub(super) here: Here,
     /// What was typed into the search box, shown back.
     pub(super) search: String,
+    /// What is wrong with it.
+    pub(super) search_error: Option<String>,
 }
 
 /// Who is signed in, for the navigation.
@@ -34,7 +36,7 @@ impl Chrome {
     pub(super) fn new(person: Option<&Caseworker>, here: Here) -> Chrome {
         let person = person
             .map(|person| NavPerson { email: person.email().to_owned(), sees_quarantine: person.sees_quarantine() });
-        Chrome { person, here, search: String::new() }
+        Chrome { person, here, search: String::new(), search_error: None }
     }
 
     pub(super) fn with_search(self, search: &str) -> Chrome {

@@ -3,30 +3,34 @@
 use std::sync::Arc;
 
 use askama::Template;
+use http::HeaderMap;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
+use super::back::Back;
 use super::chrome::{Chrome, Here};
-use super::plain_text::{self, Piece};
-use super::problem::{Answer, Problem, answer, html};
-use super::receipts::grouped;
+use super::plain_text::{self, Piece, grouped};
+use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
-use super::results::{Moment, StatusTag, happened, href, status_tag};
+use super::results::{Moment, StatusTag, at, happened, href, status_tag};
+use super::trail::Trail;
 use super::{Site, get, one_of};
 use crate::access::Caseworker;
-use crate::notify::{Content, time};
+use crate::notify::Content;
 use crate::store::{Conversation, InboxRow, Kept};
 
 /// Characters of the latest text that the inbox shows.
 const PREVIEW: usize = 160;
+const INBOX: &str = "/messages";
 
 #[derive(Template)]
 #[template(path = "messages.html")]
 struct MessagesPage {
     chrome: Chrome,
+    title: String,
     rows: Vec<Row>,
-    first: bool,
+    previous: Option<String>,
     next: Option<String>,
 }
 
@@ -36,21 +40,27 @@ struct Row {
     service: String,
     preview: Vec<Piece>,
     texts: String,
-    when: Moment,
+    arrived: Moment,
 }
 
 #[derive(Template)]
 #[template(path = "conversation.html")]
 struct ConversationPage {
     chrome: Chrome,
+    back: Back,
+    title: String,
     sender: String,
+    /// In the order of their arrival: the only one that stays the same from page to page, since a report can come days after
+    /// its message.
     items: Vec<Item>,
+    newer: Option<String>,
     earlier: Option<String>,
-    newest: Option<String>,
 }
 
 struct Item {
-    when: Moment,
+    arrived: Moment,
+    /// When it happened by its own account, where that is not when it arrived.
+    own: Option<Moment>,
     service: String,
     said: Said,
 }
@@ -74,6 +84,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
             .and(get())
             .and(request::site(site))
             .and(request::caseworker(site))
+            .and(warp::header::headers_cloned())
             .and(request::query())
             .then(conversation)
             .map(answer)
@@ -83,13 +94,17 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
 
 async fn inbox(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Words) -> Answer {
     let caseworker = caseworker?;
-    let before = query.number("before");
-    let page = site.store.inbox(caseworker.sees(), before).await?;
+    let trail = Trail::of(&query);
+    let page = site.store.inbox(caseworker.sees(), trail.before()).await?;
+    if page.rows.is_empty() && trail.before().is_some() {
+        return Ok(see_other(INBOX));
+    }
     html(&MessagesPage {
         chrome: Chrome::new(Some(&caseworker), Here::Messages),
+        title: trail.title("Received text messages"),
         rows: page.rows.iter().map(row).collect(),
-        first: before.is_none(),
-        next: page.next.map(|before| format!("/messages?before={before}")),
+        previous: trail.previous(INBOX),
+        next: trail.next(INBOX, page.next),
     })
 }
 
@@ -97,30 +112,38 @@ async fn conversation(
     opaque: String,
     site: Arc<Site>,
     caseworker: Result<Caseworker, Problem>,
+    headers: HeaderMap,
     query: Words,
 ) -> Answer {
     let caseworker = caseworker?;
-    let before = query.number("before");
-    let found = site.store.conversation(caseworker.sees(), &opaque, before).await?;
+    let trail = Trail::of(&query);
+    let found = site.store.conversation(caseworker.sees(), &opaque, trail.before()).await?;
     let Conversation { items, earlier, sender } = found.ok_or(Problem::NotFound)?;
+    let (path, sender) = (format!("{INBOX}/{opaque}"), named(sender));
+    if items.is_empty() && trail.before().is_some() {
+        return Ok(see_other(&path));
+    }
+    let back = Back::of(&headers, &query, &path, Back::to_inbox());
+    let onward = |to: &str| back.onward(&trail.here(&path), to);
     html(&ConversationPage {
         chrome: Chrome::new(Some(&caseworker), Here::Messages),
-        sender: named(sender),
-        items: in_order(&items),
-        earlier: earlier.map(|before| format!("/messages/{opaque}?before={before}")),
-        newest: before.map(|_| format!("/messages/{opaque}")),
+        title: trail.title(&format!("Conversation with {}", plain_text::line(&sender))),
+        sender,
+        items: items.iter().map(|kept| item(kept, onward)).collect(),
+        newer: trail.previous(&path),
+        earlier: trail.next(&path, earlier),
+        back,
     })
 }
 
 fn row(row: &InboxRow) -> Row {
-    let message: String = message(&row.latest).chars().take(PREVIEW).collect();
     Row {
         href: format!("/messages/{}", row.opaque),
         sender: named(row.latest.callback.person().unwrap_or_default().to_owned()),
         service: row.latest.service_name.clone(),
-        preview: plain_text::pieces(&message),
+        preview: plain_text::pieces(&plain_text::preview(message(&row.latest), PREVIEW)),
         texts: grouped(row.texts),
-        when: happened(&row.latest),
+        arrived: at(row.latest.arrived_at),
     }
 }
 
@@ -135,33 +158,19 @@ fn message(kept: &Kept) -> &str {
     }
 }
 
-/// As they were said: a receipt comes later than its text was sent, so the order of arrival would mislead.
-fn in_order(items: &[Kept]) -> Vec<Item> {
-    let mut items: Vec<&Kept> = items.iter().collect();
-    items.sort_by_key(|kept| (said_at(kept), kept.arrival));
-    items.into_iter().map(item).collect()
-}
-
-fn said_at(kept: &Kept) -> i64 {
-    let own = match &kept.callback.content {
-        Content::ReceivedText(text) => text.date_received.as_deref(),
-        Content::DeliveryReceipt(receipt) => receipt.sent_at.as_deref().or(receipt.created_at.as_deref()),
-        _ => None,
-    };
-    own.and_then(time::instant).unwrap_or(kept.arrived_at)
-}
-
-fn item(kept: &Kept) -> Item {
+fn item(kept: &Kept, onward: impl Fn(&str) -> String) -> Item {
     let said = match &kept.callback.content {
         Content::ReceivedText(text) => Said::Text {
             message: plain_text::pieces(message(kept)),
             to: text.destination_number.clone().unwrap_or_default(),
         },
         _ => Said::Sent {
-            href: href(kept.callback.notify_id()),
+            href: onward(&href(kept.callback.notify_id())),
             reference: kept.callback.reference().map(str::to_owned),
             status: status_tag(&kept.callback),
         },
     };
-    Item { when: happened(kept), service: kept.service_name.clone(), said }
+    let (arrived, own) = (at(kept.arrived_at), happened(kept));
+    let own = (own.words != arrived.words).then_some(own);
+    Item { arrived, own, service: kept.service_name.clone(), said }
 }

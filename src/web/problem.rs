@@ -3,7 +3,6 @@
 use askama::Template;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
-use warp::Rejection;
 use warp::reply::{Reply, Response};
 
 use super::assets;
@@ -11,8 +10,8 @@ use super::chrome::{Chrome, Here};
 use crate::access::Caseworker;
 use crate::store::StoreError;
 
-/// Why a page is not what was asked for.
-#[derive(Debug)]
+/// Why a page is not what was asked for. It goes along with the answer, so that its page can be made for whoever asks.
+#[derive(Clone, Debug)]
 pub(super) enum Problem {
     /// Nobody is signed in; the page that was wanted.
     SignInFirst {
@@ -21,6 +20,8 @@ pub(super) enum Problem {
     },
     /// There is no such thing, or this person may not know of it.
     NotFound,
+    /// The link to a search for a person is wrong or too old.
+    NoSearch,
     /// This person may not see the page.
     Forbidden,
     /// The form came from another site.
@@ -28,7 +29,10 @@ pub(super) enum Problem {
     /// The request could not be understood.
     BadRequest,
     /// Another method is needed there.
-    WrongMethod,
+    WrongMethod {
+        /// Those that are.
+        allowed: &'static str,
+    },
     /// The store is busy.
     Busy,
     /// Something failed.
@@ -65,24 +69,39 @@ impl Problem {
     fn status(&self) -> StatusCode {
         match self {
             Problem::SignInFirst { .. } => StatusCode::SEE_OTHER,
-            Problem::NotFound => StatusCode::NOT_FOUND,
+            Problem::NotFound | Problem::NoSearch => StatusCode::NOT_FOUND,
             Problem::Forbidden | Problem::CrossSite => StatusCode::FORBIDDEN,
             Problem::BadRequest => StatusCode::BAD_REQUEST,
-            Problem::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Problem::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Problem::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Problem::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
-    fn words(&self) -> (&'static str, &'static [&'static str]) {
+    /// The heading and what to do, for somebody who is signed in and has the search box, or is not.
+    fn words(&self, signed_in: bool) -> (&'static str, &'static [&'static str]) {
         match self {
             Problem::SignInFirst { .. } => ("Sign in first", &["You need to sign in to see this page."]),
-            Problem::NotFound => (
+            Problem::NotFound if signed_in => (
                 "Page not found",
                 &[
                     "If you typed the web address, check it is correct.",
                     "If you pasted the web address, check you copied the entire address.",
                     "You can also search for a reference, a phone number or an email address.",
+                ],
+            ),
+            Problem::NotFound => (
+                "Page not found",
+                &[
+                    "If you typed the web address, check it is correct.",
+                    "If you pasted the web address, check you copied the entire address.",
+                ],
+            ),
+            Problem::NoSearch => (
+                "This link to a search no longer works",
+                &[
+                    "A link to a search for a phone number or an email address works for 30 days.",
+                    "Search for it again. If you pasted the web address, check you copied the entire address.",
                 ],
             ),
             Problem::Forbidden => (
@@ -93,16 +112,10 @@ impl Problem {
                 "This form came from somewhere else",
                 &["For your safety it was not accepted. Open the page again here and send the form from there."],
             ),
-            Problem::BadRequest | Problem::WrongMethod => {
+            Problem::BadRequest | Problem::WrongMethod { .. } => {
                 ("There is a problem with this request", &["Go back, load the page again and try once more."])
             }
-            Problem::Busy => (
-                "The store is busy",
-                &[
-                    "Nothing is lost.",
-                    "Wait a moment and load the page again. A longer reference makes a quicker search.",
-                ],
-            ),
+            Problem::Busy => ("The service is busy", &["Nothing is lost. Wait a moment, then load the page again."]),
             Problem::Failed => (
                 "There is a problem with the service",
                 &["Try again later. If it goes on, tell the people who run Counterfoil: the reason is in its log."],
@@ -112,13 +125,17 @@ impl Problem {
 
     /// The page for it.
     pub(super) fn page(&self, person: Option<&Caseworker>) -> Response {
-        let (heading, paragraphs) = self.words();
+        let (heading, paragraphs) = self.words(person.is_some());
         let page = ProblemPage { chrome: Chrome::new(person, Here::Nowhere), heading, paragraphs };
         let mut response = html(&page).unwrap_or_else(|_| heading.into_response());
         *response.status_mut() = self.status();
-        if let Problem::SignInFirst { wanted } = self {
-            let wanted: String = form_urlencoded::Serializer::new(String::new()).append_pair("next", wanted).finish();
-            set(&mut response, header::LOCATION, &format!("/sign-in?{wanted}"));
+        match self {
+            Problem::SignInFirst { wanted } => {
+                let next: String = form_urlencoded::Serializer::new(String::new()).append_pair("next", wanted).finish();
+                set(&mut response, header::LOCATION, &format!("/sign-in?{next}"));
+            }
+            Problem::WrongMethod { allowed } => set(&mut response, header::ALLOW, allowed),
+            _ => (),
         }
         response
     }
@@ -126,7 +143,16 @@ impl Problem {
 
 /// A handler's answer as what is sent.
 pub(super) fn answer(answer: Answer) -> Response {
-    answer.unwrap_or_else(|problem| problem.page(None))
+    answer.unwrap_or_else(|problem| {
+        let mut response = problem.page(None);
+        response.extensions_mut().insert(problem);
+        response
+    })
+}
+
+/// The problem that an answer tells of, where it has a page.
+pub(super) fn told_by(response: &Response) -> Option<Problem> {
+    response.extensions().get::<Problem>().filter(|problem| !matches!(problem, Problem::SignInFirst { .. })).cloned()
 }
 
 /// A template as a page.
@@ -154,24 +180,11 @@ pub(super) fn set(response: &mut Response, name: header::HeaderName, value: &str
     }
 }
 
-/// For what no route took: the routes answer everything, so only the method can be wrong here.
-pub(super) fn of_rejection(rejection: &Rejection) -> Response {
-    let problem = if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-        Problem::WrongMethod
-    } else {
-        Problem::NotFound
-    };
-    secured(problem.page(None))
-}
-
-/// The headers that every page carries. What a person saw stays in no cache.
-pub(super) fn secured(mut response: Response) -> Response {
+/// The headers that every page carries.
+pub(super) fn secured(mut response: Response, https: bool) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, assets::CONTENT_SECURITY_POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "same-origin"),
         (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (header::HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
@@ -179,7 +192,21 @@ pub(super) fn secured(mut response: Response) -> Response {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    bare(response, https)
+}
+
+/// The headers that every answer carries, be it empty. What a person saw stays in no cache. Where the site's address is https,
+/// browsers use nothing else from then on.
+pub(super) fn bare(mut response: Response, https: bool) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    if https {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static("default-src 'none'"));
     response
 }
 
@@ -194,17 +221,26 @@ mod tests {
             (Problem::Forbidden, 403),
             (Problem::CrossSite, 403),
             (Problem::BadRequest, 400),
-            (Problem::WrongMethod, 405),
+            (Problem::NoSearch, 404),
+            (Problem::WrongMethod { allowed: "GET" }, 405),
             (Problem::Busy, 503),
             (Problem::Failed, 500),
         ];
         for (problem, status) in problems {
-            let (heading, paragraphs) = problem.words();
+            let (heading, paragraphs) = problem.words(false);
             let page = problem.page(None);
             assert_eq!(page.status(), status);
             assert!(page.headers().contains_key(header::CONTENT_TYPE), "{heading}");
             assert!(!paragraphs.is_empty(), "{heading} says what to do");
         }
+    }
+
+    #[test]
+    fn no_search_is_promised_to_who_has_no_search_box() {
+        for problem in [Problem::NotFound, Problem::Busy, Problem::Failed, Problem::CrossSite, Problem::BadRequest] {
+            assert!(!problem.words(false).1.concat().to_lowercase().contains("search"), "{problem:?}");
+        }
+        assert!(Problem::NotFound.words(true).1.concat().contains("search"));
     }
 
     #[test]

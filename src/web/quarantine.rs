@@ -3,26 +3,31 @@
 use std::sync::Arc;
 
 use askama::Template;
+use http::HeaderMap;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
+use super::back::Back;
 use super::chrome::{Chrome, Here};
-use super::plain_text::{self, Piece};
-use super::problem::{Answer, Problem, answer, html};
-use super::receipts::grouped;
+use super::plain_text::{Body, grouped};
+use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
 use super::results::{Moment, at};
+use super::trail::Trail;
 use super::{Site, get, one_of};
 use crate::access::Caseworker;
 use crate::store::Quarantined;
+
+const LIST: &str = "/quarantine";
 
 #[derive(Template)]
 #[template(path = "quarantine.html")]
 struct QuarantinePage {
     chrome: Chrome,
+    title: String,
     rows: Vec<Row>,
-    first: bool,
+    previous: Option<String>,
     next: Option<String>,
 }
 
@@ -30,8 +35,9 @@ struct QuarantinePage {
 #[template(path = "quarantined.html")]
 struct QuarantinedPage {
     chrome: Chrome,
+    back: Back,
     row: Row,
-    body: Vec<Piece>,
+    body: Body,
 }
 
 struct Row {
@@ -58,6 +64,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
             .and(get())
             .and(request::site(site))
             .and(request::caseworker(site))
+            .and(warp::header::headers_cloned())
             .then(show)
             .map(answer)
             .boxed(),
@@ -67,29 +74,33 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
 async fn list(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Words) -> Answer {
     let caseworker = caseworker?;
     if !caseworker.sees_quarantine() {
-        return Ok(Problem::Forbidden.page(Some(&caseworker)));
+        return Err(Problem::Forbidden);
     }
-    let before = query.number("before");
-    let page = site.store.quarantine(caseworker.sees(), before).await?;
+    let trail = Trail::of(&query);
+    let page = site.store.quarantine(caseworker.sees(), trail.before()).await?;
+    if page.rows.is_empty() && trail.before().is_some() {
+        return Ok(see_other(LIST));
+    }
     html(&QuarantinePage {
         chrome: Chrome::new(Some(&caseworker), Here::Quarantine),
+        title: trail.title("Quarantine"),
         rows: page.rows.iter().map(row).collect(),
-        first: before.is_none(),
-        next: page.next.map(|before| format!("/quarantine?before={before}")),
+        previous: trail.previous(LIST),
+        next: trail.next(LIST, page.next),
     })
 }
 
-async fn show(arrival: i64, site: Arc<Site>, caseworker: Result<Caseworker, Problem>) -> Answer {
+async fn show(arrival: i64, site: Arc<Site>, caseworker: Result<Caseworker, Problem>, headers: HeaderMap) -> Answer {
     let caseworker = caseworker?;
     if !caseworker.sees_quarantine() {
-        return Ok(Problem::Forbidden.page(Some(&caseworker)));
+        return Err(Problem::Forbidden);
     }
     let found = site.store.quarantined(caseworker.sees(), arrival).await?.ok_or(Problem::NotFound)?;
-    let body = String::from_utf8_lossy(found.body.as_deref().unwrap_or_default()).into_owned();
     html(&QuarantinedPage {
         chrome: Chrome::new(Some(&caseworker), Here::Quarantine),
+        back: Back::of(&headers, &Words::default(), &format!("{LIST}/{arrival}"), Back::to_quarantine()),
         row: row(&found),
-        body: plain_text::pieces(&body),
+        body: Body::of(found.body.as_deref().unwrap_or_default()),
     })
 }
 

@@ -4,39 +4,61 @@ use std::sync::Arc;
 
 use askama::Template;
 use http::HeaderMap;
-use percent_encoding::percent_decode_str;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
+use super::back::Back;
 use super::chrome::{Chrome, Here};
-use super::plain_text::{self, Piece};
+use super::plain_text::{self, Body, Piece};
 use super::problem::{Answer, Problem, answer, html};
-use super::results::{Moment, ResultRow, StatusTag, at, happened, kind_words, status_tag, written};
-use super::{Site, get, request};
+use super::request::{self, Words};
+use super::results::{Moment, ResultRow, StatusTag, at, happened, href, id_of, kind_words, status_tag, written};
+use super::{Site, get};
 use crate::access::Caseworker;
 use crate::notify::{Callback, Content, Kind};
 use crate::store::{Kept, Receipt};
+
+/// So many of a list are the latest, and there may be more.
+const LISTED: usize = 20;
+/// Keys that Notify does not send, of which a page lists no more.
+const OTHER_KEYS: usize = 50;
+/// So much of the value of one.
+const OTHER_VALUE: usize = 1000;
 
 #[derive(Template)]
 #[template(path = "receipt.html")]
 struct ReceiptPage {
     chrome: Chrome,
-    heading: String,
-    back: String,
-    status: StatusTag,
-    meaning: String,
-    fields: Vec<Field>,
+    /// What it is, and what names it.
+    heading: (String, Option<String>),
+    title: String,
+    back: Back,
+    /// What is shown of it: the receipt first, then what else came of other kinds.
+    parts: Vec<Part>,
     events: Vec<Event>,
     others: Vec<ResultRow>,
+    /// How the lists of others and of texts are qualified where they may not be whole.
+    latest_others: &'static str,
+    latest_texts: &'static str,
+    /// Whom a search finds more of, where the list is not whole.
+    person: Option<String>,
     /// What a received text says.
     message: Option<Vec<Piece>>,
     texts: Vec<Text>,
     conversation: Option<String>,
 }
 
+/// What one kind of callback says of it.
+struct Part {
+    kind: &'static str,
+    status: StatusTag,
+    meaning: String,
+    fields: Vec<Field>,
+}
+
 struct Field {
-    name: &'static str,
+    name: String,
     value: Value,
 }
 
@@ -52,7 +74,7 @@ struct Event {
     arrived: Moment,
     times: i64,
     shown: bool,
-    body: Vec<Piece>,
+    body: Body,
 }
 
 struct Text {
@@ -66,6 +88,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         .and(request::site(site))
         .and(request::caseworker(site))
         .and(warp::header::headers_cloned())
+        .and(request::query())
         .then(show)
         .map(answer)
         .boxed()
@@ -76,45 +99,65 @@ async fn show(
     site: Arc<Site>,
     caseworker: Result<Caseworker, Problem>,
     headers: HeaderMap,
+    query: Words,
 ) -> Answer {
     let caseworker = caseworker?;
-    let notify_id = percent_decode_str(&notify_id).decode_utf8().map_err(|_| Problem::NotFound)?;
+    let notify_id = id_of(&notify_id).ok_or(Problem::NotFound)?;
     let receipt = site.store.receipt(caseworker.sees(), &notify_id).await?.ok_or(Problem::NotFound)?;
-    html(&page(&caseworker, &receipt, results_before(&headers)).ok_or(Problem::NotFound)?)
+    let here = href(&notify_id);
+    let back = Back::of(&headers, &query, &here, Back::to_results());
+    html(&page(&caseworker, &receipt, &here, back).ok_or(Problem::NotFound)?)
 }
 
-fn page(caseworker: &Caseworker, receipt: &Receipt, back: String) -> Option<ReceiptPage> {
-    // The newest event that is shown stands for the notification.
-    let main = receipt.events.iter().rev().find(|kept| kept.shown).or(receipt.events.last())?;
+fn page(caseworker: &Caseworker, receipt: &Receipt, here: &str, back: Back) -> Option<ReceiptPage> {
+    let shown = shown(receipt);
+    let main = shown.first()?;
+    let heading = heading(&main.callback);
+    let latest = |list: usize| if list < LISTED { "" } else { " (latest 20)" };
+    let message = shown.iter().find(|kept| kept.callback.kind() == Kind::ReceivedText);
     Some(ReceiptPage {
         chrome: Chrome::new(Some(caseworker), Here::Receipts),
-        heading: heading(&main.callback),
-        back,
-        status: status_tag(&main.callback),
-        meaning: meaning(&main.callback),
-        fields: fields(main),
+        title: plain_text::line(&format!("{} {}", heading.0, heading.1.as_deref().unwrap_or_default()))
+            .trim()
+            .to_owned(),
+        heading,
+        parts: shown.iter().map(|kept| part(kept)).collect(),
         events: receipt.events.iter().map(event).collect(),
-        others: receipt.others.iter().map(ResultRow::of).collect(),
-        message: (main.callback.kind() == Kind::ReceivedText).then(|| text(main).message),
+        others: receipt.others.iter().map(|kept| ResultRow::of(kept).with_way_back(&back, here)).collect(),
+        latest_others: latest(receipt.others.len()),
+        latest_texts: latest(receipt.texts.len()),
+        person: main.callback.person().filter(|_| receipt.others.len() >= LISTED).map(str::to_owned),
+        message: message.map(|kept| text(kept).message),
         texts: receipt.texts.iter().map(text).collect(),
-        conversation: receipt.conversation.clone(),
+        conversation: receipt.conversation.as_ref().map(|name| back.onward(here, &format!("/messages/{name}"))),
+        back,
     })
 }
 
-fn heading(callback: &Callback) -> String {
-    match (callback.reference(), callback.person()) {
-        (Some(reference), _) => format!("Reference {reference}"),
-        (None, Some(sender)) if callback.kind() == Kind::ReceivedText => format!("Text message from {sender}"),
-        _ => format!("{} without a reference", kind_words(callback)),
+/// The events that are shown, which may be of several kinds, receipts first and then the newest.
+fn shown(receipt: &Receipt) -> Vec<&Kept> {
+    let mut shown: Vec<&Kept> = receipt.events.iter().rev().filter(|kept| kept.shown).collect();
+    shown.sort_by_key(|kept| kept.callback.kind() != Kind::DeliveryReceipt);
+    if shown.is_empty() { receipt.events.last().into_iter().collect() } else { shown }
+}
+
+fn part(kept: &Kept) -> Part {
+    Part {
+        kind: kept.callback.kind().words(),
+        status: status_tag(&kept.callback),
+        meaning: meaning(&kept.callback),
+        fields: fields(kept),
     }
 }
 
-/// The results that the reader came from, so that Back keeps filters and page.
-fn results_before(headers: &HeaderMap) -> String {
-    let referer = headers.get(http::header::REFERER).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let path = referer.splitn(4, '/').nth(3).map(|rest| format!("/{rest}"));
-    let results = |path: &String| path.starts_with("/receipts?") || path.starts_with("/search/");
-    path.filter(results).unwrap_or_else(|| "/receipts".into())
+fn heading(callback: &Callback) -> (String, Option<String>) {
+    match (callback.reference(), callback.person()) {
+        (Some(reference), _) => ("Reference".into(), Some(reference.to_owned())),
+        (None, Some(sender)) if callback.kind() == Kind::ReceivedText => {
+            ("Text message from".into(), Some(sender.to_owned()))
+        }
+        _ => (format!("{} without a reference", kind_words(callback)), None),
+    }
 }
 
 fn meaning(callback: &Callback) -> String {
@@ -137,7 +180,7 @@ fn event(kept: &Kept) -> Event {
         arrived: at(kept.arrived_at),
         times: kept.times,
         shown: kept.shown,
-        body: plain_text::pieces(&String::from_utf8_lossy(&kept.callback.body())),
+        body: Body::of(&kept.callback.body()),
     }
 }
 
@@ -150,19 +193,25 @@ fn text(kept: &Kept) -> Text {
 }
 
 fn fields(kept: &Kept) -> Vec<Field> {
-    let words = |name, value: Option<String>| Field { name, value: value.map_or(Value::Nothing, Value::Plain) };
+    let words = |name: &str, value: Option<String>| Field {
+        name: name.to_owned(),
+        value: value.map_or(Value::Nothing, Value::Plain),
+    };
     let plain = |name, value: Option<&String>| words(name, value.cloned());
-    let moment = |name, value: Option<&String>| Field {
-        name,
+    let moment = |name: &str, value: Option<&String>| Field {
+        name: name.to_owned(),
         value: value.map_or(Value::Nothing, |text| Value::Moment(written(text))),
     };
     let number = |name, value: Option<i64>| words(name, value.map(|value| value.to_string()));
-    let mut fields = vec![plain("Reference", kept.callback.reference().map(str::to_owned).as_ref())];
+    let mut fields = vec![];
+    if kept.callback.kind() != Kind::ReceivedText {
+        fields.push(words("Reference", kept.callback.reference().map(str::to_owned)));
+    }
     match &kept.callback.content {
         Content::DeliveryReceipt(receipt) => fields.extend([
             plain("Sent to", receipt.to.as_ref()),
             words("Kind", Some(kind_words(&kept.callback))),
-            plain("Status in Notify", Some(&receipt.status.as_str().to_owned())),
+            words("Status in Notify", Some(receipt.status.as_str().to_owned())),
             moment("Created", receipt.created_at.as_ref()),
             moment("Sent", receipt.sent_at.as_ref()),
             moment("Finished", receipt.completed_at.as_ref()),
@@ -192,10 +241,17 @@ fn fields(kept: &Kept) -> Vec<Field> {
             moment("Received", text.date_received.as_ref()),
         ]),
     }
+    fields.extend(
+        kept.callback
+            .other_keys()
+            .into_iter()
+            .take(OTHER_KEYS)
+            .map(|(name, value)| Field { name, value: Value::Plain(plain_text::preview(&value, OTHER_VALUE)) }),
+    );
     fields.extend([
         words("Service", Some(kept.service_name.clone())),
-        plain("Notify’s id", Some(&kept.callback.notify_id().to_owned())),
-        Field { name: "Called back", value: Value::Moment(at(kept.arrived_at)) },
+        words("Notify’s id", Some(kept.callback.notify_id().to_owned())),
+        Field { name: "Arrived".into(), value: Value::Moment(at(kept.arrived_at)) },
     ]);
     fields
 }

@@ -8,14 +8,16 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::chrome::{Chrome, Here};
+use super::plain_text::{self, grouped};
 use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
 use super::results::ResultRow;
 use super::{Site, get, one_of, search};
 use crate::access::Caseworker;
 use crate::clock;
-use crate::notify::recipient::{MatchKey, Term, reference_key};
-use crate::notify::status::{self, Status};
+use crate::notify::filter::Filter as Narrowed;
+use crate::notify::recipient::{MatchKey, reference_key};
+use crate::notify::term::Term;
 use crate::store::{Cursor, Find, Found, Place, Source};
 
 /// Rows on a page.
@@ -27,8 +29,11 @@ const LONGEST_SENDER: usize = 11;
 #[template(path = "receipts.html")]
 struct ReceiptsPage {
     chrome: Chrome,
+    /// What stands before what was typed.
     heading: String,
+    typed: String,
     title: String,
+    caption: String,
     searched: bool,
     rows: Vec<ResultRow>,
     /// Which of them, where they are more than one page.
@@ -38,7 +43,7 @@ struct ReceiptsPage {
     q: String,
     statuses: Vec<Choice>,
     /// The filter that is set, in words, and the address without it.
-    filter: Option<(String, String)>,
+    filter: Option<(&'static str, String)>,
     previous: Option<String>,
     next: Option<String>,
 }
@@ -74,7 +79,17 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
 async fn by_reference(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Words) -> Answer {
     let caseworker = caseworker?;
     let typed = query.get("q").unwrap_or_default().trim().to_owned();
-    let sources = if typed.is_empty() { vec![Source::Newest] } else { reference_sources(&typed) };
+    let sources = match search::term(&typed) {
+        _ if typed.is_empty() => vec![Source::Newest],
+        Ok(Term::Reference(_)) => reference_sources(&typed),
+        // It stands in this address already, but in no other page's.
+        Ok(Term::People(_)) => {
+            let page = search::page_of(&site, &typed, narrowed(&query)).await?;
+            return page
+                .map_or_else(|nothing| search::refused(&caseworker, &typed, nothing), |page| Ok(see_other(&page)));
+        }
+        Err(nothing) => return search::refused(&caseworker, &typed, nothing),
+    };
     let asked = Asked { typed, action: "/receipts".into(), sources, in_query: true };
     results(&site, &caseworker, asked, &query).await
 }
@@ -82,11 +97,11 @@ async fn by_reference(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, 
 async fn by_person(opaque: String, site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Words) -> Answer {
     let caseworker = caseworker?;
     let since = clock::now() - search::KEPT;
-    let typed = site.store.search_term(opaque.clone(), since).await?.ok_or(Problem::NotFound)?;
+    let typed = site.store.search_term(opaque.clone(), since).await?.ok_or(Problem::NoSearch)?;
     let mut sources = reference_sources(&typed);
-    if let Some(Term::Person(key)) = Term::of(&typed) {
+    if let Some(Term::People(keys)) = Term::of(&typed) {
         sources.retain(|source| !matches!(source, Source::Person(_)));
-        sources.insert(0, Source::Person(key.as_str().to_owned()));
+        sources.splice(0..0, keys.iter().map(|key| Source::Person(key.as_str().to_owned())));
     }
     let asked = Asked { typed, action: format!("/search/{opaque}"), sources, in_query: false };
     results(&site, &caseworker, asked, &query).await
@@ -99,9 +114,10 @@ fn reference_sources(typed: &str) -> Vec<Source> {
     if !key.is_empty() {
         sources.push(Source::Reference(key.clone()));
     }
-    if uuid::Uuid::try_parse(typed).is_ok() {
-        sources.push(Source::NotifyId(typed.to_lowercase()));
-    }
+    // However its hyphens, spaces and letters were typed; any other id as it is.
+    let plain = uuid::Uuid::try_parse(&key).map(|id| id.hyphenated().to_string()).ok();
+    sources.extend(plain.filter(|id| id != typed).map(Source::NotifyId));
+    sources.push(Source::NotifyId(typed.to_owned()));
     if typed.chars().count() <= LONGEST_SENDER {
         sources.extend(MatchKey::of_search(typed).map(|sender| Source::Person(sender.as_str().to_owned())));
     }
@@ -121,13 +137,13 @@ struct Asked {
 }
 
 impl Asked {
-    fn link(&self, status: Option<&str>, page: Option<(&str, Place, i64)>) -> String {
+    fn link(&self, status: Option<Narrowed>, page: Option<(&str, Place, i64)>) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         if self.in_query && !self.typed.is_empty() {
             query.append_pair("q", &self.typed);
         }
         if let Some(status) = status {
-            query.append_pair("status", status);
+            query.append_pair("status", status.value());
         }
         if let Some((name, place, number)) = page {
             query.append_pair(name, &place.to_string()).append_pair("page", &number.to_string());
@@ -140,32 +156,45 @@ impl Asked {
 }
 
 async fn results(site: &Site, caseworker: &Caseworker, asked: Asked, query: &Words) -> Answer {
-    let status = query.get("status");
+    let status = narrowed(query);
     let place = |name| query.get(name).and_then(|text| text.parse::<Place>().ok());
     let from = place("after").map(Cursor::After).or_else(|| place("before").map(Cursor::Before));
-    let find = Find { sources: asked.sources.clone(), status: status.map(Status::from), from };
+    let find = Find { sources: asked.sources.clone(), status, from };
     let found = site.store.find(caseworker.sees(), find).await?;
+    if from.is_some() && found.rows.is_empty() {
+        return Ok(see_other(&asked.link(status, None)));
+    }
     let number = if from.is_some() { query.number("page").unwrap_or(2).clamp(1, 1_000_000) } else { 1 };
     html(&page(caseworker, &asked, status, number, &found))
 }
 
-fn page(caseworker: &Caseworker, asked: &Asked, status: Option<&str>, number: i64, found: &Found) -> ReceiptsPage {
+fn narrowed(query: &Words) -> Option<Narrowed> {
+    query.get("status").and_then(Narrowed::of)
+}
+
+fn page(caseworker: &Caseworker, asked: &Asked, status: Option<Narrowed>, number: i64, found: &Found) -> ReceiptsPage {
     let heading = heading(&asked.typed, found);
-    let title = if number > 1 { format!("{heading} (page {number})") } else { heading.clone() };
+    let caption = match asked.typed.as_str() {
+        "" => heading.clone(),
+        typed => format!("{heading} ‘{}’", plain_text::line(typed)),
+    };
+    let title = if number > 1 { format!("{caption} (page {number})") } else { caption.clone() };
     ReceiptsPage {
         chrome: Chrome::new(Some(caseworker), Here::Receipts).with_search(&asked.typed),
         heading,
+        typed: asked.typed.clone(),
         title,
+        caption,
         searched: !asked.typed.is_empty(),
         rows: found.rows.iter().map(ResultRow::of).collect(),
         showing: showing(number, found),
         action: asked.action.clone(),
         q: if asked.in_query { asked.typed.clone() } else { String::new() },
-        statuses: status::FILTERS
-            .iter()
-            .map(|(value, words)| Choice { value, words, chosen: status == Some(*value) })
+        statuses: Narrowed::ALL
+            .into_iter()
+            .map(|filter| Choice { value: filter.value(), words: filter.words(), chosen: status == Some(filter) })
             .collect(),
-        filter: status.map(|value| (filter_words(value), asked.link(None, None))),
+        filter: status.map(|filter| (filter.words(), asked.link(None, None))),
         previous: found.previous.map(|place| {
             let before = (number - 1).max(1);
             asked.link(status, Some(("before", place, before)))
@@ -174,17 +203,12 @@ fn page(caseworker: &Caseworker, asked: &Asked, status: Option<&str>, number: i6
     }
 }
 
-fn filter_words(value: &str) -> String {
-    let known = status::FILTERS.iter().find(|(known, _)| *known == value);
-    known.map_or_else(|| Status::from(value).words(None), |(_, words)| (*words).to_owned())
-}
-
 fn heading(typed: &str, found: &Found) -> String {
     if typed.is_empty() {
         return "Newest receipts".into();
     }
     let results = if found.count == 1 && !found.more { "result" } else { "results" };
-    format!("{} {results} for ‘{typed}’", counted(found))
+    format!("{} {results} for", counted(found))
 }
 
 /// "Showing 51 to 100 of 1,000+"; nothing where all are on one page.
@@ -200,11 +224,6 @@ fn counted(found: &Found) -> String {
     format!("{}{}", grouped(found.count), if found.more { "+" } else { "" })
 }
 
-/// "1,234".
-pub(super) fn grouped(count: i64) -> String {
-    if count < 1000 { count.to_string() } else { format!("{},{:03}", grouped(count / 1000), count % 1000) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,16 +231,16 @@ mod tests {
     #[test]
     fn counts_are_written_as_people_write_them() {
         let found = |count, more| Found { rows: vec![], count, more, reached: None, next: None, previous: None };
-        assert_eq!(heading("X", &found(1, false)), "1 result for ‘X’");
-        assert_eq!(heading("X", &found(0, false)), "0 results for ‘X’");
-        assert_eq!(heading("X", &found(1234, false)), "1,234 results for ‘X’");
-        assert_eq!(heading("X", &found(1000, true)), "1,000+ results for ‘X’");
+        assert_eq!(heading("X", &found(1, false)), "1 result for");
+        assert_eq!(heading("X", &found(0, false)), "0 results for");
+        assert_eq!(heading("X", &found(1234, false)), "1,234 results for");
+        assert_eq!(heading("X", &found(1000, true)), "1,000+ results for");
     }
 
     #[test]
     fn what_is_personal_stands_in_no_link() {
         let asked =
             Asked { typed: "07700 900123".into(), action: "/search/x".into(), sources: vec![], in_query: false };
-        assert_eq!(asked.link(Some("delivered"), None), "/search/x?status=delivered");
+        assert_eq!(asked.link(Some(Narrowed::Delivered), None), "/search/x?status=delivered");
     }
 }

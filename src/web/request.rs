@@ -13,11 +13,15 @@ use super::Site;
 use super::problem::Problem;
 use crate::access::{Caseworker, NotSignedIn, refuse_cross_site};
 use crate::clock;
+use crate::notify::term::Term;
 
 /// A form must be whole by then.
 const FORM_WITHIN: Duration = Duration::from_secs(20);
 /// A form larger than this is none of ours.
 const LARGEST_FORM: usize = 64 * 1024;
+
+/// A longer search is carried nowhere.
+const LONGEST_SEARCH: usize = 4000;
 
 /// The site, for a handler.
 pub(super) fn site(
@@ -34,13 +38,23 @@ pub(super) fn caseworker(of: &Arc<Site>) -> BoxedFilter<(Result<Caseworker, Prob
         .and(warp::path::full())
         .and(query_text())
         .then(|site: Arc<Site>, headers: HeaderMap, path: warp::path::FullPath, query: String| async move {
-            let wanted = if query.is_empty() { path.as_str().to_owned() } else { format!("{}?{query}", path.as_str()) };
+            let wanted = wanted(path.as_str(), &query);
             site.visitors.recognise(&headers, clock::now()).await.map_err(|refused| match refused {
                 NotSignedIn::NoSession => Problem::SignInFirst { wanted },
                 NotSignedIn::Store(error) => error.into(),
             })
         })
         .boxed()
+}
+
+/// The page that is gone to after signing in. A query that may hold a number or an address is left out, so that it does not
+/// stand in yet another address.
+fn wanted(path: &str, query: &str) -> String {
+    let typed = Words::parse(query.as_bytes());
+    let mut searches = typed.0.iter().filter(|(name, _)| name == "q");
+    let personal =
+        searches.any(|(_, typed)| typed.len() > LONGEST_SEARCH || matches!(Term::of(typed), Some(Term::People(_))));
+    if query.is_empty() || personal { path.to_owned() } else { format!("{path}?{query}") }
 }
 
 /// The pairs of a query or a form. The first of a name counts; a wrong one is as good as none.
@@ -105,6 +119,18 @@ async fn whole<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>>) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_personal_is_not_carried_through_the_sign_in() {
+        assert_eq!(wanted("/receipts", "q=07700+900123&status=sent"), "/receipts");
+        assert_eq!(wanted("/receipts", "status=sent&q=a%40b.example"), "/receipts");
+        assert_eq!(
+            wanted("/receipts", "q=HB-2026-004217&after=0-1234567"),
+            "/receipts?q=HB-2026-004217&after=0-1234567"
+        );
+        assert_eq!(wanted("/receipts", ""), "/receipts");
+        assert_eq!(wanted("/receipts", &format!("q={}", "x".repeat(50_000))), "/receipts");
+    }
 
     #[test]
     fn empty_words_are_as_good_as_none() {

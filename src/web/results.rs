@@ -1,7 +1,10 @@
 //! A row of results: any callback in the words of the lists.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use std::borrow::Cow;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use super::back::Back;
 use super::uk_time;
 use crate::notify::status::Tone;
 use crate::notify::{Callback, Content, time};
@@ -50,10 +53,27 @@ impl ResultRow {
     }
 }
 
-/// The page of a notification.
-pub(super) fn href(notify_id: &str) -> String {
-    format!("/receipts/{}", utf8_percent_encode(notify_id, PATH))
+impl ResultRow {
+    /// Its link as one that carries the way back to the page `here`.
+    pub(super) fn with_way_back(self, back: &Back, here: &str) -> ResultRow {
+        ResultRow { href: back.onward(here, &self.href), ..self }
+    }
 }
+
+/// The page of a notification. Browsers take a part that is one or two dots for a step, however it is written, so a mark
+/// stands before it; and before an id that begins with that mark.
+pub(super) fn href(notify_id: &str) -> String {
+    let mark = if matches!(notify_id, "." | "..") || notify_id.starts_with(MARK) { "~" } else { "" };
+    format!("/receipts/{mark}{}", utf8_percent_encode(notify_id, PATH))
+}
+
+/// The id that stands in such an address, if it is text.
+pub(super) fn id_of(part: &str) -> Option<String> {
+    let part = part.strip_prefix(MARK).unwrap_or(part);
+    percent_decode_str(part).decode_utf8().ok().map(Cow::into_owned)
+}
+
+const MARK: char = '~';
 
 /// What kind of message it is about.
 pub(super) fn kind_words(callback: &Callback) -> String {
@@ -108,4 +128,20 @@ pub(super) fn at(micros: i64) -> Moment {
 /// A moment as somebody wrote it.
 pub(super) fn written(text: &str) -> Moment {
     time::instant(text).map_or_else(|| Moment { words: text.to_owned(), iso: String::new() }, at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_has_an_address_that_leads_back_to_it() {
+        for id in [".", "..", "~", "~.", "...", "a/b?c#d%e", "..%2f", "é 1", "8d1ee2f1-0a55-4a1f-a2b2-3bd4b1c5f6aa"] {
+            let href = href(id);
+            let part = href.strip_prefix("/receipts/").unwrap();
+            assert!(!matches!(part, "." | "..") && !part.contains(['/', '?', '#']), "{href}");
+            assert_eq!(id_of(part).as_deref(), Some(id), "{href}");
+        }
+        assert_eq!(id_of("%ff"), None);
+    }
 }

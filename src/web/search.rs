@@ -2,50 +2,115 @@
 
 use std::sync::Arc;
 
+use askama::Template;
+use http::HeaderMap;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-use super::Site;
-use super::problem::{Answer, Problem, answer, see_other};
+use super::chrome::{Chrome, Here};
+use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
+use super::{Site, get, one_of, sign_in};
 use crate::access::{Caseworker, Secret};
 use crate::clock::{self, DAY};
-use crate::notify::recipient::Term;
+use crate::edge::Peer;
+use crate::notify::filter::Filter as Narrowed;
+use crate::notify::term::Term;
 
 /// How long the page of a search for a person can be opened again.
 pub(super) const KEPT: i64 = 30 * DAY;
+/// As long as the longest reference that Notify takes.
+const LONGEST: usize = 1000;
 
-pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
-    warp::path!("search")
-        .and(warp::post())
-        .and(request::site(site))
-        .and(request::caseworker(site))
-        .and(request::form())
-        .then(search)
-        .map(answer)
-        .boxed()
+#[derive(Template)]
+#[template(path = "search.html")]
+struct SearchPage {
+    chrome: Chrome,
+    error: String,
 }
 
-async fn search(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, form: Result<Words, Problem>) -> Answer {
-    match caseworker {
-        Ok(_) => (),
-        // What was typed is not kept over a sign-in, and the box is on every page.
-        Err(Problem::SignInFirst { .. }) => return Err(Problem::SignInFirst { wanted: "/receipts".into() }),
-        Err(other) => return Err(other),
-    }
+pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
+    one_of([
+        // Where one comes by loading the page again that a sign-in began on.
+        warp::path!("search").and(get()).map(|| see_other("/receipts")).boxed(),
+        warp::path!("search")
+            .and(warp::post())
+            .and(request::site(site))
+            .and(request::caseworker(site))
+            .and(warp::header::headers_cloned())
+            .and(warp::ext::optional::<Peer>())
+            .and(request::form())
+            .then(search)
+            .map(answer)
+            .boxed(),
+    ])
+}
+
+async fn search(
+    site: Arc<Site>,
+    caseworker: Result<Caseworker, Problem>,
+    headers: HeaderMap,
+    peer: Option<Peer>,
+    form: Result<Words, Problem>,
+) -> Answer {
     let form = form?;
     let typed = form.get("q").unwrap_or_default().trim();
-    match Term::of(typed) {
-        None => Ok(see_other("/receipts")),
-        Some(Term::Reference(_)) => {
-            let query: String = form_urlencoded::Serializer::new(String::new()).append_pair("q", typed).finish();
-            Ok(see_other(&format!("/receipts?{query}")))
-        }
-        Some(Term::Person(_)) => {
+    let caseworker = match caseworker {
+        // What was typed goes along in the form, so that the search is done after the sign-in.
+        Err(Problem::SignInFirst { .. }) => return sign_in::before_search(&site, &headers, peer, typed),
+        other => other?,
+    };
+    match page_of(&site, typed, None).await? {
+        Ok(page) => Ok(see_other(&page)),
+        Err(nothing) => refused(&caseworker, typed, nothing),
+    }
+}
+
+/// Why there is no page for what was typed.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub(super) enum NoSearch {
+    #[error("Reference, phone number or email address must be 1,000 characters or fewer")]
+    TooLong,
+    #[error("Enter a reference, phone number or email address")]
+    Nothing,
+}
+
+/// What was typed, where it can be searched for.
+pub(super) fn term(typed: &str) -> Result<Term, NoSearch> {
+    if typed.chars().count() > LONGEST {
+        return Err(NoSearch::TooLong);
+    }
+    Term::of(typed).ok_or(NoSearch::Nothing)
+}
+
+/// The page with the results of what was typed, narrowed where that is asked.
+pub(super) async fn page_of(
+    site: &Site,
+    typed: &str,
+    narrowed: Option<Narrowed>,
+) -> Result<Result<String, NoSearch>, Problem> {
+    if typed.is_empty() {
+        return Ok(Ok("/receipts".into()));
+    }
+    let (path, q) = match term(typed) {
+        Err(nothing) => return Ok(Err(nothing)),
+        Ok(Term::Reference(_)) => ("/receipts".to_owned(), Some(typed)),
+        Ok(Term::People(_)) => {
             let opaque = Secret::random().map_err(|_| Problem::Failed)?.text();
             site.store.keep_search(opaque.clone(), typed.to_owned(), clock::now()).await?;
-            Ok(see_other(&format!("/search/{opaque}")))
+            (format!("/search/{opaque}"), None)
         }
-    }
+    };
+    let pairs = q.map(|q| ("q", q)).into_iter().chain(narrowed.map(|filter| ("status", filter.value())));
+    let query: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    Ok(Ok(if query.is_empty() { path } else { format!("{path}?{query}") }))
+}
+
+/// The page that says what is wrong with what was typed.
+pub(super) fn refused(caseworker: &Caseworker, typed: &str, nothing: NoSearch) -> Answer {
+    let error = nothing.to_string();
+    let mut chrome = Chrome::new(Some(caseworker), Here::Receipts).with_search(typed);
+    chrome.search_error = Some(error.clone());
+    html(&SearchPage { chrome, error })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
@@ -14,6 +14,7 @@ use super::request::{self, Words};
 use super::{Site, get, one_of, sign_in};
 use crate::access::Secret;
 use crate::clock;
+use crate::edge::Peer;
 
 /// The path of the page for a link's secret.
 #[must_use]
@@ -29,15 +30,27 @@ struct SetPasswordPage {
     /// Whose account it is; `None` where the link is not valid.
     email: Option<String>,
     error: Option<String>,
+    /// The browser would not keep the cookie that keeps one signed in: there is no form.
+    unsafe_connection: bool,
+    /// Where it would, if that is known.
+    safe_address: Option<String>,
 }
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     one_of([
-        warp::path!("set-password" / String).and(get()).and(request::site(site)).then(show).map(answer).boxed(),
+        warp::path!("set-password" / String)
+            .and(get())
+            .and(request::site(site))
+            .and(warp::header::headers_cloned())
+            .and(warp::ext::optional::<Peer>())
+            .then(show)
+            .map(answer)
+            .boxed(),
         warp::path!("set-password" / String)
             .and(warp::post())
             .and(request::site(site))
             .and(warp::header::headers_cloned())
+            .and(warp::ext::optional::<Peer>())
             .and(request::form())
             .then(set)
             .map(answer)
@@ -45,27 +58,48 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     ])
 }
 
-async fn show(link: String, site: Arc<Site>) -> Answer {
-    page(&site, link, None).await
+async fn show(link: String, site: Arc<Site>, headers: HeaderMap, peer: Option<Peer>) -> Answer {
+    html(&page(&site, &headers, peer, link).await?)
 }
 
-async fn set(link: String, site: Arc<Site>, headers: HeaderMap, form: Result<Words, Problem>) -> Answer {
+async fn set(
+    link: String,
+    site: Arc<Site>,
+    headers: HeaderMap,
+    peer: Option<Peer>,
+    form: Result<Words, Problem>,
+) -> Answer {
     let form = form?;
+    let page = page(&site, &headers, peer, link).await?;
+    if page.unsafe_connection {
+        return html(&page).map(forbidden);
+    }
+    // A link that is not valid costs no hashing.
+    if page.email.is_none() {
+        return html(&page);
+    }
     let password = form.get("password").unwrap_or_default().to_owned();
-    match site.visitors.set_password(&link, password, &headers, clock::now()).await {
+    match site.visitors.set_password(&page.link, password, &headers, clock::now()).await {
         Ok(Ok(Some(session))) => Ok(sign_in::signed_in(&session, "/")),
-        Ok(Ok(None)) => page(&site, link, None).await,
+        Ok(Ok(None)) => html(&SetPasswordPage { email: None, ..page }),
         Ok(Err(error)) => Err(error.into()),
-        Err(refused) => page(&site, link, Some(refused.to_string())).await,
+        Err(refused) => html(&SetPasswordPage { error: Some(refused.to_string()), ..page }),
     }
 }
 
-async fn page(site: &Site, link: String, error: Option<String>) -> Answer {
+fn forbidden(mut response: Response) -> Response {
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    response
+}
+
+async fn page(site: &Site, headers: &HeaderMap, peer: Option<Peer>, link: String) -> Result<SetPasswordPage, Problem> {
     let owner = site.visitors.link_owner(&link, clock::now()).await?;
-    html(&SetPasswordPage {
+    Ok(SetPasswordPage {
         chrome: Chrome::new(None, Here::Nowhere),
-        link,
         email: owner.map(|owner| owner.email),
-        error,
+        error: None,
+        unsafe_connection: !site.is_safe(headers, peer),
+        safe_address: site.safe_address(&format!("/set-password/{link}")),
+        link,
     })
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use http::{HeaderMap, StatusCode, header};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
@@ -11,7 +12,7 @@ use warp::reply::Response;
 use super::chrome::{Chrome, Here};
 use super::problem::{Answer, Problem, answer, html, see_other, set};
 use super::request::{self, Words};
-use super::{Site, get, one_of};
+use super::{Site, get, one_of, search};
 use crate::access::{Session, SignInRefused};
 use crate::clock;
 use crate::edge::Peer;
@@ -22,9 +23,13 @@ struct SignInPage {
     chrome: Chrome,
     email: String,
     next: String,
+    /// A search that is done after the sign-in.
+    search: String,
     error: Option<String>,
-    /// The cookie that keeps one signed in works over https only, or on the machine itself.
+    /// The browser would not keep the cookie that keeps one signed in: there is no form.
     unsafe_connection: bool,
+    /// Where it would, if that is known.
+    safe_address: Option<String>,
 }
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
@@ -58,24 +63,44 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
 }
 
 async fn show(site: Arc<Site>, headers: HeaderMap, peer: Option<Peer>, query: Words) -> Answer {
-    html(&page(&site, &headers, peer, "", next(&query), None))
+    html(&SignInPage { next: next(&query), ..page(&site, &headers, peer) })
+}
+
+/// The page for somebody who typed something into the search box and was not signed in any more.
+pub(super) fn before_search(site: &Site, headers: &HeaderMap, peer: Option<Peer>, typed: &str) -> Answer {
+    html(&SignInPage { search: typed.to_owned(), next: "/receipts".into(), ..page(site, headers, peer) })
 }
 
 async fn sign_in(site: Arc<Site>, headers: HeaderMap, peer: Option<Peer>, form: Result<Words, Problem>) -> Answer {
     let form = form?;
-    let (email, next) = (form.get("email").unwrap_or_default(), next(&form));
+    let email = form.get("email").unwrap_or_default();
+    let search = form.get("search").unwrap_or_default();
+    let page = SignInPage {
+        email: email.to_owned(),
+        next: next(&form),
+        search: search.to_owned(),
+        ..page(&site, &headers, peer)
+    };
+    if page.unsafe_connection {
+        return refused(&page, StatusCode::FORBIDDEN);
+    }
     let password = form.get("password").unwrap_or_default().to_owned();
     match site.visitors.sign_in(email, password, &headers, clock::now()).await {
-        Ok(session) => Ok(signed_in(&session, next)),
+        Ok(session) => {
+            let found = search::page_of(&site, search.trim(), None).await;
+            // What cannot be searched for, or not now, keeps nobody from signing in.
+            let found = found.ok().and_then(Result::ok).filter(|_| !search.is_empty());
+            Ok(signed_in(&session, &found.unwrap_or(page.next)))
+        }
         Err(SignInRefused::Store(error)) => Err(error.into()),
         Err(SignInRefused::Wrong) => {
-            let error = "Enter the email address and password of an account. One of them is not right";
-            refused(&page(&site, &headers, peer, email, next, Some(error.into())), StatusCode::OK)
+            let error = Some("Enter a correct email address and password".into());
+            refused(&SignInPage { error, ..page }, StatusCode::OK)
         }
         Err(SignInRefused::Wait(seconds)) => {
             let unit = if seconds == 1 { "second" } else { "seconds" };
-            let error = format!("Too many tries have failed. Wait {seconds} {unit}, then try again");
-            refused(&page(&site, &headers, peer, email, next, Some(error)), StatusCode::TOO_MANY_REQUESTS)
+            let error = Some(format!("Too many tries have failed. Wait {seconds} {unit}, then try again"));
+            refused(&SignInPage { error, ..page }, StatusCode::TOO_MANY_REQUESTS)
         }
     }
 }
@@ -102,40 +127,30 @@ fn refused(page: &SignInPage, status: StatusCode) -> Answer {
     })
 }
 
-fn page(
-    site: &Site,
-    headers: &HeaderMap,
-    peer: Option<Peer>,
-    email: &str,
-    next: &str,
-    error: Option<String>,
-) -> SignInPage {
+fn page(site: &Site, headers: &HeaderMap, peer: Option<Peer>) -> SignInPage {
     SignInPage {
         chrome: Chrome::new(None, Here::Nowhere),
-        email: email.to_owned(),
-        next: next.to_owned(),
-        error,
-        unsafe_connection: !is_safe(site, headers, peer),
+        email: String::new(),
+        next: "/".into(),
+        search: String::new(),
+        error: None,
+        unsafe_connection: !site.is_safe(headers, peer),
+        safe_address: site.safe_address("/sign-in"),
     }
 }
 
-/// The page that was wanted, if it is one of ours.
-fn next(words: &Words) -> &str {
+/// The page that was wanted, if it is one of ours, as it may stand in a header.
+fn next(words: &Words) -> String {
     let next = words.get("next").unwrap_or("/");
-    let ours = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n', '\t']);
-    if ours { next } else { "/" }
+    let ours = next.starts_with('/')
+        && !next.starts_with("//")
+        && !next.contains(['\\', '#'])
+        && !next.contains(char::is_control);
+    if ours { utf8_percent_encode(next, AS_IT_IS).to_string() } else { "/".into() }
 }
 
-/// Whether a browser keeps our cookie: over TLS, behind a proxy that speaks it, or on the machine itself.
-fn is_safe(site: &Site, headers: &HeaderMap, peer: Option<Peer>) -> bool {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
-    peer.is_some_and(|peer| peer.tls)
-        || site.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
-        || matches!(name, "localhost" | "[::1]")
-        || name.ends_with(".localhost")
-        || name.parse().is_ok_and(|address: std::net::Ipv4Addr| address.is_loopback())
-}
+/// Of ASCII only the space is no part of an address; what is not ASCII is encoded anyway.
+const AS_IT_IS: &AsciiSet = &CONTROLS.add(b' ');
 
 #[cfg(test)]
 mod tests {
@@ -145,11 +160,16 @@ mod tests {
     fn one_is_sent_on_to_our_own_pages_only() {
         let to = |query: &str| {
             let words = format!("next={query}");
-            next(&Words::parse(words.as_bytes())).to_owned()
+            next(&Words::parse(words.as_bytes()))
         };
         assert_eq!(to("/receipts?q=1"), "/receipts?q=1");
         assert_eq!(to("//evil.example"), "/");
         assert_eq!(to("/\\evil.example"), "/");
         assert_eq!(to("https://evil.example"), "/");
+        assert_eq!(to("/a%0d%0ab"), "/");
+        assert_eq!(to("/%09/evil.example"), "/");
+        assert_eq!(to("/a%7fb"), "/");
+        assert_eq!(to("/receipts?q=%c3%a9+x"), "/receipts?q=%C3%A9%20x");
+        assert_eq!(to("/receipts?q=A%2526B"), "/receipts?q=A%26B");
     }
 }

@@ -2,7 +2,7 @@
 // message, no sideways scroll, one h1, and with JavaScript no fault that axe can find by WCAG 2.2 AA.
 //
 // Reads from the environment: BASE_URL, EMAIL, PASSWORD, REFERENCE (that a receipt has), NUMBER (that a text came from), TEXT
-// (what it says); CHROMIUM (default /usr/bin/chromium); SCREENSHOTS, a folder for pictures of each page.
+// (what it says), LINK (where a password can be set); CHROMIUM (default /usr/bin/chromium); SCREENSHOTS, a folder for pictures of each page.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
@@ -10,7 +10,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
-const { BASE_URL, EMAIL, PASSWORD, REFERENCE, NUMBER, TEXT, CHROMIUM = "/usr/bin/chromium", SCREENSHOTS } = process.env;
+const { BASE_URL, EMAIL, PASSWORD, REFERENCE, NUMBER, TEXT, LINK, CHROMIUM = "/usr/bin/chromium", SCREENSHOTS } = process.env;
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
@@ -60,6 +60,14 @@ async function journey(javaScriptEnabled, width) {
     await page.getByRole("button", { name: "Search" }).click();
   };
 
+  await page.goto(LINK);
+  assert.equal(await heading(), "Set your password");
+  await look("set password");
+  await page.getByLabel("New password").fill("short");
+  await page.getByRole("button", { name: "Save and sign in" }).click();
+  assert.match(await page.title(), /^Error: /);
+  await look("set password refused");
+
   await page.goto("/receipts");
   assert.match(page.url(), /\/sign-in\?next=/, "without a session one is asked to sign in");
   await look("sign in");
@@ -77,6 +85,21 @@ async function journey(javaScriptEnabled, width) {
   assert.equal(await heading(), "Newest receipts");
   assert.equal(new URL(page.url()).pathname, "/receipts", "one arrives where one wanted to go");
   await look("newest receipts");
+
+  await page.getByRole("link", { name: "Next page" }).click();
+  assert.match(await page.title(), /\(page 2\)/);
+  await look("newest receipts page 2");
+  await page.getByLabel("Status").selectOption("Delivering");
+  await page.getByRole("button", { name: "Apply filter" }).click();
+  await look("filtered receipts");
+  await page.getByRole("link", { name: "Remove this filter: Delivering" }).click();
+  assert.equal(new URL(page.url()).search, "", "the filter is gone");
+
+  await search("---");
+  assert.match(await page.title(), /^Error: /);
+  await page.getByRole("link", { name: "Enter a reference" }).click();
+  assert.equal(await page.locator(":focus").getAttribute("name"), "q", "the error leads to the field");
+  await look("search refused");
 
   await search(`  ${REFERENCE.toLowerCase()} `);
   assert.match(await heading(), /^\d+ results? for ‘/);

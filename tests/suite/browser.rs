@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use crate::server::{PASSWORD, Server};
+use crate::server::{PASSWORD, Server, printed, run};
 
 const TEXT: &str = "Can I change my appointment to Thursday?";
 
@@ -39,6 +39,8 @@ fn a_caseworker_finds_a_receipt_and_reads_a_text_in_a_browser_with_and_without_j
         assert_eq!(server.post("/callbacks", body.as_bytes()).status, 200);
     }
     server.signed_in("manager");
+    let link = printed(&run(&["user", "add", "new@example.gov.uk", "--role", "caseworker"], &server.data));
+    let link = format!("/set-password/{}", link.rsplit("/set-password/").next().unwrap().trim());
     let done = Command::new("node")
         .arg("journey.mjs")
         .current_dir(folder)
@@ -48,6 +50,7 @@ fn a_caseworker_finds_a_receipt_and_reads_a_text_in_a_browser_with_and_without_j
         .env("REFERENCE", "HB-2026-000042")
         .env("NUMBER", "07700 900 123")
         .env("TEXT", TEXT)
+        .env("LINK", link)
         .env("CHROMIUM", chromium)
         .output()
         .unwrap();

@@ -17,4 +17,5 @@ mod layers;
 mod limits;
 mod pages;
 mod roles;
+mod searches;
 mod server;

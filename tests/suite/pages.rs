@@ -1,13 +1,13 @@
 //! The pages, held against the checklist that caseworkers' tools are built by.
 
 use crate::bodies::escaped;
-use crate::server::{Answer, Browser, Server, exchange, request};
+use crate::server::{Answer, Browser, PASSWORD, Server, exchange, printed, request, run};
 
 const TEXT: &str =
     "Can I change it?\\nCall me \\u202eon\\u0000 <b>0\\u200b7700</b> \\ud83d\\udc69\\u200d\\ud83d\\ude92";
 
 /// A server with a little of everything.
-fn furnished() -> Server {
+pub(crate) fn furnished() -> Server {
     let server = Server::start();
     let text = format!(
         r#"{{"id": "t1", "source_number": "447700900123", "destination_number": "07700900999", "message": "{TEXT}", "date_received": "2026-06-14T11:15:30.000000Z"}}"#
@@ -34,6 +34,7 @@ fn all_pages(browser: &mut Browser) -> Vec<(String, Answer)> {
         "/receipts",
         "/receipts?q=HB-2026-1",
         "/receipts?q=nothing",
+        "/receipts?q=---",
         "/receipts?status=delivered",
         "/receipts/r1",
         "/receipts/r2",
@@ -58,7 +59,7 @@ fn all_pages(browser: &mut Browser) -> Vec<(String, Answer)> {
     pages
 }
 
-fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
+pub(crate) fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
     let start = text.find(from).unwrap_or_else(|| panic!("no {from}")) + from.len();
     let rest = &text[start..];
     &rest[..rest.find(to).unwrap()]
@@ -71,8 +72,8 @@ fn every_page_holds_to_the_checklist() {
     for (path, answer) in all_pages(&mut browser) {
         let page = answer.text();
         assert_eq!(answer.status, if path == "/none" { 404 } else { 200 }, "{path}");
-        let heading =
-            between(&page, "<h1", "</h1>").split_once('>').unwrap().1.replace("<bdi>", "").replace("</bdi>", "");
+        let heading = between(&page, "<h1", "</h1>").split_once('>').unwrap().1;
+        let heading = heading.replace("<bdi>", "").replace("</bdi>", "");
         let title = between(&page, "<title>", "</title>");
         assert_eq!(page.matches("<h1").count(), 1, "{path}");
         assert_eq!(title.trim_start_matches("Error: "), format!("{heading} – Counterfoil"), "{path}");
@@ -116,6 +117,10 @@ fn every_answer_carries_the_security_headers() {
     let mut answers = all_pages(&mut browser);
     answers.push(("/".into(), browser.get("/")));
     answers.push(("a wrong method".into(), browser.post("/receipts", &[])));
+    let plain = |method: &str, path: &str| exchange(server.at, &request(method, path, "", b""));
+    answers.push(("a callback without a token".into(), plain("POST", "/callbacks")));
+    answers.push(("a callback by a wrong method".into(), plain("GET", "/callbacks/complaints")));
+    answers.push(("a callback".into(), server.post("/callbacks", b"nonsense")));
     for (path, answer) in answers {
         let header = |name: &str| answer.header(name).unwrap_or_default().to_owned();
         let policy = header("content-security-policy");
@@ -124,6 +129,12 @@ fn every_answer_carries_the_security_headers() {
         assert_eq!(header("cache-control"), "no-store", "{path}");
         assert_eq!(header("referrer-policy"), "same-origin", "{path}");
         assert_eq!(header("x-frame-options"), "DENY", "{path}");
+        assert_eq!(answer.header("strict-transport-security"), None, "{path}: it is not known that https works");
+    }
+    let server = Server::start_with(&["--public-url", "https://callbacks.example.gov.uk"]);
+    for path in ["/sign-in", "/nothing", "/callbacks"] {
+        let answer = exchange(server.at, &request("GET", path, "", b""));
+        assert_eq!(answer.header("strict-transport-security"), Some("max-age=31536000"), "{path}");
     }
 }
 
@@ -146,46 +157,6 @@ fn styles_and_scripts_come_compressed_and_stay_in_the_browser() {
         assert_eq!((head.status, head.body.len()), (200, 0));
     }
     assert_eq!(exchange(server.at, &request("GET", "/assets/app-000000000000.css", "", b"")).status, 404);
-}
-
-#[test]
-fn a_reference_is_found_however_it_is_typed_and_stands_in_the_address() {
-    let server = furnished();
-    let mut browser = server.signed_in("caseworker");
-    for typed in ["HB-2026-1", " hb20261\u{200b} ", "hb 2026 1", "HB–2026–1"] {
-        let (to, page) = browser.search(typed);
-        assert!(to.starts_with("/receipts?q="), "{typed}: {to}");
-        let page = page.text();
-        let places = ["/receipts/r1", "/receipts/l1", "/receipts/c1", "/receipts/r2"].map(|href| page.find(href));
-        assert!(places.iter().all(Option::is_some), "{typed}: receipt, letter, complaint and the longer reference");
-        assert!(places[3] > places[0] && places[3] > places[1] && places[3] > places[2], "the exact ones come first");
-        assert!(page.contains("4 results for ‘"), "{typed}");
-    }
-    assert!(browser.search("r1").1.text().contains("0 results"), "an id that is no UUID is no reference");
-    let empty = browser.search("nothing like it").1.text();
-    assert!(empty.contains("0 results for ‘nothing like it’") && empty.contains("You could try"));
-    assert!(empty.contains("value=\"nothing like it\""), "what was typed is shown back");
-    assert_eq!(browser.search("  ").0, "/receipts");
-}
-
-#[test]
-fn a_person_is_found_in_any_spelling_and_never_stands_in_an_address() {
-    let server = furnished();
-    let mut browser = server.signed_in("caseworker");
-    for typed in
-        ["07700 900123", "+44 (0)7700 900123", "447700900123", "00447700900123", "(07700) 900-123", "7700900123"]
-    {
-        let (to, page) = browser.search(typed);
-        assert!(to.starts_with("/search/") && to.len() == 72, "{typed}: {to}");
-        let page = page.text();
-        assert!(page.contains("/receipts/r1") && page.contains("/receipts/t1"), "{typed}: what was sent and received");
-        assert!(page.contains(&format!("2 results for ‘{typed}’")), "{typed}");
-    }
-    let (to, page) = browser.search(" some.one@EXAMPLE.com");
-    assert!(to.starts_with("/search/") && page.text().contains("/receipts/r2") && page.text().contains("/receipts/c1"));
-    let mut colleague = server.signed_in("manager");
-    assert!(colleague.get(&to).text().contains("/receipts/r2"), "the link can be shared");
-    assert_eq!(Browser::new(server.at).get(&to).status, 303);
 }
 
 #[test]
@@ -298,7 +269,7 @@ fn a_form_of_another_site_is_refused() {
 fn the_session_cookie_is_bound_to_the_host_and_hidden_from_scripts() {
     let server = Server::start();
     server.signed_in("caseworker");
-    let form = [("email", "caseworker@example.gov.uk"), ("password", crate::server::PASSWORD)];
+    let form = [("email", "caseworker@example.gov.uk"), ("password", PASSWORD)];
     let answer = Browser::new(server.at).post("/sign-in", &form);
     let cookie = answer.header("set-cookie").unwrap();
     assert!(cookie.starts_with("__Host-counterfoil="));
@@ -309,15 +280,42 @@ fn the_session_cookie_is_bound_to_the_host_and_hidden_from_scripts() {
 }
 
 #[test]
-fn sign_in_away_from_the_machine_says_that_it_needs_https() {
-    let server = Server::start();
-    let page = |host: &str| {
-        let request = format!("GET /sign-in HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-        exchange(server.at, request.as_bytes()).text()
+fn nobody_signs_in_where_the_browser_would_drop_the_cookie() {
+    let server = Server::start_with(&["--public-url", "https://Callbacks.example.gov.uk"]);
+    server.signed_in("caseworker");
+    let link = printed(&run(&["user", "reset", "caseworker@example.gov.uk"], &server.data));
+    let link = format!("/set-password/{}", link.rsplit("/set-password/").next().unwrap().trim());
+    let ask = |method: &str, path: &str, host: &str, body: &str| {
+        let length = body.len();
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close\r\n");
+        exchange(server.at, format!("{head}\r\n{body}").as_bytes())
     };
-    assert!(page("callbacks.example.gov.uk").contains("Sign-in needs https"));
-    for near in ["localhost:8080", "127.0.0.1:8080", "[::1]:8080"] {
-        assert!(!page(near).contains("Sign-in needs https"), "{near}");
+    let sign_in = format!("email=caseworker%40example.gov.uk&password={}", PASSWORD.replace(' ', "+"));
+    for host in ["10.0.0.1:8080", "counterfoil.internal", "callbacks.example.gov.uk.evil.example"] {
+        for (method, path, body) in [
+            ("GET", "/sign-in", ""),
+            ("POST", "/sign-in", sign_in.as_str()),
+            ("POST", "/search", "q=x"),
+            ("GET", &link, ""),
+            ("POST", &link, "password=another+long+password"),
+        ] {
+            let answer = ask(method, path, host, body);
+            let page = answer.text();
+            assert!(page.contains("Sign-in needs https"), "{method} {path} {host}");
+            assert!(page.contains("href=\"https://Callbacks.example.gov.uk/"), "{path}: where it works");
+            assert!(!page.contains("type=\"password\""), "{method} {path} {host}: there is no form");
+            assert!(answer.header("set-cookie").is_none(), "{method} {path} {host}");
+            let refused = method == "POST" && path != "/search";
+            assert_eq!(answer.status, if refused { 403 } else { 200 }, "{method} {path} {host}");
+        }
+    }
+    for host in
+        ["LOCALHOST:8080", "127.0.0.1:8080", "[::1]:8080", "callbacks.EXAMPLE.gov.uk.", "callbacks.example.gov.uk:443"]
+    {
+        assert!(ask("GET", "/sign-in", host, "").text().contains("type=\"password\""), "{host}");
+        assert!(ask("GET", &link, host, "").text().contains("type=\"password\""), "{host}: the link was not used up");
+        assert_eq!(ask("POST", "/sign-in", host, &sign_in).status, 303, "{host}");
     }
 }
 
@@ -348,5 +346,312 @@ fn logs_hold_nothing_personal() {
     let log = server.log();
     for personal in ["900123", "900 123", "xample.", "Can I change", "HB-2026", &server.token] {
         assert!(!log.contains(personal), "{personal}: {log}");
+    }
+}
+
+#[test]
+fn what_went_wrong_is_told_with_the_menu_of_whoever_is_signed_in() {
+    let server = furnished();
+    let mut browser = server.signed_in("caseworker");
+    let cross_site = browser.headers() + "Origin: https://evil.example\r\n";
+    let answers = [
+        (404, browser.get("/none")),
+        (404, browser.post("/none", &[])),
+        (404, browser.get("/receipts/none")),
+        (404, browser.get("/search/none")),
+        (403, browser.get("/quarantine")),
+        (405, browser.post("/receipts", &[])),
+        (403, exchange(server.at, &request("POST", "/search", &cross_site, b"q=x"))),
+        (400, exchange(server.at, &request("POST", "/search", &browser.headers(), "x".repeat(70_000).as_bytes()))),
+    ];
+    for (status, answer) in answers {
+        assert_eq!(answer.status, status);
+        let page = answer.text();
+        assert!(page.contains("Sign out") && page.contains("role=\"search\""), "{page}");
+    }
+    assert!(browser.get("/search/none").text().contains("works for 30 days"));
+    let nobody = Browser::new(server.at).get("/none").text();
+    assert!(nobody.contains("Page not found") && !nobody.contains("Sign out") && !nobody.contains("search"));
+}
+
+#[test]
+fn one_message_with_callbacks_of_several_kinds_shows_each_and_the_receipt_first() {
+    let server = Server::start();
+    for body in [
+        r#"{"id": "m", "reference": "REF", "to": "a@b.example", "status": "delivered", "notification_type": "email", "template_id": "of the receipt", "provider_response": {"code": 7}, "status_description": "Fine"}"#,
+        r#"{"notification_id": "m", "complaint_id": "of the complaint", "to": "a@b.example", "complaint_date": "2026-01-01T12:00:00.000000Z"}"#,
+    ] {
+        assert_eq!(server.post("/callbacks", body.as_bytes()).status, 200);
+    }
+    let page = server.signed_in("caseworker").get("/receipts/m").text();
+    assert!(page.contains("<h1 class=\"govuk-heading-l app-wrap\">Reference <bdi>REF</bdi></h1>"));
+    let order = [">Delivered<", ">Marked as spam<", ">of the receipt<", ">of the complaint<"]
+        .map(|words| page.find(words).unwrap());
+    assert!(order.is_sorted(), "{order:?}");
+    for words in
+        ["<bdi>provider_response</bdi>", &escaped(r#"{"code":7}"#), "<bdi>status_description</bdi>", "<bdi>Fine</bdi>"]
+    {
+        assert!(page.contains(words), "{words}: keys that Notify does not send are there too");
+    }
+}
+
+#[test]
+fn what_others_wrote_is_text_and_what_cannot_be_seen_is_shown() {
+    let server = Server::start();
+    let token = printed(&run(&["token", "add", "<i>Service</i>"], &server.data));
+    let evil = r"<script>alert(1)</script>\u202e";
+    let person = r#"\"<img src=x>@b.example\u3164"#;
+    for body in [
+        format!(
+            r#"{{"id": "m", "reference": "{evil}", "to": "{person}", "status": "<b>odd</b>", "notification_type": "<u>", "created_at": "<s>"}}"#
+        ),
+        format!(r#"{{"id": "t", "source_number": "{evil}", "message": "{evil}", "destination_number": "{evil}"}}"#),
+    ] {
+        let headers = format!("Authorization: Bearer {token}\r\n");
+        assert_eq!(server.post_with("/callbacks", &headers, body.as_bytes()).status, 200);
+    }
+    assert_eq!(
+        server.post_with("/callbacks/%3Cx%3E", &format!("Authorization: Bearer {token}\r\n"), b"<script>").status,
+        200
+    );
+    let mut browser = server.signed_in("manager");
+    let inbox = browser.get("/messages").text();
+    let conversation = format!("/messages/{}", between(&inbox, "href=\"/messages/", "\""));
+    let (results, _) = browser.search("<script>alert(1)</script>");
+    for path in [
+        "/receipts",
+        "/receipts/m",
+        "/receipts/t",
+        "/messages",
+        &conversation,
+        "/quarantine",
+        "/quarantine/3",
+        &results,
+    ] {
+        let page = browser.get(path).text();
+        let body = between(&page, "<main", "</main>");
+        for raw in ["<script", "<img", "<b>", "<u>", "<s>", "<i>", "\u{202e}", "\u{3164}"] {
+            assert!(!body.contains(raw), "{path}: {raw}");
+            assert!(!between(&page, "<title>", "</title>").contains(raw), "{path}: {raw} in the title");
+        }
+        assert!(body.contains(&escaped("<script>")) || path == "/quarantine", "{path}");
+        assert!(page.contains("U+202E") || path.starts_with("/quarantine"), "{path}");
+        assert!(body.contains(&escaped("<i>Service</i>")), "{path}");
+    }
+}
+
+#[test]
+fn every_id_has_a_page_that_its_row_leads_to() {
+    let server = Server::start();
+    let ids = [".", "..", "~.", "a/b", "what?", "a#b", "100%", "%2e", "é ü"];
+    for id in ids {
+        let body = serde_json::json!({"id": id, "reference": format!("of {id}"), "status": "delivered"}).to_string();
+        assert_eq!(server.post("/callbacks", body.as_bytes()).status, 200);
+    }
+    let mut browser = server.signed_in("caseworker");
+    let page = browser.get("/receipts").text();
+    let links: Vec<&str> =
+        page.split("href=\"/receipts/").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert_eq!(links.len(), ids.len());
+    for (id, link) in ids.iter().rev().zip(links) {
+        // What browsers make of a part that is dots, however they are written.
+        assert!(!matches!(link.to_lowercase().replace("%2e", ".").as_str(), "." | ".."), "{id}: {link}");
+        let page = browser.get(&format!("/receipts/{link}")).text();
+        assert!(page.contains(&format!("Reference of {}", escaped(id))), "{id}: {link}");
+    }
+}
+
+#[test]
+fn lists_go_on_and_back_by_pages_that_say_their_number() {
+    let server = Server::start();
+    for n in 0..105 {
+        let text = format!(r#"{{"id": "t{n}", "source_number": "4477009{n:05}", "message": "hello"}}"#);
+        assert_eq!(server.post("/callbacks", text.as_bytes()).status, 200);
+        assert_eq!(server.post("/callbacks", format!("nonsense {n}").as_bytes()).status, 200);
+    }
+    for n in 0..205 {
+        let text = format!(r#"{{"id": "c{n}", "source_number": "447700900123", "message": "message {n}."}}"#);
+        assert_eq!(server.post("/callbacks", text.as_bytes()).status, 200);
+    }
+    let mut browser = server.signed_in("manager");
+    let inbox = browser.get("/messages").text();
+    let conversation = format!("/messages/{}", between(&inbox, "href=\"/messages/", "\""));
+    let link = |page: &str, rel: &str| {
+        let before = page.split_once(&format!("\" rel=\"{rel}\""))?.0;
+        Some(before.rsplit_once("href=\"")?.1.to_owned())
+    };
+    for (path, pages) in [("/messages", 3), ("/quarantine", 3), (conversation.as_str(), 2)] {
+        let (mut at, mut trodden) = (path.to_owned(), vec![]);
+        for number in 1..=pages {
+            let page = browser.get(&at).text();
+            let title = between(&page, "<title>", "</title>");
+            assert_eq!(title.contains(&format!("(page {number})")), number > 1, "{title}");
+            assert_eq!(link(&page, "prev").as_ref(), trodden.last(), "{at}");
+            trodden.push(at.clone());
+            match link(&page, "next") {
+                Some(next) => at = next,
+                None => assert_eq!(number, pages, "{path}"),
+            }
+        }
+        let past = browser.get(&format!("{path}?before=1"));
+        assert_eq!(
+            (past.status, past.header("location")),
+            (303, Some(path)),
+            "{path}: a page without rows is the first"
+        );
+    }
+    let newest = browser.get(&conversation).text();
+    let earlier = browser.get(&link(&newest, "next").unwrap()).text();
+    assert!(newest.contains("message 5.") && !newest.contains("message 4."));
+    assert!(earlier.contains("message 4.") && !earlier.contains("message 5."));
+}
+
+#[test]
+fn a_conversation_prints_the_moment_that_it_is_ordered_by() {
+    let server = Server::start();
+    for (id, date) in [("later", "2017-05-14T11:15:30.000000Z"), ("earlier", "2016-05-14T11:15:30.000000Z")] {
+        let text = format!(
+            r#"{{"id": "{id}", "source_number": "447700900123", "message": "said {id}", "date_received": "{date}"}}"#
+        );
+        assert_eq!(server.post("/callbacks", text.as_bytes()).status, 200);
+    }
+    let mut browser = server.signed_in("caseworker");
+    let inbox = browser.get("/messages").text();
+    let page = browser.get(&format!("/messages/{}", between(&inbox, "href=\"/messages/", "\""))).text();
+    assert!(page.find("said later").unwrap() < page.find("said earlier").unwrap(), "in the order of arrival");
+    let moments: Vec<&str> = page.split("Arrived <time datetime=\"").skip(1).map(|rest| &rest[..10]).collect();
+    assert!(moments.len() == 2 && moments.is_sorted() && moments[0] > "2026", "{moments:?}");
+    assert!(
+        page.contains("received by Notify") && page.contains("14 May 2016"),
+        "with the time that Notify gave beside it"
+    );
+}
+
+#[test]
+fn back_leads_to_where_one_came_from() {
+    let server = furnished();
+    let mut browser = server.signed_in("manager");
+    let inbox = browser.get("/messages").text();
+    let conversation = format!("/messages/{}", between(&inbox, "href=\"/messages/", "\""));
+    let headers = browser.headers();
+    let come = |from: &str, to: &str| {
+        let headers = format!("{headers}Referer: http://localhost{from}\r\n");
+        let page = exchange(server.at, &request("GET", to, &headers, b"")).text();
+        let link = page[..page.find("class=\"govuk-back-link\"").unwrap()].rsplit("href=\"").next().unwrap().to_owned();
+        link.split('"').next().unwrap().to_owned()
+    };
+    for (from, to) in [
+        ("/receipts?q=HB-2026-1", "/receipts/r1"),
+        (conversation.as_str(), "/receipts/r1"),
+        ("/receipts/r2", "/receipts/c1"),
+        ("/messages?before=9", conversation.as_str()),
+        ("/receipts/t1", conversation.as_str()),
+        ("/quarantine?before=99", "/quarantine/6"),
+    ] {
+        assert_eq!(come(from, to), from, "{to}");
+    }
+    assert_eq!(come("/sign-in", "/receipts/r1"), "/receipts");
+    // From message to message and to a conversation, and the same way back.
+    let link = |page: &str, to: &str| between(page, &format!("href=\"{to}?from="), "\"").to_owned();
+    let page = browser.get("/receipts/r2?from=%2Freceipts%3Fq%3DHB").text();
+    let on = format!("/receipts/c1?from={}", link(&page, "/receipts/c1"));
+    let back = come("/receipts/r2", &on).replace("&#38;", "&");
+    assert!(back.starts_with("/receipts/r2?from="), "{back}");
+    assert_eq!(come(&on, &back), "/receipts?q=HB");
+    let page = browser.get("/receipts/r1?from=%2Freceipts%3Fq%3DHB").text();
+    let on = format!("{conversation}?from={}", link(&page, &conversation));
+    let back = come("/receipts/r1", &on);
+    assert_eq!((back.starts_with("/receipts/r1?from="), come(&on, &back).as_str()), (true, "/receipts?q=HB"), "{back}");
+}
+
+#[test]
+fn a_list_that_stops_says_so_and_leads_to_all() {
+    let server = Server::start();
+    for n in 0..22 {
+        let body =
+            format!(r#"{{"id": "m{n}", "to": "07700 900123", "status": "delivered", "notification_type": "sms"}}"#);
+        assert_eq!(server.post("/callbacks", body.as_bytes()).status, 200);
+    }
+    let mut browser = server.signed_in("caseworker");
+    let page = browser.get("/receipts/m0").text();
+    assert!(page.contains("Other messages to the same person (latest 20)"));
+    let person = between(&page, "<input type=\"hidden\" name=\"q\" value=\"", "\"").to_owned();
+    let (to, all) = browser.search(&person);
+    assert!(to.starts_with("/search/") && all.text().contains("22 results for"));
+}
+
+#[test]
+fn filters_go_by_the_words_that_rows_show() {
+    let server = Server::start();
+    for (id, status, kind) in [
+        ("a", "delivered", "sms"),
+        ("b", "sent", "email"),
+        ("c", "sent", "sms"),
+        ("d", "created", "sms"),
+        ("e", "sending", "email"),
+        ("f", "pending", "sms"),
+        ("g", "permanent-failure", "email"),
+        ("h", "on-hold", "sms"),
+    ] {
+        let body =
+            format!(r#"{{"id": "{id}", "reference": "F {id}", "status": "{status}", "notification_type": "{kind}"}}"#);
+        assert_eq!(server.post("/callbacks", body.as_bytes()).status, 200);
+    }
+    for body in [
+        r#"{"notification_id": "i", "reference": "F i", "sent_by": "API"}"#,
+        r#"{"notification_id": "j", "reference": "F j", "complaint_id": "x"}"#,
+    ] {
+        assert_eq!(server.post("/callbacks", body.as_bytes()).status, 200);
+    }
+    let mut browser = server.signed_in("caseworker");
+    for (filter, expected) in [
+        ("delivered", "ba"),
+        ("sent", "c"),
+        ("sending", "fed"),
+        ("permanent-failure", "g"),
+        ("temporary-failure", ""),
+        ("technical-failure", ""),
+        ("returned", "i"),
+        ("marked-as-spam", "j"),
+        ("other", "h"),
+        ("no-such-filter", "jihgfedcba"),
+    ] {
+        for query in ["", "q=F&"] {
+            let page = browser.get(&format!("/receipts?{query}status={filter}")).text();
+            let rows: String = page.split("href=\"/receipts/").skip(1).map(|rest| &rest[..1]).collect();
+            assert_eq!(rows, expected, "{filter} {query}");
+            if !query.is_empty() {
+                assert!(page.contains(&format!("{} result", expected.len())), "{filter}: they are counted");
+            }
+            assert_eq!(page.contains("Remove this filter"), filter != "no-such-filter", "{filter}");
+        }
+    }
+}
+
+#[test]
+fn a_body_that_is_long_or_full_of_what_cannot_be_seen_makes_a_short_page() {
+    let server = Server::start();
+    assert_eq!(server.post("/callbacks", "\0".repeat(1_000_000).as_bytes()).status, 200);
+    assert_eq!(server.post("/callbacks", "word ".repeat(100_000).as_bytes()).status, 200);
+    let mut browser = server.signed_in("manager");
+    for arrival in ["1", "2"] {
+        let page = browser.get(&format!("/quarantine/{arrival}")).text();
+        assert!(page.len() < 60_000, "{} bytes", page.len());
+        assert!(page.contains("Only the first 20,000 of"), "it says so");
+    }
+}
+
+#[test]
+fn a_link_that_does_not_work_says_so_whatever_is_sent_there() {
+    let server = Server::start();
+    let mut browser = Browser::new(server.at);
+    for link in ["/set-password/none".into(), format!("/set-password/{}", "0a".repeat(32))] {
+        for password in ["short", "long enough to be taken"] {
+            let page = browser.post(&link, &[("password", password)]).text();
+            assert!(
+                page.contains("<title>This link no longer works") && !page.contains("There is a problem"),
+                "{link}"
+            );
+        }
     }
 }

@@ -50,19 +50,22 @@ pub(in crate::store) struct Facets {
     pub(in crate::store) services: Option<Vec<ServiceId>>,
     /// Of these kinds; of any where empty.
     pub(in crate::store) kinds: Vec<Kind>,
-    /// With the status of this code.
-    pub(in crate::store) status: Option<u8>,
+    /// With a status of these codes; with any where empty.
+    pub(in crate::store) statuses: Vec<u8>,
 }
 
 /// The code of a status that Notify did not have when this was written. The rows have to be asked which.
 pub(in crate::store) const OTHER_STATUS: u8 = 255;
+
+/// The code of what has no status.
+pub(in crate::store) const NO_STATUS: u8 = 0;
 
 impl Facets {
     /// A callback's own key: status, service, kind, each in the order of numbers.
     pub(super) fn key_of(callback: &Callback, service: ServiceId) -> Vec<u8> {
         let status = match &callback.content {
             Content::DeliveryReceipt(receipt) => status_code(&receipt.status),
-            _ => 0,
+            _ => NO_STATUS,
         };
         facets_key(status, service, callback.kind().code())
     }
@@ -70,15 +73,20 @@ impl Facets {
     fn meets(&self, key: &[u8]) -> bool {
         let Some((&status, &kind)) = key.get(1).zip(key.last()) else { return false };
         let service = key.get(2..10).and_then(|bytes| bytes.try_into().ok()).map(i64::from_be_bytes);
-        self.status.is_none_or(|wanted| wanted == status)
+        (self.statuses.is_empty() || self.statuses.contains(&status))
             && (self.kinds.is_empty() || self.kinds.iter().any(|wanted| wanted.code() == i64::from(kind)))
             && self.services.as_ref().is_none_or(|wanted| service.is_some_and(|id| wanted.contains(&ServiceId(id))))
     }
 }
 
 impl Facets {
-    /// Passes over the services that are not asked for.
+    /// Passes over the statuses and services that are not asked for.
     fn after(&self, mut key: Vec<u8>) -> Vec<u8> {
+        let status = key.get(1).copied().unwrap_or_default();
+        if !self.statuses.is_empty() && !self.statuses.contains(&status) {
+            let next = self.statuses.iter().filter(|wanted| **wanted > status).min();
+            return next.map_or_else(|| vec![Field::Facets as u8 + 1], |next| super::key(Field::Facets, &[*next]));
+        }
         let own = key.get(2..10).and_then(|bytes| bytes.try_into().ok()).map(i64::from_be_bytes);
         if let (Some(wanted), Some(own)) = (&self.services, own)
             && !wanted.contains(&ServiceId(own))
@@ -129,11 +137,9 @@ impl Wanted {
                 Keys::Between(kept.clone(), [kept.as_slice(), &[255]].concat())
             }
             Wanted::Facets(facets) => {
-                let least = facets.status.unwrap_or(0);
-                let past = facets.status.map_or(vec![Field::Facets as u8 + 1], |status| match status.checked_add(1) {
-                    Some(next) => key(Field::Facets, &[next]),
-                    None => vec![Field::Facets as u8 + 1],
-                });
+                let least = facets.statuses.iter().min().copied().unwrap_or(0);
+                let past = facets.statuses.iter().max().and_then(|greatest| greatest.checked_add(1));
+                let past = past.map_or_else(|| vec![Field::Facets as u8 + 1], |next| key(Field::Facets, &[next]));
                 Keys::Between(key(Field::Facets, &[least]), past)
             }
         }
@@ -372,4 +378,22 @@ fn first_key(connection: &Connection, run: &Run, least: &[u8]) -> rusqlite::Resu
         at = run.chunk(connection, Seek::After(&first))?;
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_that_are_not_asked_for_are_passed_over() {
+        let facets = Facets { statuses: vec![3, 1], ..Facets::default() };
+        let own = |status| facets_key(status, ServiceId(1), 1);
+        for (from, to) in [(0, own(1)), (2, own(3)), (4, vec![Field::Facets as u8 + 1])] {
+            let next = facets.after(own(from));
+            assert!(next > own(from) && next <= to, "{from}");
+            assert!(next > facets_key(from, ServiceId(i64::MAX), 255), "{from}: nothing more of it is read");
+        }
+        assert_eq!(facets.after(own(1)), [own(1), vec![0]].concat());
+        assert_eq!([0, 1, 2, 3, 4].map(|status| facets.meets(&own(status))), [false, true, false, true, false]);
+    }
 }

@@ -112,7 +112,7 @@ impl Store {
             let wanted = Wanted::NotifyId(short_id(&id));
             assert_eq!(self.found(&wanted, way, from), self.expected(way, from, |c, _| c.notify_id() == id));
             let facets =
-                Facets { services: Some(vec![ServiceId(2)]), kinds: vec![Kind::DeliveryReceipt], status: Some(2) };
+                Facets { services: Some(vec![ServiceId(2)]), kinds: vec![Kind::DeliveryReceipt], statuses: vec![2] };
             let known = Status::from_code(2).unwrap();
             assert_eq!(
                 self.found(&Wanted::Facets(facets), way, from),
