@@ -11,6 +11,8 @@ const SHORTEST: usize = 8;
 const LONGEST: usize = 1000;
 /// Hashes computed at the same time, each with 19 MiB.
 const AT_ONCE: usize = 2;
+/// People who may wait for theirs, some seconds at most. A flood of sign-ins takes no more connections than that.
+const WAITING: usize = 64;
 
 /// Why a new password was not taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -29,11 +31,12 @@ pub enum PasswordRefused {
 /// Where passwords are hashed and checked.
 pub struct Passwords {
     turns: Semaphore,
+    waiting: Semaphore,
 }
 
 impl Default for Passwords {
     fn default() -> Self {
-        Passwords { turns: Semaphore::new(AT_ONCE) }
+        Passwords { turns: Semaphore::new(AT_ONCE), waiting: Semaphore::new(WAITING) }
     }
 }
 
@@ -52,16 +55,18 @@ impl Passwords {
         self.in_turn(move || hash(&password)).await.flatten().ok_or(PasswordRefused::Failed)
     }
 
-    /// Whether the password is the one that was kept. Without one kept the answer is no, after the same work.
-    pub(super) async fn verify(&self, password: String, kept: Option<String>) -> bool {
+    /// Whether the password is the one that was kept. Without one kept the answer is no, after the same work. `None` where too
+    /// many wait for theirs to be checked.
+    pub(super) async fn verify(&self, password: String, kept: Option<String>) -> Option<bool> {
         let work = move || {
             let right = matches(&password, kept.as_deref().unwrap_or(NOBODYS));
             right && kept.is_some()
         };
-        self.in_turn(work).await.unwrap_or(false)
+        self.in_turn(work).await
     }
 
     async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let _wait = self.waiting.try_acquire().ok()?;
         let _turn = self.turns.acquire().await.ok()?;
         tokio::task::spawn_blocking(work).await.ok()
     }
@@ -94,9 +99,9 @@ mod tests {
         let passwords = Passwords::default();
         let kept = passwords.hash("correct horse".into()).await.unwrap();
         assert!(kept.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-        assert!(passwords.verify("correct horse".into(), Some(kept.clone())).await);
-        assert!(!passwords.verify("wrong horse".into(), Some(kept)).await);
-        assert!(!passwords.verify("anything".into(), None).await);
+        assert_eq!(passwords.verify("correct horse".into(), Some(kept.clone())).await, Some(true));
+        assert_eq!(passwords.verify("wrong horse".into(), Some(kept)).await, Some(false));
+        assert_eq!(passwords.verify("anything".into(), None).await, Some(false));
     }
 
     #[test]
@@ -104,6 +109,15 @@ mod tests {
         let costs = |hash: &str| hash.rsplitn(3, '$').nth(2).unwrap().to_owned();
         assert_eq!(costs(NOBODYS), costs(&hash("anything").unwrap()));
         assert!(PasswordHash::new(NOBODYS).is_ok());
+    }
+
+    #[tokio::test]
+    async fn past_those_who_may_wait_nobody_is_checked() {
+        let passwords = Passwords::default();
+        let full = passwords.waiting.acquire_many(u32::try_from(WAITING).unwrap()).await.unwrap();
+        assert_eq!(passwords.verify("anything".into(), None).await, None);
+        drop(full);
+        assert_eq!(passwords.verify("anything".into(), None).await, Some(false));
     }
 
     #[tokio::test]

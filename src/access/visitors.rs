@@ -126,7 +126,8 @@ impl Visitors {
         let person = self.store.person(&address).await.map_err(SignInRefused::Store)?;
         let person = person.filter(|person| person.disabled_at.is_none());
         let kept = person.as_ref().and_then(|person| person.password.clone());
-        let right = self.passwords.verify(password, kept).await;
+        let checked = self.passwords.verify(password, kept).await;
+        let right = checked.ok_or(SignInRefused::Store(StoreError::Full))?;
         let Some(person) = person.filter(|_| right) else {
             tracing::warn!(event = "access.sign_in_failed", "someone could not sign in");
             return Err(SignInRefused::Wrong);
