@@ -86,7 +86,7 @@ impl From<StoreError> for Failure {
 #[must_use]
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build();
     let done = match runtime {
         Ok(runtime) => runtime.block_on(verb(cli.verb)),
         Err(error) => Err(Failure::new(format!("the program cannot start: {error}"))),
@@ -98,6 +98,11 @@ pub fn run() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// One core is left to the store's writer, which everybody waits for.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }
 
 async fn verb(verb: Verb) -> Result<(), Failure> {

@@ -8,11 +8,12 @@ use clap::Args;
 use tokio::task::JoinSet;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::send::{Bodies, Destination, Options, Progress, Sending, Summary, What, deliver};
+use super::send::{Destination, Options, Progress, Summary, deliver};
 use super::serve::{self, Server};
 use super::{Data, Failure, say, tell};
 use crate::access::{Passwords, Secret, token_sha256};
 use crate::clock::{self, DAY};
+use crate::made_up::{Bodies, Sending, What};
 use crate::notify::Callback;
 use crate::store::{Role, Store};
 

@@ -1,6 +1,5 @@
 //! `counterfoil send`: made-up callbacks, sent as Notify sends them, to try a server out or to measure it.
 
-mod bodies;
 mod client;
 mod delivery;
 
@@ -14,8 +13,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, read_token, serve, tell};
 use crate::clock;
+use crate::made_up::{self, Bodies};
 
-pub(super) use bodies::{Bodies, Sending};
 pub(super) use client::Destination;
 pub(super) use delivery::{Options, Progress, Summary, deliver};
 
@@ -58,12 +57,24 @@ pub(super) struct Send {
 
 /// The kinds of callback to make.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum What {
+enum What {
     Receipts,
     Texts,
     Letters,
     Complaints,
     Mixed,
+}
+
+impl From<What> for made_up::What {
+    fn from(what: What) -> made_up::What {
+        match what {
+            What::Receipts => made_up::What::Receipts,
+            What::Texts => made_up::What::Texts,
+            What::Letters => made_up::What::Letters,
+            What::Complaints => made_up::What::Complaints,
+            What::Mixed => made_up::What::Mixed,
+        }
+    }
 }
 
 pub(super) async fn run(asked: Send) -> Result<(), Failure> {
@@ -80,7 +91,7 @@ pub(super) async fn run(asked: Send) -> Result<(), Failure> {
     };
     let stopped = serve::stop_signal()?;
     let mut bodies = Bodies::new(seed);
-    let what = asked.what;
+    let what = asked.what.into();
     let plan = std::iter::repeat_with(move || bodies.next(what, clock::now()));
     let count = usize::try_from(asked.count).unwrap_or(usize::MAX);
     let bar = bar(asked.count);

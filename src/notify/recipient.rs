@@ -78,7 +78,7 @@ fn plain_uk_mobile(typed: &str) -> Option<String> {
     for byte in typed.bytes() {
         match byte {
             b'0'..=b'9' => digits.push(char::from(byte)),
-            b' ' => (),
+            b' ' | b'-' | b'(' | b')' => (),
             b'+' if digits.is_empty() => (),
             _ => return None,
         }
@@ -86,6 +86,7 @@ fn plain_uk_mobile(typed: &str) -> Option<String> {
     let national = match digits.len() {
         11 if !typed.contains('+') => digits.strip_prefix('0'),
         12 => digits.strip_prefix("44"),
+        13 if typed.contains("(0)") => digits.strip_prefix("440"),
         _ => None,
     };
     national.filter(|number| number.starts_with('7')).map(|number| format!("+44{number}"))
@@ -152,6 +153,9 @@ pub(super) fn is_dash(character: char) -> bool {
 
 /// Without control characters and characters that have no shape; odd spaces as plain ones.
 pub(super) fn visible(text: &str) -> String {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let space = |character: char| if character.is_whitespace() { ' ' } else { character };
     text.chars().map(space).filter(|character| !character.is_control() && !is_shapeless(*character)).collect()
 }

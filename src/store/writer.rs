@@ -22,6 +22,8 @@ const CALLBACKS_WAITING: usize = 8192;
 const PAGES_WAITING: usize = 1024;
 /// Callbacks in one transaction: more gains little speed and makes the first wait longer.
 const BATCH: usize = 512;
+/// How long the writer gathers callbacks where many are under way: each transaction costs as much as some callbacks do.
+const GATHERS: Duration = Duration::from_millis(1);
 /// So many transactions add little to the log.
 const RELIEF_EVERY: u32 = 64;
 /// How long the writer waits for work before it goes on with the index.
@@ -82,8 +84,15 @@ struct Waiting {
     pages: VecDeque<PageWork>,
     callbacks: VecDeque<CallbackJob>,
     closed: bool,
-    /// Whether the writer sleeps: waking it costs a call to the system, which it rarely needs under load.
-    asleep: bool,
+    /// How much the writer sleeps for; nothing where it is awake. Waking it costs a call to the system.
+    wakes_at: Option<usize>,
+}
+
+impl Waiting {
+    /// Whether there is so much to do that the writer should not wait for more.
+    fn is_enough(&self, callbacks: usize) -> bool {
+        self.closed || !self.pages.is_empty() || self.callbacks.len() >= callbacks
+    }
 }
 
 impl Writer {
@@ -176,29 +185,44 @@ impl Queue {
             return Err(StoreError::Closed);
         }
         add(&mut waiting)?;
-        let asleep = std::mem::take(&mut waiting.asleep);
+        let wakes = waiting.wakes_at.is_some_and(|callbacks| waiting.is_enough(callbacks));
+        if wakes {
+            waiting.wakes_at = None;
+        }
         drop(waiting);
-        if asleep {
+        if wakes {
             self.changed.notify_one();
         }
         Ok(())
     }
 
-    /// Waits for work, but not longer than the writer has patience.
-    fn take(&self, patience: Duration) -> Turn {
-        let nothing = |waiting: &mut Waiting| {
-            waiting.asleep = !waiting.closed && waiting.pages.is_empty() && waiting.callbacks.is_empty();
-            waiting.asleep
-        };
-        let (mut waiting, _) =
-            self.changed.wait_timeout_while(self.lock(), patience, nothing).unwrap_or_else(PoisonError::into_inner);
-        waiting.asleep = false;
+    /// Waits for work, but not longer than the writer has patience; then a little for as many callbacks as `worth` a transaction.
+    fn take(&self, patience: Duration, worth: usize) -> Turn {
+        let waiting = self.wait(self.lock(), patience, 1);
+        let mut waiting = self.wait(waiting, GATHERS, worth);
         if waiting.pages.is_empty() && waiting.callbacks.is_empty() {
             return if waiting.closed { Turn::End } else { Turn::Nothing };
         }
         let pages = waiting.pages.drain(..).collect();
         let batch = waiting.callbacks.len().min(BATCH);
         Turn::Work(pages, waiting.callbacks.drain(..batch).collect())
+    }
+
+    fn wait<'q>(
+        &'q self,
+        waiting: MutexGuard<'q, Waiting>,
+        time: Duration,
+        callbacks: usize,
+    ) -> MutexGuard<'q, Waiting> {
+        let sleeps = |waiting: &mut Waiting| {
+            let enough = waiting.is_enough(callbacks);
+            waiting.wakes_at = (!enough).then_some(callbacks);
+            !enough
+        };
+        let (mut waiting, _) =
+            self.changed.wait_timeout_while(waiting, time, sleeps).unwrap_or_else(PoisonError::into_inner);
+        waiting.wakes_at = None;
+        waiting
     }
 }
 
@@ -227,10 +251,14 @@ enum Turn {
 }
 
 fn run(connection: Connection, queue: &Queue, key: &Key, ledger: Ledger) {
-    let mut pen = Pen { connection, key, ledger, commits: 0 };
+    let mut pen = Pen { connection, key, ledger, commits: 0, crowd: 0 };
     loop {
-        match queue.take(pen.patience()) {
-            Turn::Work(pages, callbacks) => pen.commit(pages, callbacks),
+        match queue.take(pen.patience(), pen.worth()) {
+            Turn::Work(pages, callbacks) => {
+                let batch = callbacks.len();
+                pen.commit(pages, callbacks);
+                pen.note_crowd(batch + queue.lock().callbacks.len());
+            }
             Turn::Nothing => pen.index(Ledger::catch_up),
             Turn::End => return pen.index(Ledger::store_all),
         }
@@ -244,6 +272,8 @@ struct Pen<'a> {
     key: &'a Key,
     ledger: Ledger,
     commits: u32,
+    /// How many callbacks are under way at the same time, as it was lately.
+    crowd: usize,
 }
 
 impl Pen<'_> {
@@ -253,6 +283,15 @@ impl Pen<'_> {
         if self.commits.is_multiple_of(RELIEF_EVERY) {
             checkpoint::relieve(&self.connection);
         }
+    }
+
+    /// So many callbacks are worth a transaction: most of those that are under way. The others come while it is committed.
+    fn worth(&self) -> usize {
+        (self.crowd - self.crowd / 4).min(BATCH)
+    }
+
+    fn note_crowd(&mut self, callbacks: usize) {
+        self.crowd = callbacks.max(self.crowd - self.crowd.div_ceil(8));
     }
 
     fn patience(&self) -> Duration {

@@ -15,8 +15,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::bodies::Sending;
 use crate::cli::Failure;
+use crate::made_up::Sending;
 use crate::notify::Kind;
 
 /// Notify waits so long for a connection, and again for an answer.

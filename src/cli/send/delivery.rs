@@ -12,9 +12,9 @@ use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
 use tokio::task::JoinSet;
 
-use super::bodies::Sending;
 use super::client::{Client, Destination, Outcome};
 use crate::cli::tell;
+use crate::made_up::Sending;
 
 /// Notify sends a callback once and then five times more.
 const RETRIES: u32 = 5;
@@ -291,7 +291,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::send::{Bodies, What};
+    use crate::made_up::{Bodies, What};
 
     fn queue(count: usize) -> Queue {
         let mut bodies = Bodies::new(1);

@@ -1,23 +1,38 @@
-//! Invented callbacks that look like real ones: references, numbers, addresses, templates, statuses, texts.
+//! Invented callbacks that look like real ones: references, numbers, addresses, templates, statuses, texts. The numbers are those
+//! that Ofcom keeps free for drama. For `send`, `demo` and the benchmarks.
 
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use super::What;
 use crate::clock::{DAY, MINUTE, SECOND};
 use crate::notify::status::Status;
 use crate::notify::{Callback, Complaint, Content, DeliveryReceipt, Kind, ReceivedText, ReturnedLetter, time};
 
 /// One callback to send.
 #[derive(Clone, Debug)]
-pub(crate) struct Sending {
+pub struct Sending {
     /// Which path it goes to.
-    pub(super) kind: Kind,
+    pub kind: Kind,
     /// Notify's id.
-    pub(super) id: String,
+    pub id: String,
     /// The bytes.
-    pub(crate) body: Vec<u8>,
+    pub body: Vec<u8>,
+}
+
+/// The kinds of callback to make.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum What {
+    /// Delivery receipts.
+    Receipts,
+    /// Received text messages.
+    Texts,
+    /// Returned letters.
+    Letters,
+    /// Complaints.
+    Complaints,
+    /// Mostly receipts, with some of the others.
+    Mixed,
 }
 
 /// Ofcom keeps 07700 900000 to 900999 free for drama; each number is one invented person.
@@ -96,14 +111,16 @@ const TEXTS: [&str; 36] = [
 ];
 
 /// Makes callbacks, the same ones for the same seed and times.
-pub(crate) struct Bodies {
+pub struct Bodies {
     random: SmallRng,
     templates: Vec<(String, i64)>,
     made: u64,
 }
 
 impl Bodies {
-    pub(crate) fn new(seed: u64) -> Bodies {
+    /// The same seed makes the same callbacks.
+    #[must_use]
+    pub fn new(seed: u64) -> Bodies {
         let mut random = SmallRng::seed_from_u64(seed);
         let templates = (0..8).map(|_| (uuid(&mut random), random.random_range(1..30))).collect();
         // Runs with other seeds number their references elsewhere.
@@ -112,7 +129,7 @@ impl Bodies {
     }
 
     /// A callback that Notify would send at `now`, in microseconds since 1970 UTC.
-    pub(crate) fn next(&mut self, what: What, now: i64) -> Sending {
+    pub fn next(&mut self, what: What, now: i64) -> Sending {
         self.made += 1;
         let id = uuid(&mut self.random);
         let content = match what {
