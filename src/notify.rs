@@ -58,6 +58,15 @@ impl Kind {
         }
     }
 
+    /// The key of the person to whom or from whom a callback of this kind came.
+    #[must_use]
+    pub fn match_key(self, person: &str) -> Option<MatchKey> {
+        match self {
+            Kind::ReceivedText => MatchKey::of_sender(person),
+            _ => MatchKey::of_recipient(person),
+        }
+    }
+
     /// Its number in the store, which never changes.
     #[must_use]
     pub fn code(self) -> i64 {
@@ -286,10 +295,7 @@ impl Callback {
     /// The same person's key, however the number or address is written.
     #[must_use]
     pub fn match_key(&self) -> Option<MatchKey> {
-        match self.kind() {
-            Kind::ReceivedText => MatchKey::of_sender(self.person()?),
-            _ => MatchKey::of_recipient(self.person()?),
-        }
+        self.kind().match_key(self.person()?)
     }
 }
 

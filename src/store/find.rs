@@ -18,7 +18,7 @@ const PAGE: usize = 50;
 /// A count stops here and is shown as "1,000+".
 const COUNTED: i64 = 1000;
 /// Or when it has taken so long, as where nothing that is read is in memory.
-const COUNTING: Duration = Duration::from_millis(50);
+const COUNTING: Duration = Duration::from_millis(20);
 /// Reading through everything stops when it has taken so long, and says how far it came.
 const READING_THROUGH: Duration = Duration::from_millis(20);
 /// Arrivals that are read at once where every one is a candidate.
@@ -216,6 +216,8 @@ struct Looking<'a> {
     before: &'a [Source],
     status: Option<Filter>,
     candidates: Candidates<'a>,
+    /// Whether every candidate is what was looked for, as far as it may be shown.
+    is_exact: bool,
     began: Instant,
     /// The last arrival that was read through.
     at: i64,
@@ -245,13 +247,30 @@ impl<'a> Looking<'a> {
     ) -> Option<Looking<'a>> {
         let (before, [source, ..]) = find.sources.split_at_checked(place)? else { return None };
         let status = find.status;
-        let candidates = match wanted(source, sees, status) {
+        let wanted = wanted(source, sees, status);
+        let is_exact = match source {
+            Source::Words(words) => words.len() == 1,
+            Source::Contains(_) => false,
+            _ => wanted.as_ref().is_none_or(Wanted::is_exact),
+        };
+        let candidates = match wanted {
             Some(wanted) => Candidates::Indexed(index.arrivals(wanted, way, from)),
             None => Candidates::All { way, from, read: Vec::new(), whole: false },
         };
         let began = Instant::now();
         let connection = index.connection;
-        Some(Looking { connection, sees, source, before, status, candidates, began, at: from, stopped: false })
+        Some(Looking {
+            connection,
+            sees,
+            source,
+            before,
+            status,
+            candidates,
+            is_exact,
+            began,
+            at: from,
+            stopped: false,
+        })
     }
 
     /// The next row that is found.
@@ -266,8 +285,7 @@ impl<'a> Looking<'a> {
 
     /// Goes past the next row that is found; whether there was one.
     fn skip(&mut self) -> rusqlite::Result<bool> {
-        let index_says =
-            self.before.is_empty() && matches!(self.source, Source::Newest | Source::Person(_) | Source::Reference(_));
+        let index_says = self.before.is_empty() && self.is_exact;
         Ok(if index_says { self.next_seen()?.is_some() } else { self.next()?.is_some() })
     }
 

@@ -25,7 +25,7 @@ use self::runs::{Run, Runs, Sizes};
 use self::seen::Seen;
 use crate::clock::DAY;
 use crate::notify::recipient::{MatchKey, reference_key};
-use crate::notify::{Callback, Content, words};
+use crate::notify::{Callback, Content, Kind, words};
 
 /// A message's events come after it was made by its own date, but for clocks that disagree by so much.
 const CLOCKS_DISAGREE: i64 = DAY;
@@ -73,14 +73,38 @@ pub(super) struct Keys {
     all: Vec<Vec<u8>>,
 }
 
+/// What the keys of one callback are made from.
+pub(super) struct Said<'a> {
+    pub(super) kind: Kind,
+    pub(super) service: super::ServiceId,
+    /// Its code; only delivery receipts have one.
+    pub(super) status: u8,
+    pub(super) notify_id: &'a str,
+    pub(super) reference: Option<&'a str>,
+    pub(super) person: Option<&'a str>,
+    pub(super) message: Option<&'a str>,
+}
+
 impl Keys {
     pub(super) fn of(callback: &Callback, service: super::ServiceId) -> Keys {
-        let (short_id, person) = (short_id(callback.notify_id()), callback.match_key());
-        let mut all = vec![key(Field::NotifyId, &short_id), Facets::key_of(callback, service)];
-        all.extend(callback.reference().map(|reference| key(Field::Reference, reference_key(reference).as_bytes())));
+        let (status, message) = match &callback.content {
+            Content::DeliveryReceipt(receipt) => (status_code(&receipt.status), None),
+            Content::ReceivedText(text) => (NO_STATUS, text.message.as_deref()),
+            Content::ReturnedLetter(_) | Content::Complaint(_) => (NO_STATUS, None),
+        };
+        let (kind, notify_id) = (callback.kind(), callback.notify_id());
+        let (reference, person) = (callback.reference(), callback.person());
+        Keys::of_said(&Said { kind, service, status, notify_id, reference, person, message })
+    }
+
+    /// The same, from a row's own columns.
+    pub(super) fn of_said(said: &Said<'_>) -> Keys {
+        let (short_id, person) = (short_id(said.notify_id), said.person.and_then(|person| said.kind.match_key(person)));
+        let mut all = vec![key(Field::NotifyId, &short_id), Facets::key_of(said.status, said.service, said.kind)];
+        all.extend(said.reference.map(|reference| key(Field::Reference, reference_key(reference).as_bytes())));
         all.extend(person.as_ref().map(|person| key(Field::Person, person.as_str().as_bytes())));
-        if let Content::ReceivedText(text) = &callback.content {
-            let words = words::of(text.message.as_deref().unwrap_or_default()).take(WORDS);
+        if let Some(message) = said.message {
+            let words = words::of(message).take(WORDS);
             let mut words: Vec<_> = words.map(|word| key(Field::Word, word.as_bytes())).collect();
             words.sort_unstable();
             words.dedup();

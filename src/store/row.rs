@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::ServiceId;
 use super::envelope::{Envelope, Origin};
+use super::index::{Keys, NO_STATUS, Said, status_code};
 use crate::notify::filter::Filter;
 use crate::notify::status::Status;
 use crate::notify::{Callback, Complaint, Content, DeliveryReceipt, Kind, ReceivedText, ReturnedLetter, time};
@@ -50,13 +51,36 @@ pub(super) fn at(connection: &Connection, arrival: i64) -> rusqlite::Result<Opti
     connection.prepare_cached(&ROW)?.query_row([arrival], kept).optional()
 }
 
-static SOME_AFTER: LazyLock<String> = LazyLock::new(|| {
-    format!("SELECT c.arrival, {COLUMNS} FROM callbacks c {JOINS} WHERE c.arrival > ?1 ORDER BY c.arrival LIMIT ?2")
-});
+/// What a row is found by.
+pub(super) struct Found {
+    pub(super) arrival: i64,
+    pub(super) arrived_at: i64,
+    pub(super) keys: Keys,
+}
 
-/// The first rows after an arrival.
-pub(super) fn some_after(connection: &Connection, arrival: i64, at_most: i64) -> rusqlite::Result<Vec<Kept>> {
-    connection.prepare_cached(&SOME_AFTER)?.query_map([arrival, at_most], kept)?.collect()
+/// What the first rows after an arrival are found by.
+pub(super) fn keys_after(connection: &Connection, arrival: i64, at_most: i64) -> rusqlite::Result<Vec<Found>> {
+    let sql = "SELECT arrival, arrived_at, kind, service, status, notify_id, reference, person, message
+        FROM callbacks WHERE arrival > ?1 ORDER BY arrival LIMIT ?2";
+    connection.prepare_cached(sql)?.query_map([arrival, at_most], found)?.collect()
+}
+
+fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
+    let text = |place| match row.get_ref(place) {
+        Ok(ValueRef::Text(text)) => std::str::from_utf8(text).ok(),
+        _ => None,
+    };
+    let kind = Kind::from_code(row.get(2)?).unwrap_or(Kind::DeliveryReceipt);
+    let said = Said {
+        kind,
+        service: ServiceId(row.get(3)?),
+        status: if kind == Kind::DeliveryReceipt { status_code(&status(row.get_ref(4)?)) } else { NO_STATUS },
+        notify_id: &plain(row.get_ref(5)?).unwrap_or_default(),
+        reference: text(6),
+        person: text(7),
+        message: text(8),
+    };
+    Ok(Found { arrival: row.get(0)?, arrived_at: row.get(1)?, keys: Keys::of_said(&said) })
 }
 
 /// What decides whether a row may be shown, without reading the rest of it.

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::runs::{Run, Seek};
 use super::{Field, KEPT_OF_LONG, key};
-use crate::notify::{Callback, Content, Kind};
+use crate::notify::Kind;
 use crate::store::ServiceId;
 
 /// Arrivals that are read at once, at first.
@@ -32,8 +32,7 @@ pub(in crate::store) enum Wanted {
     NotifyId([u8; 8]),
     /// With exactly this reference key.
     Reference(String),
-    /// With a reference key that begins so. Where the begin is long, that of another reference may be the same as far as it
-    /// is kept, so the rows have to be asked.
+    /// With a longer reference key that begins so. Where the rows have to be asked, [`Wanted::is_exact`] says so.
     ReferenceBeginsWith(String),
     /// To or from the person with this match key.
     Person(String),
@@ -62,12 +61,11 @@ pub(in crate::store) const NO_STATUS: u8 = 0;
 
 impl Facets {
     /// A callback's own key: status, service, kind, each in the order of numbers.
-    pub(super) fn key_of(callback: &Callback, service: ServiceId) -> Vec<u8> {
-        let status = match &callback.content {
-            Content::DeliveryReceipt(receipt) => status_code(&receipt.status),
-            _ => NO_STATUS,
-        };
-        facets_key(status, service, callback.kind().code())
+    pub(super) fn key_of(status: u8, service: ServiceId, kind: Kind) -> Vec<u8> {
+        let mut value = vec![status];
+        value.extend(service.0.to_be_bytes());
+        value.push(u8::try_from(kind.code()).unwrap_or(0));
+        key(Field::Facets, &value)
     }
 
     fn meets(&self, key: &[u8]) -> bool {
@@ -108,13 +106,6 @@ pub(in crate::store) fn status_code(status: &crate::notify::status::Status) -> u
     status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(OTHER_STATUS)
 }
 
-fn facets_key(status: u8, service: ServiceId, kind: i64) -> Vec<u8> {
-    let mut value = vec![status];
-    value.extend(service.0.to_be_bytes());
-    value.push(u8::try_from(kind).unwrap_or(0));
-    key(Field::Facets, &value)
-}
-
 /// The keys that are looked at.
 enum Keys {
     One(Vec<u8>),
@@ -123,6 +114,15 @@ enum Keys {
 }
 
 impl Wanted {
+    /// Whether everything that is found is wanted, so that no row has to be asked.
+    pub(in crate::store) fn is_exact(&self) -> bool {
+        match self {
+            Wanted::NotifyId(_) => false,
+            Wanted::ReferenceBeginsWith(begin) => begin.len() < KEPT_OF_LONG,
+            Wanted::Reference(_) | Wanted::Person(_) | Wanted::Word(_) | Wanted::Facets(_) => true,
+        }
+    }
+
     fn keys(&self) -> Keys {
         match self {
             Wanted::NotifyId(id) => Keys::One(key(Field::NotifyId, id)),
@@ -131,10 +131,11 @@ impl Wanted {
             Wanted::Word(word) => Keys::One(key(Field::Word, word.as_bytes())),
             Wanted::ReferenceBeginsWith(begin) => {
                 // Of a long key only the begin stands in the index; whoever looks by it asks the row too.
-                let kept = begin.as_bytes().get(..KEPT_OF_LONG).unwrap_or(begin.as_bytes());
-                let kept = key(Field::Reference, kept);
-                // No text holds the byte 255.
-                Keys::Between(kept.clone(), [kept.as_slice(), &[255]].concat())
+                let kept = begin.as_bytes().get(..KEPT_OF_LONG);
+                let least = key(Field::Reference, kept.unwrap_or(begin.as_bytes()));
+                // No text holds the byte 255, and no reference key the byte 0.
+                let past = [least.as_slice(), &[255]].concat();
+                Keys::Between(if kept.is_some() { least } else { [least.as_slice(), &[0]].concat() }, past)
             }
             Wanted::Facets(facets) => {
                 let least = facets.statuses.iter().min().copied().unwrap_or(0);
@@ -387,11 +388,13 @@ mod tests {
     #[test]
     fn statuses_that_are_not_asked_for_are_passed_over() {
         let facets = Facets { statuses: vec![3, 1], ..Facets::default() };
-        let own = |status| facets_key(status, ServiceId(1), 1);
+        let own = |status| Facets::key_of(status, ServiceId(1), Kind::DeliveryReceipt);
         for (from, to) in [(0, own(1)), (2, own(3)), (4, vec![Field::Facets as u8 + 1])] {
             let next = facets.after(own(from));
             assert!(next > own(from) && next <= to, "{from}");
-            assert!(next > facets_key(from, ServiceId(i64::MAX), 255), "{from}: nothing more of it is read");
+            let mut last = Facets::key_of(from, ServiceId(i64::MAX), Kind::Complaint);
+            *last.last_mut().unwrap() = 255;
+            assert!(next > last, "{from}: nothing more of it is read");
         }
         assert_eq!(facets.after(own(1)), [own(1), vec![0]].concat());
         assert_eq!([0, 1, 2, 3, 4].map(|status| facets.meets(&own(status))), [false, true, false, true, false]);

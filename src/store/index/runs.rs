@@ -107,11 +107,9 @@ impl Run {
 
     /// A run in memory of some rows after an arrival.
     fn of_first_rows(connection: &Connection, after: i64) -> rusqlite::Result<Option<Run>> {
-        let rows = row::some_after(connection, after, ROWS)?;
-        let keys: Vec<(Keys, i64)> =
-            rows.iter().map(|kept| (Keys::of(&kept.callback, kept.service), kept.arrival)).collect();
-        let added: Vec<(&Keys, i64)> = keys.iter().map(|(keys, arrival)| (keys, *arrival)).collect();
-        Ok(Run::of(&super::entries(&added), rows.iter().map(|kept| kept.arrived_at).max().unwrap_or_default()))
+        let rows = row::keys_after(connection, after, ROWS)?;
+        let added: Vec<(&Keys, i64)> = rows.iter().map(|row| (&row.keys, row.arrival)).collect();
+        Ok(Run::of(&super::entries(&added), rows.iter().map(|row| row.arrived_at).max().unwrap_or_default()))
     }
 
     fn read(row: &Row<'_>) -> rusqlite::Result<Run> {
