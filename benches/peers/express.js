@@ -34,8 +34,8 @@ function commitWaiting () {
 const app = express()
 app.use(express.json())
 app.post('/callbacks/delivery-receipts', (request, response) => {
-  const [, given] = (request.get('authorization') ?? '').split(' ')
-  if (!timingSafeEqual(hash(given ?? ''), known)) return response.status(401).end()
+  const given = (request.get('authorization') ?? '').slice('Bearer '.length)
+  if (!timingSafeEqual(hash(given), known)) return response.status(401).end()
   if (how !== 'batch') {
     insert.run(request.body)
     return response.status(200).end()

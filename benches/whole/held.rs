@@ -120,7 +120,8 @@ async fn fill(data: &Path, services: &[ServiceId], from: i64, to: i64) {
     let (mut bodies, began) = (Bodies::new(from as u64 + 7), Instant::now());
     let arrivals = (from..to).map(|n| {
         let at = start() + n * (SPAN / MOST);
-        let what = if n % TEXT_EVERY == 0 { What::Texts } else { What::Receipts };
+        // Texts of each of the services.
+        let what = if n % TEXT_EVERY == n / TEXT_EVERY % TEXT_EVERY { What::Texts } else { What::Receipts };
         arrival(services[n as usize % services.len()], at, bodies.next(what, at).body)
     });
     let said = |done: usize| {

@@ -49,7 +49,7 @@ fn main() {
         rows: number("--rows", 10_000_000),
         write: arguments.iter().any(|argument| argument == "--write"),
     };
-    let mut report = Report::default();
+    let mut report = Report { seconds: asked.seconds, ..Report::default() };
     for slow in [false, true] {
         for (side, connections) in [
             (Side::WithoutStore, 64),

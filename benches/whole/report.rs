@@ -9,6 +9,7 @@ use crate::machine::{self, quantile};
 
 #[derive(Default)]
 pub(crate) struct Report {
+    pub(crate) seconds: u64,
     pub(crate) compared: Vec<Compared>,
     pub(crate) points: Vec<Point>,
     pub(crate) bytes_each: f64,
@@ -51,9 +52,10 @@ impl Report {
         let day = day.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
         let _ = writeln!(
             text,
-            "Measured on {day} at commit {commit} by `cargo bench --bench whole -- --write`, on {}. Sides take turns on the same \
+            "Measured on {day} at commit {commit} by `cargo bench --bench whole -- --write`, on {}. Sides take turns, {} seconds each, on the same \
              machine, load generator included; trust the ratios, which are medians over pairs.\n",
-            machine::described()
+            machine::described(),
+            self.seconds
         );
         self.against_others(&mut text);
         self.by_rows(&mut text);
@@ -82,13 +84,13 @@ impl Report {
     fn against_others(&self, text: &mut String) {
         text.push_str(
             "## Against others\n\n| | connections | syncs | pairs | ours a second | theirs | ours ÷ theirs | our p50, p99 ms | their p50, p99 ms | \
-             our CPU µs each | their CPU | our MiB | their MiB | our p99 ÷ p99 of a sync |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+             our CPU µs each | their CPU | our MiB | their MiB | our p99 ÷ p99 of a sync | sync p50, p99 ms | idle % |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
         );
-        for compared in &self.compared {
+        for compared in self.compared.iter().filter(|compared| !compared.pairs.is_empty()) {
             let median = |of: &dyn Fn(&(Measured, Measured)) -> f64| compared.median(of);
             let _ = writeln!(
                 text,
-                "| {} | {} | {} | {} | {:.0} | {:.0} | **{:.2}** | {:.1}, {:.1} | {:.1}, {:.1} | {:.0} | {:.0} | {:.0} | {:.0} | {:.1} |",
+                "| {} | {} | {} | {} | {:.0} | {:.0} | **{:.2}** | {:.1}, {:.1} | {:.1}, {:.1} | {:.0} | {:.0} | {:.0} | {:.0} | {:.1} | {:.2}, {:.2} | {:.0} |",
                 compared.side,
                 compared.connections,
                 if compared.slow { "2 ms slower" } else { "as they are" },
@@ -105,6 +107,9 @@ impl Report {
                 median(&|pair| pair.0.memory),
                 median(&|pair| pair.1.memory),
                 median(&|pair| pair.0.p99 / (pair.0.sync.1 + if compared.slow { 2.0 } else { 0.0 })),
+                median(&|pair| pair.0.sync.0),
+                median(&|pair| pair.0.sync.1),
+                median(&|pair| pair.0.idle),
             );
         }
         text.push('\n');

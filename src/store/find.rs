@@ -15,10 +15,10 @@ use crate::notify::{Callback, Content, Kind, words};
 
 /// Rows on one page.
 const PAGE: usize = 50;
-/// A count stops here and is shown as "1,000+".
-const COUNTED: i64 = 1000;
+/// A count stops here and is shown as "200+": counting reads a row for each.
+const COUNTED: i64 = 200;
 /// Or when it has taken so long, as where nothing that is read is in memory.
-const COUNTING: Duration = Duration::from_millis(20);
+const COUNTING: Duration = Duration::from_millis(50);
 /// Reading through everything stops when it has taken so long, and says how far it came.
 const READING_THROUGH: Duration = Duration::from_millis(20);
 /// Arrivals that are read at once where every one is a candidate.
@@ -188,7 +188,7 @@ fn bound_within(from: Option<Cursor>, source: usize) -> Option<i64> {
 
 /// How many rows there are, and whether there are more: the pages' own count stops early.
 fn count(index: &Index<'_>, sees: &Services, find: &Find) -> rusqlite::Result<(i64, bool)> {
-    let ends = Instant::now() + COUNTING;
+    let began = Instant::now();
     let mut counted = 0;
     for place in 0..find.sources.len() {
         let Some(mut looking) = Looking::new(index, sees, find, place, Way::NewestFirst, i64::MAX) else {
@@ -197,11 +197,15 @@ fn count(index: &Index<'_>, sees: &Services, find: &Find) -> rusqlite::Result<(i
         if matches!(looking.source, Source::Contains(_)) {
             continue;
         }
+        looking.ends_at = Some(began + COUNTING);
         while looking.skip()? {
-            if counted >= COUNTED || Instant::now() > ends {
+            if counted >= COUNTED {
                 return Ok((counted, true));
             }
             counted += 1;
+        }
+        if looking.stopped {
+            return Ok((counted, true));
         }
     }
     Ok((counted, false))
@@ -218,7 +222,8 @@ struct Looking<'a> {
     candidates: Candidates<'a>,
     /// Whether every candidate is what was looked for, as far as it may be shown.
     is_exact: bool,
-    began: Instant,
+    /// When it stops, wherever it is.
+    ends_at: Option<Instant>,
     /// The last arrival that was read through.
     at: i64,
     stopped: bool,
@@ -257,7 +262,7 @@ impl<'a> Looking<'a> {
             Some(wanted) => Candidates::Indexed(index.arrivals(wanted, way, from)),
             None => Candidates::All { way, from, read: Vec::new(), whole: false },
         };
-        let began = Instant::now();
+        let ends_at = matches!(source, Source::Contains(_)).then(|| Instant::now() + READING_THROUGH);
         let connection = index.connection;
         Some(Looking {
             connection,
@@ -267,7 +272,7 @@ impl<'a> Looking<'a> {
             status,
             candidates,
             is_exact,
-            began,
+            ends_at,
             at: from,
             stopped: false,
         })
@@ -300,7 +305,7 @@ impl<'a> Looking<'a> {
     }
 
     fn next_candidate(&mut self) -> rusqlite::Result<Option<i64>> {
-        if matches!(self.source, Source::Contains(_)) && self.began.elapsed() > READING_THROUGH {
+        if self.ends_at.is_some_and(|ends| Instant::now() > ends) {
             self.stopped = true;
             return Ok(None);
         }

@@ -211,7 +211,7 @@ fn heading(typed: &str, found: &Found) -> String {
     format!("{} {results} for", counted(found))
 }
 
-/// "Showing 51 to 100 of 1,000+"; nothing where all are on one page.
+/// "Showing 51 to 100 of 200+"; nothing where all are on one page.
 fn showing(number: i64, found: &Found) -> Option<String> {
     let rows = i64::try_from(found.rows.len()).ok().filter(|rows| *rows > 0)?;
     found.next.or(found.previous)?;
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(heading("X", &found(1, false)), "1 result for");
         assert_eq!(heading("X", &found(0, false)), "0 results for");
         assert_eq!(heading("X", &found(1234, false)), "1,234 results for");
-        assert_eq!(heading("X", &found(1000, true)), "1,000+ results for");
+        assert_eq!(heading("X", &found(200, true)), "200+ results for");
     }
 
     #[test]
