@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{interval, sleep};
 
 use crate::clock::{self, DAY};
 use crate::store::{Checkpoint, Store};
 
-/// How often the log is looked at.
+/// How often the log is looked at while something is written.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(500);
 /// How often what has run out is cleared away.
 const TIDY_EVERY: Duration = Duration::from_hours(1);
@@ -22,12 +22,13 @@ pub async fn run(store: Store) {
 }
 
 async fn checkpoints(store: &Store) {
-    let mut ticks = interval(CHECKPOINT_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
-        if let Ok(Checkpoint::Part) = store.checkpoint().await {
+        // Where nothing is written nothing wakes.
+        store.written().await;
+        sleep(CHECKPOINT_EVERY).await;
+        while let Ok(Checkpoint::Part) = store.checkpoint().await {
             tracing::debug!(event = "upkeep.checkpoint_part", "part of the log is still in use");
+            sleep(CHECKPOINT_EVERY).await;
         }
     }
 }

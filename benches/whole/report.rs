@@ -112,6 +112,8 @@ impl Report {
                 median(&|pair| pair.0.idle),
             );
         }
+        // What was not measured of a side.
+        *text = text.replace("NaN", "–");
         text.push('\n');
     }
 

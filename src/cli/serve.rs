@@ -12,11 +12,9 @@ use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use warp::filters::BoxedFilter;
-use warp::reply::Response;
 
 use super::{Data, Failure};
-use crate::edge::{self, Limits};
+use crate::edge::{self, Limits, Routes};
 use crate::store::{Checkpoint, Store};
 use crate::web::{self, Site};
 use crate::{clock, upkeep};
@@ -117,13 +115,7 @@ impl Server {
         Ok(server)
     }
 
-    fn serve(
-        &mut self,
-        listener: TcpListener,
-        routes: BoxedFilter<(Response,)>,
-        limits: Limits,
-        stopped: watch::Receiver<bool>,
-    ) {
+    fn serve(&mut self, listener: TcpListener, routes: Routes, limits: Limits, stopped: watch::Receiver<bool>) {
         self.tasks.spawn(async move {
             edge::serve(listener, None, routes, limits, stopped).await;
         });

@@ -11,7 +11,8 @@ use super::{Store, StoreError};
 /// Below this the log is left alone: copying it more often only costs.
 const WORTH_COPYING: u64 = 4 * 1024 * 1024;
 /// Past this the writer itself waits for a checkpoint, so that the log cannot grow without end under steady load.
-const RELIEF_PAGES: i64 = 16 * 1024;
+/// A start after a stop without warning reads the log through, so its length is also how long that takes.
+const RELIEF_PAGES: i64 = 4 * 1024;
 
 /// How long the last one may take to find nobody else at it.
 const LAST_WITHIN: Duration = Duration::from_secs(5);
@@ -30,6 +31,11 @@ pub enum Checkpoint {
 }
 
 impl Store {
+    /// Waits until something has been written since this was last waited for.
+    pub async fn written(&self) {
+        self.inner.writer.written().await;
+    }
+
     /// Copies the log into the file beside the writer, without making anyone wait.
     ///
     /// # Errors

@@ -206,6 +206,22 @@ fn what_is_removed_leaves_no_trace_in_the_file_and_the_rest_stays() {
 }
 
 #[test]
+fn every_commit_is_synced_and_a_reader_cannot_write() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, _) = store_with_service(folder.path()).await;
+        let settings = |connection: &Connection| {
+            let setting = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
+            let journal: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+            Ok((journal, setting("synchronous")?, setting("wal_autocheckpoint")?, setting("secure_delete")?))
+        };
+        assert_eq!(store.write(settings).await.unwrap(), ("wal".to_owned(), 2, 0, 1), "2 is FULL");
+        let write = |connection: &Connection| connection.execute("DELETE FROM services", []);
+        assert!(store.read(write).await.is_err());
+    });
+}
+
+#[test]
 fn every_older_version_is_upgraded_with_its_rows() {
     for older in 1..=MIGRATIONS.len() {
         let folder = tempfile::tempdir().unwrap();

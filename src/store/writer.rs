@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::arrivals::{Arrival, Ledger};
 use super::envelope::Stored;
@@ -77,6 +77,8 @@ fn tell(job: CallbackJob, stored: Result<Stored, StoreError>, others: Others) {
 struct Queue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
+    /// Told of each transaction.
+    written: Notify,
 }
 
 #[derive(Default)]
@@ -148,6 +150,11 @@ impl Writer {
             Ok(())
         })?;
         answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Waits until something has been written since this was last waited for.
+    pub(super) async fn written(&self) {
+        self.queue.written.notified().await;
     }
 
     /// Waits until the thread has ended.
@@ -262,6 +269,7 @@ fn run(connection: Connection, queue: &Queue, key: &Key, ledger: Ledger) {
             Turn::Nothing => pen.index(Ledger::catch_up),
             Turn::End => return pen.index(Ledger::store_all),
         }
+        queue.written.notify_one();
         pen.relieve();
     }
 }

@@ -21,7 +21,7 @@ const ONLY_IN: [(&str, &[&str]); 9] = [
     ("r2d2", &["store"]),
     ("SELECT ", &["store"]),
     ("INSERT INTO", &["store"]),
-    ("warp::", &["web", "edge", "cli"]),
+    ("warp::", &["web", "edge"]),
     ("clap::", &["cli"]),
     ("std::env", &["cli"]),
     ("println!", &["cli"]),
