@@ -174,6 +174,35 @@ async fn a_body_on_its_way_is_waited_for_when_the_server_stops() {
 }
 
 #[tokio::test]
+async fn it_can_be_handed_a_certificate_and_then_speaks_tls_alone() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let certificate = made.cert.der().clone();
+    let ours = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate.clone()], key);
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    let theirs = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+
+    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let at = listener.local_addr().unwrap();
+    let routes = warp::ext::get::<Peer>().map(|peer: Peer| peer.tls.to_string().into_response());
+    let routes =
+        routes.recover(|_| async { Ok::<_, Infallible>(StatusCode::NOT_FOUND.into_response()) }).unify().boxed();
+    let (_run_on, stopped) = watch::channel(false);
+    tokio::spawn(serve(listener, Some(Arc::new(ours.unwrap())), routes, limits(), stopped));
+
+    let stream = TcpStream::connect(at).await.unwrap();
+    let name = "localhost".try_into().unwrap();
+    let mut stream = tokio_rustls::TlsConnector::from(Arc::new(theirs)).connect(name, stream).await.unwrap();
+    stream.write_all(get("/").as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let _unclean = stream.read_to_end(&mut answer).await.is_ok();
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("true"), "{answer}");
+    assert!(!answer_to(at, &get("/")).await.starts_with("HTTP/1.1"));
+}
+
+#[tokio::test]
 async fn a_reader_that_does_not_read_is_cut() {
     let running = start(limits());
     let mut reader = send(running.at, &get("/large")).await;

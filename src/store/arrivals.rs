@@ -84,7 +84,7 @@ impl Arrival {
 
 /// What the writer knows while it keeps arrivals, from one transaction to the next.
 pub(super) struct Ledger {
-    indexing: Indexing,
+    pub(super) indexing: Indexing,
     templates: Templates,
 }
 
@@ -103,32 +103,6 @@ impl Ledger {
     pub(super) fn forget(&mut self) {
         self.indexing.forget();
         self.templates.forget();
-    }
-
-    /// Whether the index has work for a quiet moment.
-    pub(super) fn is_behind(&self) -> bool {
-        self.indexing.is_behind()
-    }
-
-    /// Does some of it, within the caller's transaction.
-    pub(super) fn catch_up(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        self.indexing.catch_up(connection)
-    }
-
-    /// Puts what is in memory into the store, within the caller's transaction.
-    pub(super) fn store_all(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        self.indexing.store_all(connection)
-    }
-
-    /// Takes what arrived before `oldest` out of the index, a part with each call; whether there is more to do.
-    pub(super) fn forget_before(
-        &mut self,
-        connection: &Connection,
-        oldest: i64,
-        entries: usize,
-        chunks: usize,
-    ) -> rusqlite::Result<bool> {
-        self.indexing.forget_before(connection, oldest, entries, chunks)
     }
 
     /// Stores arrivals in their order, within the caller's transaction.

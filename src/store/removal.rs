@@ -48,7 +48,7 @@ fn step(connection: &Connection, ledger: &mut Ledger, moment: i64) -> rusqlite::
     let oldest: i64 = connection
         .prepare_cached("SELECT coalesce(min(arrival), (SELECT next FROM arrivals)) FROM callbacks")?
         .query_row([], |row| row.get(0))?;
-    let behind = ledger.forget_before(connection, oldest, ENTRIES, CHUNKS)?;
+    let behind = ledger.indexing.forget_before(connection, oldest, ENTRIES, CHUNKS)?;
     Ok(if behind { Removal::Removed(0) } else { Removal::Done })
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use super::arrivals::{Arrival, Ledger};
 use super::envelope::Stored;
-use super::index::Fresh;
+use super::index::{Fresh, Indexing};
 use super::key::Key;
 use super::{StoreError, checkpoint};
 
@@ -266,8 +266,8 @@ fn run(connection: Connection, queue: &Queue, key: &Key, ledger: Ledger) {
                 pen.commit(pages, callbacks);
                 pen.note_crowd(batch + queue.lock().callbacks.len());
             }
-            Turn::Nothing => pen.index(Ledger::catch_up),
-            Turn::End => return pen.index(Ledger::store_all),
+            Turn::Nothing => pen.index(Indexing::catch_up),
+            Turn::End => return pen.index(Indexing::store_all),
         }
         queue.written.notify_one();
         pen.relieve();
@@ -303,7 +303,7 @@ impl Pen<'_> {
     }
 
     fn patience(&self) -> Duration {
-        if self.ledger.is_behind() { PAUSE } else { LONG_PAUSE }
+        if self.ledger.indexing.is_behind() { PAUSE } else { LONG_PAUSE }
     }
 
     /// One transaction with everything in it. Where that fails by something one callback brought, each is tried by itself.
@@ -363,11 +363,11 @@ impl Pen<'_> {
     }
 
     /// Works on the index alone. What fails here is done later: nobody waits for it.
-    fn index(&mut self, work: impl FnOnce(&mut Ledger, &Connection) -> rusqlite::Result<()>) {
-        let ledger = &mut self.ledger;
+    fn index(&mut self, work: impl FnOnce(&mut Indexing, &Connection) -> rusqlite::Result<()>) {
+        let indexing = &mut self.ledger.indexing;
         let done = (|| {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            work(ledger, &transaction)?;
+            work(indexing, &transaction)?;
             transaction.commit()
         })();
         match done {

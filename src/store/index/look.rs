@@ -10,8 +10,8 @@ use super::{Field, KEPT_OF_LONG, key};
 use crate::notify::Kind;
 use crate::store::ServiceId;
 
-/// Arrivals that are read at once, at first.
-const FEW: usize = 64;
+/// Arrivals that are read at once, at first: enough for a page and for its count, since a run's range is read through for them.
+const FEW: usize = 256;
 /// And later.
 const MANY: usize = 4096;
 /// In a run of no more arrivals the entries of all facets are read through; in a larger one those that are not asked for
