@@ -180,9 +180,10 @@ fn plot(title: &str, rows: &[f64], lines: &[(&str, Vec<f64>)]) -> String {
     let (low, high) = (rows.first().map_or(0.0, |rows| rows.log10()), rows.last().map_or(1.0, |rows| rows.log10()));
     let x = |rows: f64| 70.0 + 540.0 * (rows.log10() - low) / (high - low).max(1e-9);
     let y = |value: f64| 300.0 - 240.0 * value / most;
+    let height = 340 + 18 * lines.len();
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 640 360\" role=\"img\" font-family=\"Helvetica, Arial, sans-serif\" \
-         font-size=\"13\"><title>{title}</title><rect width=\"640\" height=\"360\" fill=\"#fff\"/>\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 680 {height}\" role=\"img\" font-family=\"Helvetica, Arial, sans-serif\" \
+         font-size=\"13\"><title>{title}</title><rect width=\"680\" height=\"{height}\" fill=\"#fff\"/>\
          <text x=\"70\" y=\"24\" font-weight=\"bold\">{title}</text>"
     );
     for step in 0..=4 {
@@ -210,9 +211,9 @@ fn plot(title: &str, rows: &[f64], lines: &[(&str, Vec<f64>)]) -> String {
         let _ = write!(
             svg,
             "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" stroke-dasharray=\"{dashes}\"/>\
-             <text x=\"{}\" y=\"346\" fill=\"{colour}\">{name}</text>",
+             <text x=\"70\" y=\"{}\" fill=\"{colour}\">{name}</text>",
             points.join(" "),
-            70 + 200 * place
+            346 + 18 * place
         );
     }
     svg + "</svg>\n"
