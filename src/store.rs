@@ -159,6 +159,9 @@ impl Store {
         let fresh = index::Fresh::default();
         let writer = writer::Writer::start(writing, key.clone(), fresh.clone())
             .map_err(|error| OpenError::Unreadable(error.to_string()))?;
+        if purpose == open::Use::Serve {
+            writer.get_ready().map_err(|error| OpenError::Unreadable(error.to_string()))?;
+        }
         Ok(Store { inner: Arc::new(Inner { readers, door, writer, fresh, key, folder }) })
     }
 

@@ -206,6 +206,25 @@ fn what_is_removed_leaves_no_trace_in_the_file_and_the_rest_stays() {
 }
 
 #[test]
+fn the_newest_entries_are_made_once_after_a_start_and_not_by_each_search() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        keep(&store, receipt("a", "delivered", "x"), service).await;
+        assert_eq!(store.close(), Checkpoint::Whole);
+        drop(store);
+        // As after a stop without warning, when the entries were in memory.
+        let file = Connection::open(folder.path().join("counterfoil.db")).unwrap();
+        file.execute_batch("DELETE FROM index_runs; DELETE FROM index_fences; DELETE FROM index_chunks").unwrap();
+        file.close().unwrap();
+        let store = Store::serve(folder.path(), NOW).unwrap();
+        store.write(|_| Ok(())).await.unwrap();
+        assert_eq!(store.inner.fresh.now().len(), 1);
+        assert!(store.receipt(&Services::All, "a").await.unwrap().is_some());
+    });
+}
+
+#[test]
 fn every_commit_is_synced_and_a_reader_cannot_write() {
     let folder = tempfile::tempdir().unwrap();
     runtime().block_on(async {

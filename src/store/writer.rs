@@ -152,6 +152,16 @@ impl Writer {
         answered.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// Lets the writer get to know the index before it has anything to write: until then each search makes the newest entries.
+    pub(super) fn get_ready(&self) -> Result<(), StoreError> {
+        let (answer, _nobody_waits) = oneshot::channel();
+        let work = |connection: &Connection, ledger: &mut Ledger| ledger.indexing.begin(connection);
+        self.queue.push(|waiting| {
+            waiting.pages.push_back(page_work(work, answer));
+            Ok(())
+        })
+    }
+
     /// Waits until something has been written since this was last waited for.
     pub(super) async fn written(&self) {
         self.queue.written.notified().await;
