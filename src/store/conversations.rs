@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
-use super::index::{Index, Wanted, Way};
+use super::index::{Facets, Index, Wanted, Way};
 use super::row::{self, Kept};
 use super::{Services, Store, StoreError};
 use crate::notify::Kind;
@@ -132,7 +132,7 @@ fn conversation(
 
 /// One more than a page, the newest first.
 fn messages(index: &Index<'_>, sees: &Services, person: String, before: i64) -> rusqlite::Result<Vec<Kept>> {
-    let mut arrivals = index.arrivals(Wanted::Person(person), Way::NewestFirst, before);
+    let mut arrivals = index.arrivals(Wanted::Person(person), Facets::of(sees), Way::NewestFirst, before);
     let mut messages = Vec::new();
     while messages.len() <= MESSAGES
         && let Some(arrival) = arrivals.next()?

@@ -145,17 +145,32 @@ fn page(index: &Index<'_>, sees: &Services, find: &Find) -> rusqlite::Result<Fou
         places.reverse();
     }
     let (mut rows, mut reached) = (Vec::new(), None);
+    // The first page counts on from where it ends.
+    let mut counting = (find.from.is_none()).then(Counting::default);
     for place in places {
         let wanted = rows.len() <= PAGE && reached.is_none();
-        let Some(bound) = bound_within(find.from, place).filter(|_| wanted) else { continue };
+        if !wanted && counting.is_none() {
+            break;
+        }
+        let Some(bound) = bound_within(find.from, place) else { continue };
         let Some(mut looking) = Looking::new(index, sees, find, place, way, bound) else { continue };
-        while rows.len() <= PAGE
+        while wanted
+            && rows.len() <= PAGE
             && let Some(kept) = looking.next()?
         {
             rows.push((place, kept));
+            if let Some(counting) = &mut counting {
+                counting.counted += 1;
+            }
         }
-        reached = looking.stopped_at()?.map(|(arrival, at)| (Place { source: place, arrival }, at));
+        if wanted {
+            reached = looking.stopped_at()?.map(|(arrival, at)| (Place { source: place, arrival }, at));
+        }
+        if let Some(counting) = &mut counting {
+            counting.on(&mut looking)?;
+        }
     }
+    let counting = counting.map_or_else(|| count(index, sees, find), Ok)?;
     let more = rows.len() > PAGE;
     rows.truncate(PAGE);
     if way == Way::OldestFirst {
@@ -164,10 +179,9 @@ fn page(index: &Index<'_>, sees: &Services, find: &Find) -> rusqlite::Result<Fou
     let edge = |row: Option<&(usize, Kept)>| row.map(|(source, kept)| Place { source: *source, arrival: kept.arrival });
     let (first, last) = (edge(rows.first()), edge(rows.last()));
     let (further_on, further_back) = if way == Way::OldestFirst { (true, more) } else { (more, find.from.is_some()) };
-    let (count, uncounted) = count(index, sees, find)?;
     Ok(Found {
-        count,
-        more: uncounted,
+        count: counting.counted.min(COUNTED),
+        more: counting.stopped || counting.counted > COUNTED,
         reached,
         next: last.filter(|_| further_on),
         previous: first.filter(|_| further_back),
@@ -186,29 +200,44 @@ fn bound_within(from: Option<Cursor>, source: usize) -> Option<i64> {
     }
 }
 
-/// How many rows there are, and whether there are more: the pages' own count stops early.
-fn count(index: &Index<'_>, sees: &Services, find: &Find) -> rusqlite::Result<(i64, bool)> {
-    let began = Instant::now();
-    let mut counted = 0;
+/// How many rows there are: of every page but the first, which counts as it goes.
+fn count(index: &Index<'_>, sees: &Services, find: &Find) -> rusqlite::Result<Counting> {
+    let mut counting = Counting::default();
     for place in 0..find.sources.len() {
-        let Some(mut looking) = Looking::new(index, sees, find, place, Way::NewestFirst, i64::MAX) else {
-            continue;
-        };
-        if matches!(looking.source, Source::Contains(_)) {
-            continue;
-        }
-        looking.ends_at = Some(began + COUNTING);
-        while looking.skip()? {
-            if counted >= COUNTED {
-                return Ok((counted, true));
-            }
-            counted += 1;
-        }
-        if looking.stopped {
-            return Ok((counted, true));
+        if let Some(mut looking) = Looking::new(index, sees, find, place, Way::NewestFirst, i64::MAX) {
+            counting.on(&mut looking)?;
         }
     }
-    Ok((counted, false))
+    Ok(counting)
+}
+
+/// A count that stops early.
+struct Counting {
+    ends_at: Instant,
+    counted: i64,
+    /// Whether it stopped for its time.
+    stopped: bool,
+}
+
+impl Default for Counting {
+    fn default() -> Counting {
+        Counting { ends_at: Instant::now() + COUNTING, counted: 0, stopped: false }
+    }
+}
+
+impl Counting {
+    /// Counts what is left of a source.
+    fn on(&mut self, looking: &mut Looking<'_>) -> rusqlite::Result<()> {
+        if matches!(looking.source, Source::Contains(_)) {
+            return Ok(());
+        }
+        looking.ends_at = Some(self.ends_at);
+        while self.counted <= COUNTED && !self.stopped && looking.skip()? {
+            self.counted += 1;
+        }
+        self.stopped |= looking.stopped;
+        Ok(())
+    }
 }
 
 /// Going through one source.
@@ -259,7 +288,7 @@ impl<'a> Looking<'a> {
             _ => wanted.as_ref().is_none_or(Wanted::is_exact),
         };
         let candidates = match wanted {
-            Some(wanted) => Candidates::Indexed(index.arrivals(wanted, way, from)),
+            Some(wanted) => Candidates::Indexed(index.arrivals(wanted, facets(source, sees, status), way, from)),
             None => Candidates::All { way, from, read: Vec::new(), whole: false },
         };
         let ends_at = matches!(source, Source::Contains(_)).then(|| Instant::now() + READING_THROUGH);
@@ -280,8 +309,9 @@ impl<'a> Looking<'a> {
 
     /// The next row that is found.
     fn next(&mut self) -> rusqlite::Result<Option<Kept>> {
-        while let Some(arrival) = self.next_seen()? {
-            if let Some(kept) = row::at(self.connection, arrival)?.filter(|kept| self.holds(kept)) {
+        while let Some(arrival) = self.next_candidate()? {
+            let found = |kept: &Kept| self.may_show(&kept.head()) && self.holds(kept);
+            if let Some(kept) = row::at(self.connection, arrival)?.filter(found) {
                 return Ok(Some(kept));
             }
         }
@@ -290,18 +320,15 @@ impl<'a> Looking<'a> {
 
     /// Goes past the next row that is found; whether there was one.
     fn skip(&mut self) -> rusqlite::Result<bool> {
-        let index_says = self.before.is_empty() && self.is_exact;
-        Ok(if index_says { self.next_seen()?.is_some() } else { self.next()?.is_some() })
-    }
-
-    /// The next arrival whose row may be shown.
-    fn next_seen(&mut self) -> rusqlite::Result<Option<i64>> {
+        if !self.before.is_empty() || !self.is_exact {
+            return Ok(self.next()?.is_some());
+        }
         while let Some(arrival) = self.next_candidate()? {
             if row::head(self.connection, arrival)?.is_some_and(|head| self.may_show(&head)) {
-                return Ok(Some(arrival));
+                return Ok(true);
             }
         }
-        Ok(None)
+        Ok(false)
     }
 
     fn next_candidate(&mut self) -> rusqlite::Result<Option<i64>> {
@@ -327,8 +354,8 @@ impl<'a> Looking<'a> {
     fn may_show(&self, head: &row::Head) -> bool {
         head.shown
             && self.sees.allow(head.service)
-            && self.status.is_none_or(|filter| head.filter() == Some(filter))
-            && !(*self.source == Source::Newest && head.kind == Some(Kind::ReceivedText))
+            && self.status.is_none_or(|filter| head.filter == Some(filter))
+            && !(*self.source == Source::Newest && head.kind == Kind::ReceivedText)
     }
 
     /// Whether a candidate is what was looked for, where the index alone does not say.
@@ -349,15 +376,7 @@ impl<'a> Looking<'a> {
 fn wanted(source: &Source, sees: &Services, status: Option<Filter>) -> Option<Wanted> {
     match source {
         Source::Newest if *sees == Services::All && status.is_none() => None,
-        Source::Newest => {
-            let services = match sees {
-                Services::All => None,
-                Services::Only(services) => Some(services.clone()),
-            };
-            let shown = Kind::ALL.into_iter().filter(|kind| *kind != Kind::ReceivedText);
-            let kinds = status.map_or_else(|| shown.collect(), Filter::kinds);
-            Some(Wanted::Facets(Facets { services, kinds, statuses: status.map_or_else(Vec::new, codes) }))
-        }
+        Source::Newest => Some(Wanted::All),
         Source::Person(person) => Some(Wanted::Person(person.clone())),
         Source::Reference(reference) => Some(Wanted::Reference(reference.clone())),
         Source::ReferenceBeginsWith(begin) => Some(Wanted::ReferenceBeginsWith(begin.clone())),
@@ -366,6 +385,16 @@ fn wanted(source: &Source, sees: &Services, status: Option<Filter>) -> Option<Wa
         Source::Words(words) => words.iter().max_by_key(|word| word.len()).map(|word| Wanted::Word(word.clone())),
         Source::Contains(_) => None,
     }
+}
+
+/// What each of them has to be, as far as the index knows.
+fn facets(source: &Source, sees: &Services, status: Option<Filter>) -> Facets {
+    let kinds = match (source, status) {
+        (_, Some(status)) => status.kinds(),
+        (Source::Newest, None) => Kind::ALL.into_iter().filter(|kind| *kind != Kind::ReceivedText).collect(),
+        (_, None) => Vec::new(),
+    };
+    Facets { kinds, statuses: status.map_or_else(Vec::new, codes), ..Facets::of(sees) }
 }
 
 /// The codes in the index of all that may meet a filter.

@@ -7,6 +7,7 @@
 //! everything is written in order, three times, and a search asks some dozens of runs, the newest first, until its page is full.
 
 mod chunk;
+mod facets;
 mod look;
 mod merge;
 mod runs;
@@ -18,14 +19,15 @@ use rusqlite::Connection;
 use rusqlite::types::Type;
 use sha2::{Digest, Sha256};
 
-pub(super) use look::{Arrivals, Facets, Index, NO_STATUS, Wanted, Way, status_code};
+pub(super) use facets::{Facets, Mark, NO_STATUS, status_code};
+pub(super) use look::{Arrivals, Index, Wanted, Way};
 
-use self::chunk::{Damaged, LONGEST_KEY};
+use self::chunk::{Damaged, Entry, LONGEST_KEY};
 use self::runs::{Run, Runs, Sizes};
 use self::seen::Seen;
 use crate::clock::DAY;
 use crate::notify::recipient::{MatchKey, reference_key};
-use crate::notify::{Callback, Content, Kind, words};
+use crate::notify::{Callback, Content, words};
 
 /// A message's events come after it was made by its own date, but for clocks that disagree by so much.
 const CLOCKS_DISAGREE: i64 = DAY;
@@ -70,15 +72,13 @@ pub(super) fn short_id(notify_id: &str) -> [u8; 8] {
 pub(super) struct Keys {
     pub(super) short_id: [u8; 8],
     pub(super) person: Option<MatchKey>,
+    mark: u64,
     all: Vec<Vec<u8>>,
 }
 
 /// What the keys of one callback are made from.
 pub(super) struct Said<'a> {
-    pub(super) kind: Kind,
-    pub(super) service: super::ServiceId,
-    /// Its code; only delivery receipts have one.
-    pub(super) status: u8,
+    pub(super) mark: Mark,
     pub(super) notify_id: &'a str,
     pub(super) reference: Option<&'a str>,
     pub(super) person: Option<&'a str>,
@@ -92,15 +92,16 @@ impl Keys {
             Content::ReceivedText(text) => (NO_STATUS, text.message.as_deref()),
             Content::ReturnedLetter(_) | Content::Complaint(_) => (NO_STATUS, None),
         };
-        let (kind, notify_id) = (callback.kind(), callback.notify_id());
-        let (reference, person) = (callback.reference(), callback.person());
-        Keys::of_said(&Said { kind, service, status, notify_id, reference, person, message })
+        let mark = Mark { service, kind: callback.kind(), status };
+        let (notify_id, reference, person) = (callback.notify_id(), callback.reference(), callback.person());
+        Keys::of_said(&Said { mark, notify_id, reference, person, message })
     }
 
     /// The same, from a row's own columns.
     pub(super) fn of_said(said: &Said<'_>) -> Keys {
-        let (short_id, person) = (short_id(said.notify_id), said.person.and_then(|person| said.kind.match_key(person)));
-        let mut all = vec![key(Field::NotifyId, &short_id), Facets::key_of(said.status, said.service, said.kind)];
+        let short_id = short_id(said.notify_id);
+        let person = said.person.and_then(|person| said.mark.kind.match_key(person));
+        let mut all = vec![key(Field::NotifyId, &short_id), said.mark.key()];
         all.extend(said.reference.map(|reference| key(Field::Reference, reference_key(reference).as_bytes())));
         all.extend(person.as_ref().map(|person| key(Field::Person, person.as_str().as_bytes())));
         if let Some(message) = said.message {
@@ -110,17 +111,18 @@ impl Keys {
             words.dedup();
             all.append(&mut words);
         }
-        Keys { short_id, person, all }
+        Keys { short_id, person, mark: said.mark.number(), all }
     }
 }
-
-/// An entry that is not written yet: a key, and the arrival that it leads to.
-type Entry<'a> = (&'a [u8], i64);
 
 /// The entries of some rows, in order.
 fn entries<'a>(added: &[(&'a Keys, i64)]) -> Vec<Entry<'a>> {
     let mut entries = Vec::with_capacity(5 * added.len());
-    entries.extend(added.iter().flat_map(|(keys, arrival)| keys.all.iter().map(|key| (key.as_slice(), *arrival))));
+    entries.extend(
+        added
+            .iter()
+            .flat_map(|(keys, arrival)| keys.all.iter().map(|key| Entry { key, arrival: *arrival, mark: keys.mark })),
+    );
     entries.sort_unstable();
     entries
 }

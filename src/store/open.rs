@@ -13,11 +13,12 @@ use super::index;
 /// "CFoi": marks a file as ours in `SQLite`'s header.
 const APPLICATION_ID: i32 = 0x4346_6f69;
 /// What each version added, in order; the store's `user_version` counts those that it has.
-pub(super) const MIGRATIONS: [&str; 4] = [
+pub(super) const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0001-callbacks.sql"),
     include_str!("migrations/0002-people.sql"),
     include_str!("migrations/0003-index-in-runs.sql"),
     include_str!("migrations/0004-quarantine-origin.sql"),
+    include_str!("migrations/0005-marks.sql"),
 ];
 /// A larger store is not read through before it serves.
 const CHECKED_AT_START: u64 = 64 * 1024 * 1024;

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::index::{Index, Wanted, Way, short_id};
+use super::index::{Facets, Index, Wanted, Way, short_id};
 use super::row::{self, Kept};
 use super::{Services, Store, StoreError};
 use crate::notify::Kind;
@@ -49,7 +49,7 @@ fn receipt(index: &Index<'_>, sees: &Services, notify_id: &str) -> rusqlite::Res
         return Ok(Some(receipt));
     };
     let wanted = Wanted::Person(person.as_str().to_owned());
-    let mut arrivals = index.arrivals(wanted, Way::NewestFirst, i64::MAX);
+    let mut arrivals = index.arrivals(wanted, Facets::of(sees), Way::NewestFirst, i64::MAX);
     for _ in 0..LOOKED_THROUGH {
         let Some(arrival) = arrivals.next()? else { break };
         let Some(kept) = row::at(connection, arrival)?.filter(|kept| kept.shown && sees.allow(kept.service)) else {
@@ -71,7 +71,8 @@ fn receipt(index: &Index<'_>, sees: &Services, notify_id: &str) -> rusqlite::Res
 }
 
 fn events(index: &Index<'_>, sees: &Services, notify_id: &str) -> rusqlite::Result<Vec<Kept>> {
-    let mut arrivals = index.arrivals(Wanted::NotifyId(short_id(notify_id)), Way::OldestFirst, i64::MIN);
+    let mut arrivals =
+        index.arrivals(Wanted::NotifyId(short_id(notify_id)), Facets::of(sees), Way::OldestFirst, i64::MIN);
     let mut events = Vec::new();
     while events.len() < EVENTS
         && let Some(arrival) = arrivals.next()?

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::ServiceId;
 use super::envelope::{Envelope, Origin};
-use super::index::{Keys, NO_STATUS, Said, status_code};
+use super::index::{Keys, Mark, NO_STATUS, Said, Way, status_code};
 use crate::notify::filter::Filter;
 use crate::notify::status::Status;
 use crate::notify::{Callback, Complaint, Content, DeliveryReceipt, Kind, ReceivedText, ReturnedLetter, time};
@@ -72,9 +72,7 @@ fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
     };
     let kind = Kind::from_code(row.get(2)?).unwrap_or(Kind::DeliveryReceipt);
     let said = Said {
-        kind,
-        service: ServiceId(row.get(3)?),
-        status: if kind == Kind::DeliveryReceipt { status_code(&status(row.get_ref(4)?)) } else { NO_STATUS },
+        mark: mark(kind, ServiceId(row.get(3)?), row.get_ref(4)?),
         notify_id: &plain(row.get_ref(5)?).unwrap_or_default(),
         reference: text(6),
         person: text(7),
@@ -83,35 +81,75 @@ fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
     Ok(Found { arrival: row.get(0)?, arrived_at: row.get(1)?, keys: Keys::of_said(&said) })
 }
 
-/// What decides whether a row may be shown, without reading the rest of it.
-pub(super) struct Head {
-    pub(super) kind: Option<Kind>,
-    pub(super) service: ServiceId,
-    pub(super) shown: bool,
-    status: Value,
-    notification_type: Value,
+/// Goes through the references of the rows between two arrivals, on the way and after `from`, for as long as it is wanted.
+pub(super) fn references(
+    connection: &Connection,
+    (first, last): (i64, i64),
+    way: Way,
+    from: i64,
+    mut wanted: impl FnMut(i64, Mark, &str) -> bool,
+) -> rusqlite::Result<()> {
+    let (sql, first, last) = match way {
+        Way::NewestFirst => (REFERENCES_BACK, first, last.min(from.saturating_sub(1))),
+        Way::OldestFirst => (REFERENCES, first.max(from.saturating_add(1)), last),
+    };
+    let mut find = connection.prepare_cached(sql)?;
+    let mut rows = find.query([first, last])?;
+    while let Some(row) = rows.next()? {
+        let ValueRef::Text(reference) = row.get_ref(4)? else { continue };
+        let mark = mark(
+            Kind::from_code(row.get(1)?).unwrap_or(Kind::DeliveryReceipt),
+            ServiceId(row.get(2)?),
+            row.get_ref(3)?,
+        );
+        if !wanted(row.get(0)?, mark, std::str::from_utf8(reference).unwrap_or_default()) {
+            break;
+        }
+    }
+    Ok(())
 }
 
-impl Head {
+const REFERENCES: &str = "SELECT arrival, kind, service, status, reference FROM callbacks
+    WHERE arrival BETWEEN ?1 AND ?2 ORDER BY arrival";
+const REFERENCES_BACK: &str = "SELECT arrival, kind, service, status, reference FROM callbacks
+    WHERE arrival BETWEEN ?1 AND ?2 ORDER BY arrival DESC";
+
+fn mark(kind: Kind, service: ServiceId, its_status: ValueRef<'_>) -> Mark {
+    let status = if kind == Kind::DeliveryReceipt { status_code(&status(its_status)) } else { NO_STATUS };
+    Mark { service, kind, status }
+}
+
+/// What decides whether a row may be shown.
+pub(super) struct Head {
+    pub(super) kind: Kind,
+    pub(super) service: ServiceId,
+    pub(super) shown: bool,
     /// The filter that it meets.
-    pub(super) fn filter(&self) -> Option<Filter> {
-        let notification_type = type_text(ValueRef::from(&self.notification_type));
-        Filter::met_by(self.kind?, &status(ValueRef::from(&self.status)), notification_type.as_deref())
+    pub(super) filter: Option<Filter>,
+}
+
+impl Kept {
+    /// What decides whether it may be shown.
+    pub(super) fn head(&self) -> Head {
+        let kind = self.callback.kind();
+        let filter = match &self.callback.content {
+            Content::DeliveryReceipt(receipt) => {
+                Filter::met_by(kind, &receipt.status, receipt.notification_type.as_deref())
+            }
+            _ => Filter::met_by(kind, &Status::Other(String::new()), None),
+        };
+        Head { kind, service: self.service, shown: self.shown, filter }
     }
 }
 
-/// The head of an arrival's row.
+/// The head of an arrival's row, without reading the rest of it.
 pub(super) fn head(connection: &Connection, arrival: i64) -> rusqlite::Result<Option<Head>> {
     let mut find = connection
         .prepare_cached("SELECT kind, service, shown, status, notification_type FROM callbacks WHERE arrival = ?1")?;
     let read = |row: &Row<'_>| {
-        Ok(Head {
-            kind: Kind::from_code(row.get(0)?),
-            service: ServiceId(row.get(1)?),
-            shown: row.get(2)?,
-            status: row.get(3)?,
-            notification_type: row.get(4)?,
-        })
+        let kind = Kind::from_code(row.get(0)?).unwrap_or(Kind::DeliveryReceipt);
+        let filter = Filter::met_by(kind, &status(row.get_ref(3)?), type_text(row.get_ref(4)?).as_deref());
+        Ok(Head { kind, service: ServiceId(row.get(1)?), shown: row.get(2)?, filter })
     };
     find.query_row([arrival], read).optional()
 }

@@ -7,11 +7,20 @@ use bytes::Bytes;
 const FULL: usize = 4_000;
 /// The longest key; a longer one is cut by whoever makes it.
 pub(super) const LONGEST_KEY: usize = 200;
-/// The most that one entry adds: its three lengths and distances, and its key.
-const LONGEST_ENTRY: usize = LONGEST_KEY + 2 + 2 + 10;
+/// The most that one entry adds: its lengths, distance and mark, and its key.
+const LONGEST_ENTRY: usize = LONGEST_KEY + 2 + 2 + 10 + 10;
 
 /// What an entry is found by, then the arrival that it leads to: the order of the index.
 pub(super) type Place = (Vec<u8>, i64);
+
+/// One entry.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Entry<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) arrival: i64,
+    /// The number of what the arrival is.
+    pub(super) mark: u64,
+}
 
 /// A chunk that is whole.
 #[derive(Clone, Debug)]
@@ -35,28 +44,33 @@ pub(super) struct Packer {
     bytes: Vec<u8>,
     key: Vec<u8>,
     arrival: i64,
+    mark: u64,
 }
 
 impl Packer {
     /// Adds an entry; gives the chunk before it where that is full.
-    pub(super) fn add(&mut self, key: &[u8], arrival: i64) -> Option<Chunk> {
+    pub(super) fn add(&mut self, Entry { key, arrival, mark }: Entry<'_>) -> Option<Chunk> {
         let full = if self.bytes.len() + LONGEST_ENTRY > FULL { self.take() } else { None };
         if self.first.is_none() {
             self.first = Some((key.to_vec(), arrival));
         }
+        let changed = u64::from(mark != self.mark);
         if !self.bytes.is_empty() && self.key == key {
-            put(&mut self.bytes, 0);
+            put(&mut self.bytes, changed);
         } else {
             let shared = self.key.iter().zip(key).take_while(|(a, b)| a == b).count();
             let suffix = key.get(shared..).unwrap_or_default();
-            put(&mut self.bytes, shared as u64 + 1);
+            put(&mut self.bytes, 2 * (shared as u64 + 1) + changed);
             put(&mut self.bytes, suffix.len() as u64);
             self.bytes.extend_from_slice(suffix);
             self.key.truncate(shared);
             self.key.extend_from_slice(suffix);
         }
+        if changed == 1 {
+            put(&mut self.bytes, mark);
+        }
         put(&mut self.bytes, zigzag(arrival.wrapping_sub(self.arrival)));
-        self.arrival = arrival;
+        (self.arrival, self.mark) = (arrival, mark);
         full
     }
 
@@ -79,6 +93,7 @@ pub(super) struct Unpacker {
     at: usize,
     key: Vec<u8>,
     arrival: i64,
+    mark: u64,
 }
 
 /// The bytes are no chunk.
@@ -95,7 +110,8 @@ impl Unpacker {
         if self.at >= self.bytes.len() {
             return Ok(false);
         }
-        let shared = self.get()?;
+        let head = self.get()?;
+        let (shared, changed) = (head / 2, head % 2 == 1);
         if shared > 0 {
             let length = usize::try_from(self.get()?).map_err(|_| Damaged)?;
             let suffix = self.bytes.get(self.at..self.at.saturating_add(length)).ok_or(Damaged)?;
@@ -103,18 +119,16 @@ impl Unpacker {
             self.key.extend_from_slice(suffix);
             self.at += length;
         }
+        if changed {
+            self.mark = self.get()?;
+        }
         self.arrival = self.arrival.wrapping_add(unzigzag(self.get()?));
         Ok(true)
     }
 
-    /// The key of the entry that it stands at.
-    pub(super) fn key(&self) -> &[u8] {
-        &self.key
-    }
-
-    /// The arrival of the entry that it stands at.
-    pub(super) fn arrival(&self) -> i64 {
-        self.arrival
+    /// The entry that it stands at.
+    pub(super) fn entry(&self) -> Entry<'_> {
+        Entry { key: &self.key, arrival: self.arrival, mark: self.mark }
     }
 
     fn get(&mut self) -> Result<u64, Damaged> {
@@ -160,33 +174,43 @@ mod tests {
 
     use super::*;
 
-    fn packed(entries: &[Place]) -> Vec<Chunk> {
+    /// A key, an arrival and a mark.
+    type Owned = (Vec<u8>, i64, u64);
+
+    fn packed(entries: &[Owned]) -> Vec<Chunk> {
         let mut packer = Packer::default();
-        let mut chunks: Vec<Chunk> = entries.iter().filter_map(|(key, arrival)| packer.add(key, *arrival)).collect();
+        let entries = entries.iter().map(|(key, arrival, mark)| Entry { key, arrival: *arrival, mark: *mark });
+        let mut chunks: Vec<Chunk> = entries.filter_map(|entry| packer.add(entry)).collect();
         chunks.extend(packer.take());
         chunks
     }
 
-    fn unpacked(chunk: Bytes) -> Vec<Place> {
+    fn unpacked(chunk: Bytes) -> Vec<Owned> {
         let mut unpacker = Unpacker::new(chunk);
         let mut entries = Vec::new();
         while unpacker.advance().unwrap() {
-            entries.push((unpacker.key().to_vec(), unpacker.arrival()));
+            let Entry { key, arrival, mark } = unpacker.entry();
+            entries.push((key.to_vec(), arrival, mark));
         }
         entries
     }
 
+    fn owned() -> impl Strategy<Value = Owned> {
+        (prop::collection::vec(any::<u8>(), 0..LONGEST_KEY), any::<i64>(), prop_oneof![0..3_u64, any::<u64>()])
+    }
+
     proptest! {
         #[test]
-        fn entries_come_out_of_chunks_as_they_went_in(
-            mut entries in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..LONGEST_KEY), any::<i64>()), 0..200)
-        ) {
+        fn entries_come_out_of_chunks_as_they_went_in(mut entries in prop::collection::vec(owned(), 0..200)) {
             entries.sort();
             let chunks = packed(&entries);
             prop_assert!(chunks.iter().all(|chunk| chunk.bytes.len() <= FULL));
             let firsts: Vec<Place> = chunks.iter().map(|chunk| chunk.first.clone()).collect();
-            let out: Vec<Vec<Place>> = chunks.into_iter().map(|chunk| unpacked(chunk.bytes)).collect();
-            prop_assert!(out.iter().zip(&firsts).all(|(entries, first)| entries.first() == Some(first)));
+            let out: Vec<Vec<Owned>> = chunks.into_iter().map(|chunk| unpacked(chunk.bytes)).collect();
+            let begins = |(entries, first): (&Vec<Owned>, &Place)| {
+                entries.first().is_some_and(|(key, arrival, _)| (key, arrival) == (&first.0, &first.1))
+            };
+            prop_assert!(out.iter().zip(&firsts).all(begins));
             prop_assert_eq!(out.concat(), entries);
         }
 
@@ -198,8 +222,8 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_many_share_is_written_once_a_chunk() {
-        let entries: Vec<Place> = (0..1000).map(|arrival| (b"a key of some length".to_vec(), arrival)).collect();
+    fn a_key_and_a_mark_that_many_share_are_written_once_a_chunk() {
+        let entries: Vec<Owned> = (0..1000).map(|arrival| (b"a key of some length".to_vec(), arrival, 7000)).collect();
         let bytes: usize = packed(&entries).iter().map(|chunk| chunk.bytes.len()).sum();
         assert!(bytes < 2 * entries.len() + 40, "{bytes} bytes");
     }

@@ -5,10 +5,12 @@ use std::collections::VecDeque;
 
 use rusqlite::Connection;
 
+use super::chunk::Place;
+use super::facets::Facets;
 use super::runs::{Run, Seek};
 use super::{Field, KEPT_OF_LONG, key};
-use crate::notify::Kind;
-use crate::store::ServiceId;
+use crate::notify::recipient::reference_key;
+use crate::store::row;
 
 /// Arrivals that are read at once, at first: enough for a page and for its count, since a run's range is read through for them.
 const FEW: usize = 256;
@@ -17,6 +19,14 @@ const MANY: usize = 4096;
 /// In a run of no more arrivals the entries of all facets are read through; in a larger one those that are not asked for
 /// are passed over.
 const READ_THROUGH: i64 = 4096;
+/// Where more chunks than so many hold what begins alike, going through the rows may be quicker than sorting it all.
+const MANY_CHUNKS: usize = 8;
+/// Chunks are counted no further.
+const COUNTED: i64 = 1024;
+/// Found by going through rows at once, for it can go on where it was.
+const BY_ROWS: u8 = 64;
+/// Rows that are gone through at most before the entries are sorted after all.
+const ROWS: usize = 16_384;
 
 /// The order of arrivals.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +38,8 @@ pub(in crate::store) enum Way {
 /// What is looked for.
 #[derive(Clone, Debug)]
 pub(in crate::store) enum Wanted {
+    /// Everything.
+    All,
     /// Callbacks with this short id. Another id may have the same one, so the rows have to be asked.
     NotifyId([u8; 8]),
     /// With exactly this reference key.
@@ -38,72 +50,6 @@ pub(in crate::store) enum Wanted {
     Person(String),
     /// Received texts that hold this word.
     Word(String),
-    /// What these facets meet.
-    Facets(Facets),
-}
-
-/// What kind of callback, whose, with which status.
-#[derive(Clone, Default, Debug)]
-pub(in crate::store) struct Facets {
-    /// Of these services; of any where `None`.
-    pub(in crate::store) services: Option<Vec<ServiceId>>,
-    /// Of these kinds; of any where empty.
-    pub(in crate::store) kinds: Vec<Kind>,
-    /// With a status of these codes; with any where empty.
-    pub(in crate::store) statuses: Vec<u8>,
-}
-
-/// The code of a status that Notify did not have when this was written. The rows have to be asked which.
-pub(in crate::store) const OTHER_STATUS: u8 = 255;
-
-/// The code of what has no status.
-pub(in crate::store) const NO_STATUS: u8 = 0;
-
-impl Facets {
-    /// A callback's own key: status, service, kind, each in the order of numbers.
-    pub(super) fn key_of(status: u8, service: ServiceId, kind: Kind) -> Vec<u8> {
-        let mut value = vec![status];
-        value.extend(service.0.to_be_bytes());
-        value.push(u8::try_from(kind.code()).unwrap_or(0));
-        key(Field::Facets, &value)
-    }
-
-    fn meets(&self, key: &[u8]) -> bool {
-        let Some((&status, &kind)) = key.get(1).zip(key.last()) else { return false };
-        let service = key.get(2..10).and_then(|bytes| bytes.try_into().ok()).map(i64::from_be_bytes);
-        (self.statuses.is_empty() || self.statuses.contains(&status))
-            && (self.kinds.is_empty() || self.kinds.iter().any(|wanted| wanted.code() == i64::from(kind)))
-            && self.services.as_ref().is_none_or(|wanted| service.is_some_and(|id| wanted.contains(&ServiceId(id))))
-    }
-}
-
-impl Facets {
-    /// Passes over the statuses and services that are not asked for.
-    fn after(&self, mut key: Vec<u8>) -> Vec<u8> {
-        let status = key.get(1).copied().unwrap_or_default();
-        if !self.statuses.is_empty() && !self.statuses.contains(&status) {
-            let next = self.statuses.iter().filter(|wanted| **wanted > status).min();
-            return next.map_or_else(|| vec![Field::Facets as u8 + 1], |next| super::key(Field::Facets, &[*next]));
-        }
-        let own = key.get(2..10).and_then(|bytes| bytes.try_into().ok()).map(i64::from_be_bytes);
-        if let (Some(wanted), Some(own)) = (&self.services, own)
-            && !wanted.contains(&ServiceId(own))
-        {
-            let next = wanted.iter().map(|service| service.0).filter(|service| *service > own).min();
-            key.truncate(2);
-            key.extend(next.unwrap_or(i64::MAX).to_be_bytes());
-            if next.is_none() {
-                key.push(255);
-            }
-        }
-        key.push(0);
-        key
-    }
-}
-
-/// The code of a status in the index.
-pub(in crate::store) fn status_code(status: &crate::notify::status::Status) -> u8 {
-    status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(OTHER_STATUS)
 }
 
 /// The keys that are looked at.
@@ -111,6 +57,8 @@ enum Keys {
     One(Vec<u8>),
     /// From the first on and below the second.
     Between(Vec<u8>, Vec<u8>),
+    /// Each callback's own, as far as it meets the facets.
+    Facets,
 }
 
 impl Wanted {
@@ -119,7 +67,7 @@ impl Wanted {
         match self {
             Wanted::NotifyId(_) => false,
             Wanted::ReferenceBeginsWith(begin) => begin.len() < KEPT_OF_LONG,
-            Wanted::Reference(_) | Wanted::Person(_) | Wanted::Word(_) | Wanted::Facets(_) => true,
+            Wanted::All | Wanted::Reference(_) | Wanted::Person(_) | Wanted::Word(_) => true,
         }
     }
 
@@ -137,27 +85,7 @@ impl Wanted {
                 let past = [least.as_slice(), &[255]].concat();
                 Keys::Between(if kept.is_some() { least } else { [least.as_slice(), &[0]].concat() }, past)
             }
-            Wanted::Facets(facets) => {
-                let least = facets.statuses.iter().min().copied().unwrap_or(0);
-                let past = facets.statuses.iter().max().and_then(|greatest| greatest.checked_add(1));
-                let past = past.map_or_else(|| vec![Field::Facets as u8 + 1], |next| key(Field::Facets, &[next]));
-                Keys::Between(key(Field::Facets, &[least]), past)
-            }
-        }
-    }
-
-    fn meets(&self, key: &[u8]) -> bool {
-        match self {
-            Wanted::Facets(facets) => facets.meets(key),
-            _ => true,
-        }
-    }
-
-    /// The least key after this one that could be met.
-    fn after(&self, key: Vec<u8>) -> Vec<u8> {
-        match self {
-            Wanted::Facets(facets) => facets.after(key),
-            _ => [key, vec![0]].concat(),
+            Wanted::All => Keys::Facets,
         }
     }
 }
@@ -181,8 +109,8 @@ impl<'c> Index<'c> {
         Ok(Index { connection, runs })
     }
 
-    /// The arrivals that are wanted, one after another; those after `from`, which itself is left out.
-    pub(in crate::store) fn arrivals(&self, wanted: Wanted, way: Way, from: i64) -> Arrivals<'_> {
+    /// The arrivals that are wanted and meet the facets, one after another; those after `from`, which itself is left out.
+    pub(in crate::store) fn arrivals(&self, wanted: Wanted, facets: Facets, way: Way, from: i64) -> Arrivals<'_> {
         let on_the_way = |run: &&Run| match way {
             Way::NewestFirst => run.first < from,
             Way::OldestFirst => run.last > from,
@@ -191,14 +119,21 @@ impl<'c> Index<'c> {
         if way == Way::OldestFirst {
             runs.make_contiguous().reverse();
         }
-        Arrivals { connection: self.connection, wanted, way, from, runs, read: VecDeque::new(), at_once: FEW }
+        let asked = Asked { wanted, facets };
+        Arrivals { connection: self.connection, asked, way, from, runs, read: VecDeque::new(), at_once: FEW }
     }
+}
+
+/// What is looked for, and what it has to be.
+struct Asked {
+    wanted: Wanted,
+    facets: Facets,
 }
 
 /// The arrivals that are wanted, one after another.
 pub(in crate::store) struct Arrivals<'i> {
     connection: &'i Connection,
-    wanted: Wanted,
+    asked: Asked,
     way: Way,
     /// Only what comes after this one on the way.
     from: i64,
@@ -212,8 +147,9 @@ impl Arrivals<'_> {
     pub(in crate::store) fn next(&mut self) -> rusqlite::Result<Option<i64>> {
         while self.read.is_empty() {
             let Some(run) = self.runs.front() else { return Ok(None) };
-            let found = some(self.connection, run, &self.wanted, self.way, self.from, self.at_once)?;
-            if found.len() < self.at_once {
+            let best = some(self.connection, run, &self.asked, Best::new(self.way, self.from, self.at_once))?;
+            let (found, whole) = best.in_order();
+            if whole {
                 self.runs.pop_front();
             }
             if let Some(last) = found.last() {
@@ -228,34 +164,38 @@ impl Arrivals<'_> {
 
 /// All arrivals of a run that are wanted.
 pub(super) fn all(connection: &Connection, run: &Run, wanted: &Wanted) -> rusqlite::Result<Vec<i64>> {
-    some(connection, run, wanted, Way::OldestFirst, i64::MIN, usize::MAX)
+    let asked = Asked { wanted: wanted.clone(), facets: Facets::default() };
+    let best = Best::new(Way::OldestFirst, i64::MIN, usize::MAX);
+    Ok(some(connection, run, &asked, best)?.in_order().0)
 }
 
-/// At most so many arrivals of a run, in order, beginning after `from`.
-fn some(
-    connection: &Connection,
-    run: &Run,
-    wanted: &Wanted,
-    way: Way,
-    from: i64,
-    at_most: usize,
-) -> rusqlite::Result<Vec<i64>> {
-    let mut best = Best { way, from, at_most, found: Vec::new() };
-    match wanted.keys() {
-        Keys::One(key) => with_key(connection, run, &key, &mut best)?,
+/// Some arrivals of a run.
+fn some(connection: &Connection, run: &Run, asked: &Asked, mut best: Best) -> rusqlite::Result<Best> {
+    let facets = &asked.facets;
+    match asked.wanted.keys() {
+        Keys::One(key) => with_key(connection, run, &key, facets, &mut best)?,
         Keys::Between(least, past) => {
-            let few = run.last - run.first < READ_THROUGH;
-            if few || !matches!(wanted, Wanted::Facets(_)) {
-                between(connection, run, (&least, &past), wanted, &mut best)?;
-            } else {
-                key_by_key(connection, run, (least, &past), wanted, &mut best)?;
+            let Some(wide) = between(connection, run, (&least, &past), facets, &mut best, MANY_CHUNKS)? else {
+                return Ok(best);
+            };
+            if let Wanted::ReferenceBeginsWith(begin) = &asked.wanted
+                && is_quicker_by_rows(connection, run, (&wide, &past))?
+                && let Some(found) = by_rows(connection, run, begin, facets, &best)?
+            {
+                return Ok(found);
             }
+            between(connection, run, (&least, &past), facets, &mut best, usize::MAX)?;
         }
+        Keys::Facets if run.last - run.first < READ_THROUGH => {
+            let (least, past) = facets.keys();
+            between(connection, run, (&least, &past), facets, &mut best, usize::MAX)?;
+        }
+        Keys::Facets => key_by_key(connection, run, facets, &mut best)?,
     }
-    Ok(best.in_order())
+    Ok(best)
 }
 
-/// The first arrivals on the way.
+/// The first arrivals on the way, after `from`.
 struct Best {
     way: Way,
     from: i64,
@@ -264,12 +204,16 @@ struct Best {
 }
 
 impl Best {
-    fn add(&mut self, arrival: i64) {
-        let meets = match self.way {
+    fn new(way: Way, from: i64, at_most: usize) -> Best {
+        Best { way, from, at_most, found: Vec::new() }
+    }
+
+    fn add_if(&mut self, meets: bool, arrival: i64) {
+        let is_after = match self.way {
             Way::NewestFirst => arrival < self.from,
             Way::OldestFirst => arrival > self.from,
         };
-        if meets {
+        if meets && is_after {
             self.found.push(arrival);
             if self.found.len() > self.at_most.saturating_mul(4) {
                 self.keep_best();
@@ -279,7 +223,7 @@ impl Best {
 
     fn keep_best(&mut self) {
         self.found.sort_unstable();
-        // A reference and a longer one of the same callback cannot both be met, but facets' keys could be.
+        // A callback has one reference and one key of its own, but whatever was written twice is found once.
         self.found.dedup();
         if self.way == Way::NewestFirst {
             self.found.reverse();
@@ -287,14 +231,16 @@ impl Best {
         self.found.truncate(self.at_most);
     }
 
-    fn in_order(mut self) -> Vec<i64> {
+    /// What was found, and whether that is all there is.
+    fn in_order(mut self) -> (Vec<i64>, bool) {
         self.keep_best();
-        self.found
+        let whole = self.found.len() < self.at_most;
+        (self.found, whole)
     }
 }
 
 /// One key's arrivals stand in order, so only the chunks that are needed are read.
-fn with_key(connection: &Connection, run: &Run, key: &[u8], best: &mut Best) -> rusqlite::Result<()> {
+fn with_key(connection: &Connection, run: &Run, key: &[u8], facets: &Facets, best: &mut Best) -> rusqlite::Result<()> {
     let begin = match best.way {
         Way::NewestFirst => best.from.saturating_sub(1),
         Way::OldestFirst => best.from.saturating_add(1),
@@ -304,9 +250,10 @@ fn with_key(connection: &Connection, run: &Run, key: &[u8], best: &mut Best) -> 
     while let Some((first, mut entries)) = at {
         let mut past = false;
         while entries.advance()? {
-            match entries.key().cmp(key) {
+            let entry = entries.entry();
+            match entry.key.cmp(key) {
                 Ordering::Less => (),
-                Ordering::Equal => best.add(entries.arrival()),
+                Ordering::Equal => best.add_if(facets.meet(entry.mark), entry.arrival),
                 Ordering::Greater => {
                     past = true;
                     break;
@@ -325,44 +272,71 @@ fn with_key(connection: &Connection, run: &Run, key: &[u8], best: &mut Best) -> 
     Ok(())
 }
 
-/// All entries between two keys.
+/// All entries between two keys, unless they stand in more chunks than so many: then where it stopped.
 fn between(
     connection: &Connection,
     run: &Run,
     (least, past): (&[u8], &[u8]),
-    wanted: &Wanted,
+    facets: &Facets,
     best: &mut Best,
-) -> rusqlite::Result<()> {
-    let mut at = run.chunk(connection, Seek::Holding(least, i64::MIN))?;
+    chunks: usize,
+) -> rusqlite::Result<Option<Place>> {
+    let (mut at, mut read) = (run.chunk(connection, Seek::Holding(least, i64::MIN))?, 0);
     while let Some((first, mut entries)) = at {
-        while entries.advance()? {
-            if entries.key() >= past {
-                return Ok(());
-            }
-            if entries.key() >= least && wanted.meets(entries.key()) {
-                best.add(entries.arrival());
-            }
+        if read == chunks {
+            return Ok(Some(first));
         }
+        while entries.advance()? {
+            let entry = entries.entry();
+            if entry.key >= past {
+                return Ok(None);
+            }
+            best.add_if(entry.key >= least && facets.meet(entry.mark), entry.arrival);
+        }
+        read += 1;
         at = run.chunk(connection, Seek::After(&first))?;
     }
-    Ok(())
+    Ok(None)
 }
 
-/// The keys between two that are met, each by itself, passing over the others.
-fn key_by_key(
+/// Whether some of what stands from a place on and below a key is found sooner by going through the rows: where so many of them
+/// have it that a few rows are enough, and it would fill so many chunks that reading all of those is not.
+fn is_quicker_by_rows(connection: &Connection, run: &Run, (from, past): (&Place, &[u8])) -> rusqlite::Result<bool> {
+    let chunks = run.chunks_between(connection, from, past, COUNTED)?;
+    // A chunk holds some 300 entries and takes as long as 12 rows.
+    let (in_chunks, by_chunks) = (300 * chunks, 12 * chunks);
+    Ok(i64::from(BY_ROWS) * run.span() < in_chunks * by_chunks)
+}
+
+/// Some arrivals of a run whose references begin so, by asking one row after another; `None` where they turn out to be rare.
+fn by_rows(
     connection: &Connection,
     run: &Run,
-    (mut least, past): (Vec<u8>, &[u8]),
-    wanted: &Wanted,
-    best: &mut Best,
-) -> rusqlite::Result<()> {
-    while let Some(key) = first_key(connection, run, &least)?.filter(|key| key.as_slice() < past) {
-        if wanted.meets(&key) {
-            let mut own = Best { way: best.way, from: best.from, at_most: best.at_most, found: Vec::new() };
-            with_key(connection, run, &key, &mut own)?;
-            best.found.append(&mut own.in_order());
+    begin: &str,
+    facets: &Facets,
+    as_asked: &Best,
+) -> rusqlite::Result<Option<Best>> {
+    let mut best = Best::new(as_asked.way, as_asked.from, BY_ROWS.into());
+    let mut gone_through = 0;
+    row::references(connection, (run.first, run.last), best.way, best.from, |arrival, mark, reference| {
+        gone_through += 1;
+        let key = reference_key(reference);
+        best.add_if(key.len() > begin.len() && key.starts_with(begin) && facets.meet(mark.number()), arrival);
+        best.found.len() < best.at_most && gone_through < ROWS
+    })?;
+    Ok((best.found.len() == best.at_most || gone_through < ROWS).then_some(best))
+}
+
+/// The keys of those that meet the facets, each by itself, passing over the others.
+fn key_by_key(connection: &Connection, run: &Run, facets: &Facets, best: &mut Best) -> rusqlite::Result<()> {
+    let (mut least, past) = facets.keys();
+    while let Some(key) = first_key(connection, run, &least)?.filter(|key| *key < past) {
+        if facets.meet_key(&key) {
+            let mut own = Best::new(best.way, best.from, best.at_most);
+            with_key(connection, run, &key, facets, &mut own)?;
+            best.found.append(&mut own.in_order().0);
         }
-        least = wanted.after(key);
+        least = facets.after(key);
     }
     Ok(())
 }
@@ -372,31 +346,11 @@ fn first_key(connection: &Connection, run: &Run, least: &[u8]) -> rusqlite::Resu
     let mut at = run.chunk(connection, Seek::Holding(least, i64::MIN))?;
     while let Some((first, mut entries)) = at {
         while entries.advance()? {
-            if entries.key() >= least {
-                return Ok(Some(entries.key().to_vec()));
+            if entries.entry().key >= least {
+                return Ok(Some(entries.entry().key.to_vec()));
             }
         }
         at = run.chunk(connection, Seek::After(&first))?;
     }
     Ok(None)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn statuses_that_are_not_asked_for_are_passed_over() {
-        let facets = Facets { statuses: vec![3, 1], ..Facets::default() };
-        let own = |status| Facets::key_of(status, ServiceId(1), Kind::DeliveryReceipt);
-        for (from, to) in [(0, own(1)), (2, own(3)), (4, vec![Field::Facets as u8 + 1])] {
-            let next = facets.after(own(from));
-            assert!(next > own(from) && next <= to, "{from}");
-            let mut last = Facets::key_of(from, ServiceId(i64::MAX), Kind::Complaint);
-            *last.last_mut().unwrap() = 255;
-            assert!(next > last, "{from}: nothing more of it is read");
-        }
-        assert_eq!(facets.after(own(1)), [own(1), vec![0]].concat());
-        assert_eq!([0, 1, 2, 3, 4].map(|status| facets.meets(&own(status))), [false, true, false, true, false]);
-    }
 }

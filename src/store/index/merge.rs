@@ -7,7 +7,7 @@ use std::collections::binary_heap::PeekMut;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::chunk::{Chunk, Packer, Place, Unpacker};
+use super::chunk::{Chunk, Entry, Packer, Place, Unpacker};
 use super::runs::{Chunks, Run, Seek};
 
 /// The entries of several runs in one order, packed anew.
@@ -39,8 +39,8 @@ impl Merged {
         while *entries > 0 {
             let Some(mut least) = self.cursors.peek_mut() else { return Ok(self.packer.take()) };
             let Reverse(cursor) = &mut *least;
-            let (key, arrival) = cursor.place();
-            let full = if arrival >= self.oldest { self.packer.add(key, arrival) } else { None };
+            let entry = cursor.entries.entry();
+            let full = if entry.arrival >= self.oldest { self.packer.add(entry) } else { None };
             *entries -= 1;
             if !cursor.advance(connection)? {
                 PeekMut::pop(least);
@@ -117,15 +117,12 @@ impl Cursor {
         let Some((at, entries)) = run.chunk(connection, Seek::Holding(key, arrival))? else { return Ok(None) };
         let mut cursor = Cursor { run: run.clone(), at, entries };
         while cursor.advance(connection)? {
-            if done.is_none() || cursor.place() > (key, arrival) {
+            let Entry { key: own, arrival: its, .. } = cursor.entries.entry();
+            if done.is_none() || (own, its) > (key, arrival) {
                 return Ok(Some(cursor));
             }
         }
         Ok(None)
-    }
-
-    fn place(&self) -> (&[u8], i64) {
-        (self.entries.key(), self.entries.arrival())
     }
 
     /// Goes to the next entry; `false` at the end.
@@ -140,7 +137,7 @@ impl Cursor {
 
 impl Ord for Cursor {
     fn cmp(&self, other: &Cursor) -> Ordering {
-        self.place().cmp(&other.place())
+        self.entries.entry().cmp(&other.entries.entry())
     }
 }
 
@@ -152,7 +149,7 @@ impl PartialOrd for Cursor {
 
 impl PartialEq for Cursor {
     fn eq(&self, other: &Cursor) -> bool {
-        self.place() == other.place()
+        self.entries.entry() == other.entries.entry()
     }
 }
 
@@ -166,5 +163,6 @@ fn last_written(connection: &Connection, run: &Run) -> rusqlite::Result<Option<P
     let Some(last) = last else { return Ok(None) };
     let mut entries = Unpacker::new(last.into());
     while entries.advance()? {}
-    Ok(Some((entries.key().to_vec(), entries.arrival())))
+    let Entry { key, arrival, .. } = entries.entry();
+    Ok(Some((key.to_vec(), arrival)))
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::chunk::{Chunk, Packer, Place, Unpacker};
+use super::Keys;
+use super::chunk::{Chunk, Entry, Packer, Place, Unpacker};
 use super::merge::{Merge, Merged};
-use super::{Entry, Keys};
 use crate::store::row;
 
 /// When runs are merged.
@@ -82,9 +82,9 @@ impl Run {
 
     /// A run in memory of these entries, which are in order; `last_at` is when the latest of their arrivals came.
     fn of(entries: &[Entry<'_>], last_at: i64) -> Option<Run> {
-        let arrivals = || entries.iter().map(|(_, arrival)| *arrival);
+        let arrivals = || entries.iter().map(|entry| entry.arrival);
         let mut packer = Packer::default();
-        let mut chunks: Vec<Chunk> = entries.iter().filter_map(|(key, arrival)| packer.add(key, *arrival)).collect();
+        let mut chunks: Vec<Chunk> = entries.iter().filter_map(|entry| packer.add(*entry)).collect();
         chunks.extend(packer.take());
         Run::held(chunks, arrivals().min()?, arrivals().max()?, last_at)
     }
@@ -138,6 +138,24 @@ impl Run {
             Seek::Holding(..) if found.is_none() => self.chunk(connection, Seek::After(&(Vec::new(), i64::MIN))),
             _ => Ok(found),
         }
+    }
+}
+
+impl Run {
+    /// How many chunks begin at a place or later and below a key, counted up to `at_most`. A run in memory has few.
+    pub(super) fn chunks_between(
+        &self,
+        connection: &Connection,
+        (key, arrival): &Place,
+        past: &[u8],
+        at_most: i64,
+    ) -> rusqlite::Result<i64> {
+        if self.held.is_some() {
+            return Ok(0);
+        }
+        let sql = "SELECT count(*) FROM (SELECT 1 FROM index_fences
+            WHERE run = ?1 AND (key, arrival) >= (?2, ?3) AND key < ?4 LIMIT ?5)";
+        connection.prepare_cached(sql)?.query_row(params![self.number, key, arrival, past, at_most], |row| row.get(0))
     }
 }
 

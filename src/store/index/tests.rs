@@ -18,6 +18,8 @@ struct Store {
     connection: Connection,
     fresh: Fresh,
     indexing: Indexing,
+    /// What the n-th row is.
+    brings: fn(i64) -> Callback,
     rows: Vec<(Callback, ServiceId)>,
 }
 
@@ -29,7 +31,7 @@ fn store() -> Store {
     }
     let fresh = Fresh::default();
     let indexing = Indexing { sizes: SIZES, ..Indexing::new(fresh.clone()) };
-    Store { connection, fresh, indexing, rows: Vec::new() }
+    Store { connection, fresh, indexing, brings: callback, rows: Vec::new() }
 }
 
 /// A row with few different keys, so that each leads to many.
@@ -49,7 +51,7 @@ impl Store {
         let connection = &self.connection;
         let mut next = self.indexing.begin(connection).unwrap();
         let rows: Vec<(Callback, ServiceId)> =
-            (0..count).map(|n| (callback(next + n), ServiceId(1 + (next + n) % 2))).collect();
+            (0..count).map(|n| ((self.brings)(next + n), ServiceId(1 + (next + n) % 2))).collect();
         let keys: Vec<Keys> = rows.iter().map(|(callback, service)| Keys::of(callback, *service)).collect();
         let mut added = Vec::new();
         for ((callback, service), keys) in rows.iter().zip(&keys) {
@@ -66,8 +68,12 @@ impl Store {
     }
 
     fn found(&self, wanted: &Wanted, way: Way, from: i64) -> Vec<i64> {
+        self.found_of(wanted, &Facets::default(), way, from)
+    }
+
+    fn found_of(&self, wanted: &Wanted, facets: &Facets, way: Way, from: i64) -> Vec<i64> {
         let index = Index::new(&self.connection, &self.fresh.now()).unwrap();
-        let mut arrivals = index.arrivals(wanted.clone(), way, from);
+        let mut arrivals = index.arrivals(wanted.clone(), facets.clone(), way, from);
         std::iter::from_fn(|| arrivals.next().unwrap()).collect()
     }
 
@@ -106,6 +112,11 @@ impl Store {
             );
             let wanted = Wanted::Person("+447700900010".into());
             assert_eq!(self.found(&wanted, way, from), self.expected(way, from, |c, _| person(c) == "+447700900010"));
+            let of_one = Facets { services: Some(vec![ServiceId(1)]), ..Facets::default() };
+            assert_eq!(
+                self.found_of(&wanted, &of_one, way, from),
+                self.expected(way, from, |c, service| service == ServiceId(1) && person(c) == "+447700900010")
+            );
             let wanted = Wanted::Word("word2".into());
             assert_eq!(self.found(&wanted, way, from), self.expected(way, from, |c, _| text(c).starts_with("word2")));
             let id = callback(5).notify_id().to_owned();
@@ -115,7 +126,7 @@ impl Store {
                 Facets { services: Some(vec![ServiceId(2)]), kinds: vec![Kind::DeliveryReceipt], statuses: vec![2] };
             let known = Status::from_code(2).unwrap();
             assert_eq!(
-                self.found(&Wanted::Facets(facets), way, from),
+                self.found_of(&Wanted::All, &facets, way, from),
                 self.expected(way, from, |c, service| service == ServiceId(2) && is(c, known.as_str()))
             );
         }
@@ -190,7 +201,7 @@ fn what_is_forgotten_is_found_no_more_and_leaves_nothing_behind() {
     for chunk in entries {
         let mut chunk = chunk::Unpacker::new(chunk.into());
         while chunk.advance().unwrap() {
-            assert!(chunk.arrival() >= oldest);
+            assert!(chunk.entry().arrival >= oldest);
         }
     }
     let unused: i64 =
@@ -207,7 +218,41 @@ fn a_reader_that_began_before_a_run_was_stored_misses_nothing() {
     store.indexing.store_all(&store.connection).unwrap();
     store.indexing.committed();
     let index = Index::new(&store.connection, &before).unwrap();
-    let mut arrivals = index.arrivals(Wanted::Person("+447700900010".into()), Way::OldestFirst, 0);
+    let mut arrivals = index.arrivals(Wanted::Person("+447700900010".into()), Facets::default(), Way::OldestFirst, 0);
     let found: Vec<i64> = std::iter::from_fn(|| arrivals.next().unwrap()).collect();
     assert_eq!(found, [1, 4, 7, 10, 13, 16, 19]);
+}
+
+#[test]
+fn what_nearly_all_references_begin_with_is_found_as_what_few_begin_with() {
+    let mut store = store();
+    store.indexing = Indexing { sizes: Sizes::default(), ..Indexing::new(store.fresh.clone()) };
+    store.brings = |n| {
+        let (begin, number) = (if n % 3 == 0 { "few" } else { "many" }, n * 7919 % 10_007);
+        let long = number.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed());
+        let body = format!(r#"{{"id": "{n}", "reference": "{begin}{number}-{long:016x}", "status": "sent"}}"#);
+        Callback::read(body.as_bytes()).unwrap()
+    };
+    for _ in 0..40 {
+        store.add(250);
+    }
+    store.indexing.store_all(&store.connection).unwrap();
+    store.indexing.committed();
+    let reference = |callback: &Callback| callback.reference().map(reference_key).unwrap_or_default();
+    for (begin, from) in
+        [("many", i64::MAX), ("many", 4000), ("m", 9000), ("few7", i64::MAX), ("few", 3), ("none", i64::MAX)]
+    {
+        let wanted = Wanted::ReferenceBeginsWith(begin.into());
+        for way in [Way::NewestFirst, Way::OldestFirst] {
+            let meets = |c: &Callback, _| reference(c).starts_with(begin) && reference(c) != begin;
+            assert_eq!(store.found(&wanted, way, from), store.expected(way, from, meets), "{begin} {way:?}");
+            let of_one = Facets { services: Some(vec![ServiceId(1)]), ..Facets::default() };
+            let meets = |c: &Callback, service| service == ServiceId(1) && meets(c, service);
+            assert_eq!(
+                store.found_of(&wanted, &of_one, way, from),
+                store.expected(way, from, meets),
+                "{begin} {way:?}"
+            );
+        }
+    }
 }
