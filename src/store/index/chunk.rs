@@ -27,6 +27,8 @@ pub(super) struct Entry<'a> {
 pub(super) struct Chunk {
     /// Its first entry.
     pub(super) first: Place,
+    /// The least and the greatest arrival in it.
+    pub(super) arrivals: (i64, i64),
     pub(super) bytes: Bytes,
 }
 
@@ -41,6 +43,7 @@ impl Chunk {
 #[derive(Default)]
 pub(super) struct Packer {
     first: Option<Place>,
+    arrivals: (i64, i64),
     bytes: Vec<u8>,
     key: Vec<u8>,
     arrival: i64,
@@ -53,7 +56,9 @@ impl Packer {
         let full = if self.bytes.len() + LONGEST_ENTRY > FULL { self.take() } else { None };
         if self.first.is_none() {
             self.first = Some((key.to_vec(), arrival));
+            self.arrivals = (arrival, arrival);
         }
+        self.arrivals = (self.arrivals.0.min(arrival), self.arrivals.1.max(arrival));
         let changed = u64::from(mark != self.mark);
         if !self.bytes.is_empty() && self.key == key {
             put(&mut self.bytes, changed);
@@ -82,7 +87,7 @@ impl Packer {
     /// What has been added since the last chunk.
     pub(super) fn take(&mut self) -> Option<Chunk> {
         let packed = std::mem::take(self);
-        packed.first.map(|first| Chunk { first, bytes: packed.bytes.into() })
+        packed.first.map(|first| Chunk { first, arrivals: packed.arrivals, bytes: packed.bytes.into() })
     }
 }
 
@@ -206,11 +211,17 @@ mod tests {
             let chunks = packed(&entries);
             prop_assert!(chunks.iter().all(|chunk| chunk.bytes.len() <= FULL));
             let firsts: Vec<Place> = chunks.iter().map(|chunk| chunk.first.clone()).collect();
+            let arrivals: Vec<_> = chunks.iter().map(|chunk| chunk.arrivals).collect();
             let out: Vec<Vec<Owned>> = chunks.into_iter().map(|chunk| unpacked(chunk.bytes)).collect();
             let begins = |(entries, first): (&Vec<Owned>, &Place)| {
                 entries.first().is_some_and(|(key, arrival, _)| (key, arrival) == (&first.0, &first.1))
             };
             prop_assert!(out.iter().zip(&firsts).all(begins));
+            let of = |entries: &Vec<Owned>| {
+                let arrivals = || entries.iter().map(|(_, arrival, _)| *arrival);
+                arrivals().min().zip(arrivals().max())
+            };
+            prop_assert!(out.iter().zip(&arrivals).all(|(entries, arrivals)| of(entries) == Some(*arrivals)));
             prop_assert_eq!(out.concat(), entries);
         }
 

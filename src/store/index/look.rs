@@ -1,32 +1,32 @@
 //! Looking: which arrivals have a key, one run after another, in the order of their arrival, no further than is asked.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::collections::VecDeque;
 
 use rusqlite::Connection;
 
 use super::chunk::Place;
 use super::facets::Facets;
-use super::runs::{Run, Seek};
+use super::runs::{Fence, Run, Seek, entries_at};
 use super::{Field, KEPT_OF_LONG, key};
 use crate::notify::recipient::reference_key;
 use crate::store::row;
 
-/// Arrivals that are read at once, at first: enough for a page and for its count, since a run's range is read through for them.
-const FEW: usize = 256;
+/// Arrivals that are read at once, at first: enough for a page.
+const FEW: usize = 64;
 /// And later.
 const MANY: usize = 4096;
 /// In a run of no more arrivals the entries of all facets are read through; in a larger one those that are not asked for
 /// are passed over.
 const READ_THROUGH: i64 = 4096;
-/// Where more chunks than so many hold what begins alike, going through the rows may be quicker than sorting it all.
+/// Where more chunks than so many hold what begins alike, not all of them are read.
 const MANY_CHUNKS: usize = 8;
-/// Chunks are counted no further.
-const COUNTED: i64 = 1024;
-/// Found by going through rows at once, for it can go on where it was.
+/// Entries in a chunk, about.
+const ENTRIES: i64 = 300;
+/// Found by going through rows at once: it can go on where it was.
 const BY_ROWS: u8 = 64;
-/// Rows that are gone through at most before the entries are sorted after all.
-const ROWS: usize = 16_384;
+/// Rows that are gone through at most.
+const ROWS: i64 = 1024;
 
 /// The order of arrivals.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -175,16 +175,16 @@ fn some(connection: &Connection, run: &Run, asked: &Asked, mut best: Best) -> ru
     match asked.wanted.keys() {
         Keys::One(key) => with_key(connection, run, &key, facets, &mut best)?,
         Keys::Between(least, past) => {
-            let Some(wide) = between(connection, run, (&least, &past), facets, &mut best, MANY_CHUNKS)? else {
-                return Ok(best);
-            };
-            if let Wanted::ReferenceBeginsWith(begin) = &asked.wanted
-                && is_quicker_by_rows(connection, run, (&wide, &past))?
-                && let Some(found) = by_rows(connection, run, begin, facets, &best)?
-            {
-                return Ok(found);
+            if let Some(wide) = between(connection, run, (&least, &past), facets, &mut best, MANY_CHUNKS)? {
+                let fences = run.fences(connection, &wide, &past)?;
+                if let Wanted::ReferenceBeginsWith(begin) = &asked.wanted
+                    && is_dense(run, &fences)
+                    && let Some(found) = by_rows(connection, run, begin, facets, &best)?
+                {
+                    return Ok(found);
+                }
+                best_first(connection, fences, (&least, &past), facets, &mut best)?;
             }
-            between(connection, run, (&least, &past), facets, &mut best, usize::MAX)?;
         }
         Keys::Facets if run.last - run.first < READ_THROUGH => {
             let (least, past) = facets.keys();
@@ -218,6 +218,16 @@ impl Best {
             if self.found.len() > self.at_most.saturating_mul(4) {
                 self.keep_best();
             }
+        }
+    }
+
+    /// Whether enough was found that comes before all that a chunk may lead to.
+    fn beats(&mut self, fence: &Fence) -> bool {
+        self.keep_best();
+        let last = self.found.last().filter(|_| self.found.len() == self.at_most);
+        match self.way {
+            Way::NewestFirst => last.is_some_and(|last| *last > fence.arrivals.1),
+            Way::OldestFirst => last.is_some_and(|last| *last < fence.arrivals.0),
         }
     }
 
@@ -299,16 +309,39 @@ fn between(
     Ok(None)
 }
 
-/// Whether some of what stands from a place on and below a key is found sooner by going through the rows: where so many of them
-/// have it that a few rows are enough, and it would fill so many chunks that reading all of those is not.
-fn is_quicker_by_rows(connection: &Connection, run: &Run, (from, past): (&Place, &[u8])) -> rusqlite::Result<bool> {
-    let chunks = run.chunks_between(connection, from, past, COUNTED)?;
-    // A chunk holds some 300 entries and takes as long as 12 rows.
-    let (in_chunks, by_chunks) = (300 * chunks, 12 * chunks);
-    Ok(i64::from(BY_ROWS) * run.span() < in_chunks * by_chunks)
+/// Those of the entries of some chunks that come first on the way: no chunk is read that can hold none of them.
+fn best_first(
+    connection: &Connection,
+    mut fences: Vec<Fence>,
+    (least, past): (&[u8], &[u8]),
+    facets: &Facets,
+    best: &mut Best,
+) -> rusqlite::Result<()> {
+    match best.way {
+        Way::NewestFirst => fences.sort_unstable_by_key(|fence| Reverse(fence.arrivals.1)),
+        Way::OldestFirst => fences.sort_unstable_by_key(|fence| fence.arrivals.0),
+    }
+    for fence in fences {
+        if best.beats(&fence) {
+            break;
+        }
+        let mut entries = entries_at(connection, &fence)?;
+        while entries.advance()? {
+            let entry = entries.entry();
+            best.add_if(least <= entry.key && entry.key < past && facets.meet(entry.mark), entry.arrival);
+        }
+    }
+    Ok(())
 }
 
-/// Some arrivals of a run whose references begin so, by asking one row after another; `None` where they turn out to be rare.
+/// Whether so many arrivals of a run have what is looked for that some are found soonest by asking the rows.
+fn is_dense(run: &Run, fences: &[Fence]) -> bool {
+    let entries = i64::try_from(fences.len()).unwrap_or(i64::MAX).saturating_mul(ENTRIES);
+    entries.saturating_mul(ROWS) > run.span().saturating_mul(BY_ROWS.into())
+}
+
+/// Some arrivals of a run whose references begin so, by asking one row after another; `None` where they turn out to be rare
+/// there, as are those of the year before in a run that begins in one year and ends in the next.
 fn by_rows(
     connection: &Connection,
     run: &Run,

@@ -108,6 +108,8 @@ struct Cursor {
     /// The first entry of the chunk that it is in.
     at: Place,
     entries: Unpacker,
+    /// How the key that it stands at begins: most keys differ there.
+    begin: u64,
 }
 
 impl Cursor {
@@ -115,7 +117,7 @@ impl Cursor {
     fn after(connection: &Connection, run: &Run, done: Option<&Place>) -> rusqlite::Result<Option<Cursor>> {
         let (key, arrival) = done.map_or((&[][..], i64::MIN), |(key, arrival)| (key.as_slice(), *arrival));
         let Some((at, entries)) = run.chunk(connection, Seek::Holding(key, arrival))? else { return Ok(None) };
-        let mut cursor = Cursor { run: run.clone(), at, entries };
+        let mut cursor = Cursor { run: run.clone(), at, entries, begin: 0 };
         while cursor.advance(connection)? {
             let Entry { key: own, arrival: its, .. } = cursor.entries.entry();
             if done.is_none() || (own, its) > (key, arrival) {
@@ -131,13 +133,14 @@ impl Cursor {
             let Some((at, entries)) = self.run.chunk(connection, Seek::After(&self.at))? else { return Ok(false) };
             (self.at, self.entries) = (at, entries);
         }
+        self.begin = begin(self.entries.entry().key);
         Ok(true)
     }
 }
 
 impl Ord for Cursor {
     fn cmp(&self, other: &Cursor) -> Ordering {
-        self.entries.entry().cmp(&other.entries.entry())
+        self.begin.cmp(&other.begin).then_with(|| self.entries.entry().cmp(&other.entries.entry()))
     }
 }
 
@@ -149,11 +152,18 @@ impl PartialOrd for Cursor {
 
 impl PartialEq for Cursor {
     fn eq(&self, other: &Cursor) -> bool {
-        self.entries.entry() == other.entries.entry()
+        self.cmp(other) == Ordering::Equal
     }
 }
 
 impl Eq for Cursor {}
+
+/// The first bytes of a key as a number, in the same order.
+fn begin(key: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.iter_mut().zip(key).for_each(|(byte, of_key)| *byte = *of_key);
+    u64::from_be_bytes(bytes)
+}
 
 /// The last entry that was written of a run that is being made.
 fn last_written(connection: &Connection, run: &Run) -> rusqlite::Result<Option<Place>> {

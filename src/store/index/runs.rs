@@ -141,22 +141,35 @@ impl Run {
     }
 }
 
+/// Where a chunk stands, and what it may lead to.
+pub(super) struct Fence {
+    pub(super) chunk: i64,
+    /// The least and the greatest arrival in it.
+    pub(super) arrivals: (i64, i64),
+}
+
 impl Run {
-    /// How many chunks begin at a place or later and below a key, counted up to `at_most`. A run in memory has few.
-    pub(super) fn chunks_between(
+    /// The chunks that begin at a place or later and below a key. Of a run in memory there are none: it is small.
+    pub(super) fn fences(
         &self,
         connection: &Connection,
         (key, arrival): &Place,
         past: &[u8],
-        at_most: i64,
-    ) -> rusqlite::Result<i64> {
-        if self.held.is_some() {
-            return Ok(0);
-        }
-        let sql = "SELECT count(*) FROM (SELECT 1 FROM index_fences
-            WHERE run = ?1 AND (key, arrival) >= (?2, ?3) AND key < ?4 LIMIT ?5)";
-        connection.prepare_cached(sql)?.query_row(params![self.number, key, arrival, past, at_most], |row| row.get(0))
+    ) -> rusqlite::Result<Vec<Fence>> {
+        let sql = "SELECT chunk, oldest, newest FROM index_fences
+            WHERE run = ?1 AND (key, arrival) >= (?2, ?3) AND key < ?4 ORDER BY key, arrival";
+        let mut find = connection.prepare_cached(sql)?;
+        let fence = |row: &Row<'_>| Ok(Fence { chunk: row.get(0)?, arrivals: (row.get(1)?, row.get(2)?) });
+        find.query_map(params![self.number, key, arrival, past], fence)?.collect()
     }
+}
+
+/// The entries of a chunk in the store.
+pub(super) fn entries_at(connection: &Connection, fence: &Fence) -> rusqlite::Result<Unpacker> {
+    let entries: Vec<u8> = connection
+        .prepare_cached("SELECT entries FROM index_chunks WHERE chunk = ?1")?
+        .query_row([fence.chunk], |row| row.get(0))?;
+    Ok(Unpacker::new(entries.into()))
 }
 
 fn held_chunk<'c>(chunks: &'c [Chunk], seek: Seek<'_>) -> Option<&'c Chunk> {
@@ -434,8 +447,10 @@ impl Chunks {
         };
         let (key, arrival) = &chunk.first;
         connection
-            .prepare_cached("INSERT INTO index_fences (run, key, arrival, chunk) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![run, key, arrival, number])?;
+            .prepare_cached(
+                "INSERT INTO index_fences (run, key, arrival, chunk, oldest, newest) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![run, key, arrival, number, chunk.arrivals.0, chunk.arrivals.1])?;
         Ok(())
     }
 

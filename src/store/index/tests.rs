@@ -228,7 +228,14 @@ fn what_nearly_all_references_begin_with_is_found_as_what_few_begin_with() {
     let mut store = store();
     store.indexing = Indexing { sizes: Sizes::default(), ..Indexing::new(store.fresh.clone()) };
     store.brings = |n| {
-        let (begin, number) = (if n % 3 == 0 { "few" } else { "many" }, n * 7919 % 10_007);
+        let begin = if n % 3 == 0 {
+            "few"
+        } else if n < 5000 {
+            "many-old"
+        } else {
+            "many-new"
+        };
+        let number = n * 7919 % 10_007;
         let long = number.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed());
         let body = format!(r#"{{"id": "{n}", "reference": "{begin}{number}-{long:016x}", "status": "sent"}}"#);
         Callback::read(body.as_bytes()).unwrap()
@@ -239,9 +246,16 @@ fn what_nearly_all_references_begin_with_is_found_as_what_few_begin_with() {
     store.indexing.store_all(&store.connection).unwrap();
     store.indexing.committed();
     let reference = |callback: &Callback| callback.reference().map(reference_key).unwrap_or_default();
-    for (begin, from) in
-        [("many", i64::MAX), ("many", 4000), ("m", 9000), ("few7", i64::MAX), ("few", 3), ("none", i64::MAX)]
-    {
+    for (begin, from) in [
+        ("many", i64::MAX),
+        ("many", 4000),
+        ("manyold", i64::MAX),
+        ("manynew", 0),
+        ("m", 9000),
+        ("few7", i64::MAX),
+        ("few", 3),
+        ("none", i64::MAX),
+    ] {
         let wanted = Wanted::ReferenceBeginsWith(begin.into());
         for way in [Way::NewestFirst, Way::OldestFirst] {
             let meets = |c: &Callback, _| reference(c).starts_with(begin) && reference(c) != begin;
