@@ -93,6 +93,10 @@ impl Filled {
         self.place.data()
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        &self.place.folder
+    }
+
     pub(crate) fn held(&self) -> u64 {
         held(&self.data())
     }

@@ -159,17 +159,18 @@ impl<'a> Load<'a> {
         let (token, acks) = (folder.join("token"), folder.join("acks"));
         fs::write(&token, TOKEN).unwrap();
         let (ticks, (cpu, _), began) = (machine::ticks(), server.usage(), Instant::now());
-        let mut send = Command::new(BINARY);
-        send.args(["send", "receipts", "--count", &count.to_string(), "--connections", &connections.to_string()])
+        let mut sender = Command::new(BINARY);
+        sender
+            .args(["send", "receipts", "--count", &count.to_string(), "--connections", &connections.to_string()])
             .args(["--seed", &seed.to_string(), "--url", &server.address, "--token-file"])
             .arg(&token)
             .arg("--acks")
             .arg(&acks);
         if count < WITHOUT_END {
             // All of them are waited for.
-            send.args(["--retry-after", "1"]);
+            sender.args(["--retry-after", "1"]);
         }
-        let sender = send.stderr(Stdio::piped()).spawn().unwrap();
+        let sender = sender.stderr(Stdio::piped()).spawn().unwrap();
         Load { server, sender, acks, sync, ticks, cpu, began }
     }
 

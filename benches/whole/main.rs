@@ -41,6 +41,7 @@ mod report;
 mod sample;
 mod sides;
 
+use std::cell::LazyCell;
 use std::path::PathBuf;
 
 use filled::Filled;
@@ -59,7 +60,7 @@ pub(crate) struct Asked {
 /// What can be measured alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Part {
-    /// Against the same without the store, SQLite alone, and what others would build.
+    /// Against the same without the store, `SQLite` alone, and what others would build.
     Others,
     /// With more and more held.
     Held,
@@ -108,16 +109,14 @@ fn main() {
     let asked = Asked::of(&arguments);
     let mut report = if asked.write { Report::of_what_was_kept() } else { Report::default() };
     // Several parts look at the largest store; it is filled once.
-    let mut largest = None;
+    let largest = LazyCell::new(|| Filled::largest(&asked));
     for part in asked.only.clone() {
         eprintln!("\n{}:", part.name());
         match part {
             Part::Others => others::measure(&asked, &mut report),
-            Part::Held => held::measure(&asked, largest.get_or_insert_with(|| Filled::largest(&asked)), &mut report),
-            Part::Memory => {
-                memory::measure(&asked, largest.get_or_insert_with(|| Filled::largest(&asked)), &mut report)
-            }
-            Part::Mixed => mixed::measure(&asked, largest.get_or_insert_with(|| Filled::largest(&asked)), &mut report),
+            Part::Held => held::measure(&asked, &largest, &mut report),
+            Part::Memory => memory::measure(&asked, &largest, &mut report),
+            Part::Mixed => mixed::measure(&asked, &largest, &mut report),
             Part::Removal => removal::measure(&asked, &mut report),
             Part::Day => day::measure(&asked, &mut report),
             Part::Council => council::measure(&asked, &mut report),

@@ -60,16 +60,17 @@ pub(crate) fn measure(asked: &Asked, store: &Filled, report: &mut Report) {
 }
 
 fn pair(asked: &Asked, store: &Filled, sample: &Sample) -> Result<(Served, Served), String> {
+    let group = Group::of(MEBIBYTES)?;
     let all = served(asked, &store.to_load(), sample, None)?;
-    let little = served(asked, &store.to_load(), sample, Some(Group::of(MEBIBYTES)?))?;
+    let little = served(asked, &store.to_load(), sample, Some(&group))?;
     eprintln!("all the memory: {all:#?}\n{MEBIBYTES} MiB: {little:#?}");
     Ok((all, little))
 }
 
-fn served(asked: &Asked, place: &Place, sample: &Sample, group: Option<Group>) -> Result<Served, String> {
+fn served(asked: &Asked, place: &Place, sample: &Sample, group: Option<&Group>) -> Result<Served, String> {
     let data: &Path = &place.data();
     let serve = sides::serve(data);
-    let serve = group.as_ref().map_or(serve, |group| group.hold(&sides::serve(data)));
+    let serve = group.map_or(serve, |group| group.hold(&sides::serve(data)));
     let sync = machine::sync_times(&place.folder);
     limited::forget(data)?;
     let (mut server, start) = start(serve);
@@ -86,7 +87,7 @@ fn served(asked: &Asked, place: &Place, sample: &Sample, group: Option<Group>) -
     }
     let ran_on = server.is_alive();
     server.stop("-TERM");
-    let most = group.as_ref().map_or(f64::NAN, Group::most);
+    let most = group.map_or(f64::NAN, Group::most);
     Ok(Served { start, ingest, pages: opened, pages_not_shown, ran_on, most })
 }
 

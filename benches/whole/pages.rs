@@ -107,7 +107,8 @@ impl Caseworker {
         shown.then(|| began.elapsed().as_secs_f64() * 1e3)
     }
 
-    /// The milliseconds of a search for a person, who stands in no address: the form is sent, the answer says where the page is, and the page is asked for.
+    /// The milliseconds of a search for a person, who stands in no address: the form is sent, the answer says where the page is,
+    /// and the page is asked for.
     fn search(&self, typed: &str) -> Option<f64> {
         let began = Instant::now();
         let answer = self.post("/search", &[("q", typed)]).ok()?;

@@ -21,7 +21,7 @@ use crate::{machine, sides};
 /// What goes in a day from a store that keeps all of Notify's messages for so long.
 const DAY: u64 = 5_000_000;
 /// It is stopped then, done or not.
-const LONGEST: Duration = Duration::from_secs(600);
+const LONGEST: Duration = Duration::from_mins(10);
 /// A step of the removal is followed by as long a rest, up to this.
 const REST: Duration = Duration::from_millis(20);
 
@@ -47,10 +47,9 @@ pub(crate) fn measure(asked: &Asked, report: &mut Report) {
     let day = (asked.rows / 2).min(DAY);
     let store = Filled::new(Place::temporary(), SPAN / MOST);
     store.fill_up_to(2 * day);
-    let place = store.to_load();
-    let server = Inside::start(&place.data());
-    let sync = machine::sync_times(&place.folder);
-    let load = || Load::start(&server.running, &place.folder, sync, 64, machine::seed());
+    let server = Inside::start(&store.data());
+    let sync = machine::sync_times(store.folder());
+    let load = || Load::start(&server.running, store.folder(), sync, 64, machine::seed());
     let without = load().stop_after(asked.seconds);
     let load = load();
     let began = Instant::now();
