@@ -1,31 +1,46 @@
-//! One side under load: a process of its own on a fresh folder, `counterfoil send` against it, and what came of it.
+//! One side under load: a server, `counterfoil send` against it for a time or until something is done, and what came of it.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
+use crate::kept::number;
 use crate::machine;
 use crate::sides::{self, BINARY, Side};
 
 pub(crate) const TOKEN: &str = "a token for the benchmark alone, which opens nothing else";
+/// More than any run sends.
+const WITHOUT_END: u64 = 1_000_000_000;
 
-/// What was measured of one side.
-#[derive(Clone, Copy, Debug)]
+/// What was measured of one side. What could not be is not a number.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Measured {
     /// Acknowledged callbacks a second.
+    #[serde(deserialize_with = "number")]
     pub(crate) rate: f64,
     /// Half and 99 in 100 were answered within so many milliseconds.
+    #[serde(deserialize_with = "number")]
     pub(crate) p50: f64,
+    #[serde(deserialize_with = "number")]
     pub(crate) p99: f64,
     /// Microseconds of the server's processor time for each.
+    #[serde(deserialize_with = "number")]
     pub(crate) cpu: f64,
     /// MiB that the server had resident at most.
+    #[serde(deserialize_with = "number")]
     pub(crate) memory: f64,
     pub(crate) idle: f64,
     pub(crate) sync: (f64, f64),
+    pub(crate) acknowledged: u64,
+    /// Tries that were not acknowledged: sent again, or refused for good.
+    pub(crate) refused: u64,
+    /// Seconds that it took.
+    pub(crate) took: f64,
 }
 
 impl fmt::Display for Measured {
@@ -34,13 +49,15 @@ impl fmt::Display for Measured {
             f,
             "{:>7.0}/s, p50 {:.1} ms, p99 {:.1} ms, {:.0} µs of CPU each, {:.0} MiB, machine {:.0} % idle, sync {:.2}/{:.2} ms",
             self.rate, self.p50, self.p99, self.cpu, self.memory, self.idle, self.sync.0, self.sync.1
-        )
+        )?;
+        if self.refused > 0 { write!(f, ", {} tries not acknowledged", self.refused) } else { Ok(()) }
     }
 }
 
-/// A server that has said where it listens. It ends when this is dropped.
+/// A server that listens. One of another process ends when this is dropped.
 pub(crate) struct Running {
-    pub(crate) child: Child,
+    /// `None` where the server is in this process.
+    child: Option<Child>,
     pub(crate) address: String,
 }
 
@@ -56,20 +73,43 @@ impl Running {
             Some(line[at..].split(end).next()?.to_owned())
         });
         std::thread::spawn(move || log.count());
-        Running { child, address: address.unwrap_or_else(|| panic!("it did not start: {said}")) }
+        let address = address.unwrap_or_else(|| panic!("it did not start: {said}"));
+        Running { child: Some(child), address }
     }
 
+    /// One of this process: what it needs of the processor and of memory cannot be told apart.
+    pub(crate) fn inside(address: String) -> Running {
+        Running { child: None, address }
+    }
+
+    fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    fn usage(&self) -> (f64, f64) {
+        self.pid().map_or((f64::NAN, f64::NAN), machine::usage)
+    }
+
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// It may have ended before.
     pub(crate) fn stop(mut self, signal: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
-        self.child.wait().unwrap();
+        if let Some(child) = &mut self.child {
+            let _sent =
+                Command::new("kill").args([signal, &child.id().to_string()]).stderr(Stdio::null()).status().is_ok();
+            child.wait().unwrap();
+        }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _gone = self.child.kill().is_ok();
-        let _reaped = self.child.wait().is_ok();
+        if let Some(child) = &mut self.child {
+            let _gone = child.kill().is_ok();
+            let _reaped = child.wait().is_ok();
+        }
     }
 }
 
@@ -81,62 +121,103 @@ pub(crate) fn measure(side: Side, connections: u16, seconds: u64, slow: bool) ->
     }
     let server = Running::start(side.command(folder.path()));
     let delay = slow.then(|| slow_syncs(&server));
-    let measured = under_load(&server, folder.path(), connections, seconds, sync, 1);
+    let measured = Load::start(&server, folder.path(), sync, connections, 1).stop_after(seconds);
     drop(delay);
     server.stop("-TERM");
     if let Some(stored) = side.stored(folder.path()) {
-        assert!(stored >= measured.1, "{} of {} acknowledged rows are there", stored, measured.1);
+        assert!(stored >= measured.acknowledged, "{stored} of {} acknowledged rows are there", measured.acknowledged);
     }
-    measured.0
+    measured
 }
 
-/// Sends for so long; gives what was measured and how many were acknowledged.
-pub(crate) fn under_load(
-    server: &Running,
-    folder: &Path,
-    connections: u16,
-    seconds: u64,
+/// A sender that is at work.
+pub(crate) struct Load<'a> {
+    server: &'a Running,
+    sender: Child,
+    acks: PathBuf,
     sync: (f64, f64),
-    seed: u64,
-) -> (Measured, u64) {
-    let (token, acks) = (folder.join("token"), folder.join("acks"));
-    fs::write(&token, TOKEN).unwrap();
-    let (before, (cpu_before, _)) = (machine::ticks(), machine::usage(server.child.id()));
-    let began = Instant::now();
-    let sender = Command::new(BINARY)
-        .args(["send", "receipts", "--count", "1000000000", "--connections", &connections.to_string()])
-        .args(["--seed", &seed.to_string(), "--url", &server.address, "--token-file"])
-        .arg(&token)
-        .arg("--acks")
-        .arg(&acks)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    std::thread::sleep(Duration::from_secs(seconds));
-    assert!(Command::new("kill").args(["-INT", &sender.id().to_string()]).status().unwrap().success());
-    let said = String::from_utf8(sender.wait_with_output().unwrap().stderr).unwrap();
-    let took = began.elapsed().as_secs_f64();
-    let (cpu, memory) = machine::usage(server.child.id());
-    let acknowledged = fs::read_to_string(&acks).unwrap().lines().count();
-    let within = |words: &str| -> f64 {
-        let after = said.split(words).nth(1).unwrap_or_default();
-        after
-            .trim_start_matches(" within ")
-            .split(' ')
-            .next()
-            .and_then(|number| number.parse().ok())
-            .unwrap_or(f64::NAN)
-    };
-    let measured = Measured {
-        rate: acknowledged as f64 / took,
-        p50: within("half"),
-        p99: within("99 %"),
-        cpu: (cpu - cpu_before) * 1e6 / acknowledged as f64,
-        memory,
-        idle: machine::idle_since(&before),
-        sync,
-    };
-    (measured, acknowledged as u64)
+    ticks: Vec<f64>,
+    cpu: f64,
+    began: Instant,
+}
+
+impl<'a> Load<'a> {
+    /// Sends receipts until it is stopped. The folder takes the sender's files.
+    pub(crate) fn start(server: &'a Running, folder: &Path, sync: (f64, f64), connections: u16, seed: u64) -> Load<'a> {
+        Load::of(server, folder, sync, connections, seed, WITHOUT_END)
+    }
+
+    /// Sends so many receipts.
+    pub(crate) fn of(
+        server: &'a Running,
+        folder: &Path,
+        sync: (f64, f64),
+        connections: u16,
+        seed: u64,
+        count: u64,
+    ) -> Load<'a> {
+        let (token, acks) = (folder.join("token"), folder.join("acks"));
+        fs::write(&token, TOKEN).unwrap();
+        let (ticks, (cpu, _), began) = (machine::ticks(), server.usage(), Instant::now());
+        let mut sender = Command::new(BINARY);
+        sender
+            .args(["send", "receipts", "--count", &count.to_string(), "--connections", &connections.to_string()])
+            .args(["--seed", &seed.to_string(), "--url", &server.address, "--token-file"])
+            .arg(&token)
+            .arg("--acks")
+            .arg(&acks);
+        if count < WITHOUT_END {
+            // All of them are waited for.
+            sender.args(["--retry-after", "1"]);
+        }
+        let sender = sender.stderr(Stdio::piped()).spawn().unwrap();
+        Load { server, sender, acks, sync, ticks, cpu, began }
+    }
+
+    pub(crate) fn stop_after(self, seconds: u64) -> Measured {
+        std::thread::sleep(Duration::from_secs(seconds));
+        self.stop()
+    }
+
+    pub(crate) fn stop(self) -> Measured {
+        let pid = self.sender.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        self.finish()
+    }
+
+    /// Waits until the sender has ended.
+    pub(crate) fn finish(self) -> Measured {
+        let said = String::from_utf8(self.sender.wait_with_output().unwrap().stderr).unwrap();
+        let took = self.began.elapsed().as_secs_f64();
+        let (cpu, memory) = self.server.usage();
+        let acknowledged = BufReader::new(File::open(&self.acks).unwrap()).lines().count() as u64;
+        let measured = Measured {
+            rate: acknowledged as f64 / took,
+            p50: said_after(&said, "half within "),
+            p99: said_after(&said, "99 % within "),
+            cpu: (cpu - self.cpu) * 1e6 / acknowledged as f64,
+            memory,
+            idle: machine::idle_since(&self.ticks),
+            sync: self.sync,
+            acknowledged,
+            refused: said_before(&said, " retried") + said_before(&said, " lost in"),
+            took,
+        };
+        fs::remove_file(&self.acks).unwrap();
+        measured
+    }
+}
+
+/// The number that the sender says after these words.
+fn said_after(said: &str, words: &str) -> f64 {
+    let after = said.split(words).nth(1).unwrap_or_default();
+    after.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(f64::NAN)
+}
+
+/// The count that the sender says before these words.
+fn said_before(said: &str, words: &str) -> u64 {
+    let before = said.split_once(words).map(|(before, _)| before).unwrap_or_default();
+    before.rsplit(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 /// Makes each sync of a process 2 ms slower, as on a disk that is reached over a network.
@@ -144,7 +225,7 @@ fn slow_syncs(server: &Running) -> Child {
     let inject = "inject=fdatasync,fsync:delay_exit=2000";
     let strace = Command::new("strace")
         .args(["-f", "-q", "-e", "trace=fdatasync,fsync", "-e", inject, "-o", "/dev/null", "-p"])
-        .arg(server.child.id().to_string())
+        .arg(server.pid().unwrap().to_string())
         .stderr(Stdio::null())
         .spawn()
         .expect("strace slows the syncs down");

@@ -37,6 +37,19 @@ pub(crate) fn sync_times(folder: &Path) -> (f64, f64) {
     (quantile(&times, 0.5), quantile(&times, 0.99))
 }
 
+/// Waits until all that was written to the files of a folder is on the disk.
+pub(crate) fn sync_all(folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap() {
+        File::open(entry.unwrap().path()).unwrap().sync_all().unwrap();
+    }
+}
+
+/// Another one in each run, so that no run sends what another sent to the same store.
+pub(crate) fn seed() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap().as_micros() as u64
+}
+
 pub(crate) fn quantile(of: &[f64], share: f64) -> f64 {
     let mut sorted = of.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);

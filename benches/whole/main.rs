@@ -1,9 +1,15 @@
 //! The whole of it, measured from outside: `counterfoil serve` under `counterfoil send`, against what others would build, and
 //! with more and more held. Sides take turns; trust the ratios of one run, not single figures.
 //!
-//! `cargo bench --bench whole -- [--seconds S] [--pairs P] [--rows N] [--write]`: S seconds a side (20), P pairs (5), held up to N
-//! receipts (10,000,000). With `--write` it writes `docs/performance.md` and its plots. Peers need `npm ci` in `benches/peers`
-//! and a Python with `requirements.txt`; those that are not there are left out, and it says so.
+//! `cargo bench --bench whole -- [--seconds S] [--pairs P] [--rows N] [--only PART[,PART]] [--keep DIR] [--write]`: S seconds a
+//! side (20), P pairs (5), held up to N receipts (10,000,000).
+//!
+//! The parts are those of [`Part`]; all of them where none is named. With `--keep` the stores that take long to fill stay in that
+//! folder, and a later run goes on with what they hold. With `--write` what a part found is kept below `target/whole`, and
+//! `docs/performance.md` and its plots are written from all the parts that are there, whichever run found them.
+//!
+//! Peers need `npm ci` in `benches/peers` and a Python with `requirements.txt`; memory is limited by a control group, which needs
+//! root. What is not there is left out, and it says so.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -17,21 +23,82 @@
     reason = "a benchmark prints, counts far below 2^52, and stops when it cannot go on"
 )]
 
+mod calls;
+mod council;
+mod day;
+mod filled;
 mod held;
+mod kept;
+mod limited;
 mod load;
 mod machine;
+mod memory;
+mod mixed;
+mod others;
+mod pages;
+mod removal;
 mod report;
+mod sample;
 mod sides;
 
+use std::cell::LazyCell;
+use std::path::PathBuf;
+
+use filled::Filled;
 use report::Report;
-use sides::Side;
 
 /// What was asked for on the command line.
-struct Asked {
+pub(crate) struct Asked {
     seconds: u64,
     pairs: usize,
     rows: u64,
+    only: Vec<Part>,
+    keep: Option<PathBuf>,
     write: bool,
+}
+
+/// What can be measured alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Part {
+    /// Against the same without the store, `SQLite` alone, and what others would build.
+    Others,
+    /// With more and more held.
+    Held,
+    /// While what is old is removed.
+    Removal,
+    /// With little memory.
+    Memory,
+    /// A day of all of Notify.
+    Day,
+    /// Callbacks and pages at the same time.
+    Mixed,
+    /// Twenty years of a large council.
+    Council,
+    /// Nothing is measured: the page is made of what was kept.
+    Page,
+}
+
+impl Part {
+    const ALL: [Part; 8] =
+        [Part::Others, Part::Held, Part::Memory, Part::Mixed, Part::Removal, Part::Day, Part::Council, Part::Page];
+
+    fn name(self) -> &'static str {
+        match self {
+            Part::Others => "others",
+            Part::Held => "held",
+            Part::Removal => "removal",
+            Part::Memory => "memory",
+            Part::Day => "day",
+            Part::Mixed => "mixed",
+            Part::Council => "council",
+            Part::Page => "page",
+        }
+    }
+
+    fn of(name: &str) -> Part {
+        let named = Part::ALL.into_iter().find(|part| part.name() == name);
+        named.unwrap_or_else(|| panic!("there is no part called {name}; there are {:?}", Part::ALL.map(Part::name)))
+    }
 }
 
 fn main() {
@@ -39,35 +106,23 @@ fn main() {
     if let Some(side) = arguments.first().filter(|first| !first.starts_with("--")) {
         return sides::run_as(side, &arguments[1..]);
     }
-    let number = |name: &str, otherwise: u64| {
-        let place = arguments.iter().position(|argument| argument == name);
-        place.and_then(|place| arguments.get(place + 1)?.parse().ok()).unwrap_or(otherwise)
-    };
-    let asked = Asked {
-        seconds: number("--seconds", 20),
-        pairs: number("--pairs", 5) as usize,
-        rows: number("--rows", 10_000_000),
-        write: arguments.iter().any(|argument| argument == "--write"),
-    };
-    let mut report = Report { seconds: asked.seconds, ..Report::default() };
-    for slow in [false, true] {
-        for (side, connections) in [
-            (Side::WithoutStore, 64),
-            (Side::SqliteAlone, 64),
-            (Side::Pool, 64),
-            (Side::Pool, 1),
-            (Side::Express, 64),
-            (Side::ExpressBatched, 64),
-            (Side::Flask, 64),
-        ] {
-            // Nothing of it waits for a sync, or its syncs cannot be made slower from outside.
-            if slow && matches!(side, Side::WithoutStore | Side::SqliteAlone) {
-                continue;
-            }
-            compare(&asked, side, connections, slow, &mut report);
+    let asked = Asked::of(&arguments);
+    let mut report = if asked.write { Report::of_what_was_kept() } else { Report::default() };
+    // Several parts look at the largest store; it is filled once.
+    let largest = LazyCell::new(|| Filled::largest(&asked));
+    for part in asked.only.clone() {
+        eprintln!("\n{}:", part.name());
+        match part {
+            Part::Others => others::measure(&asked, &mut report),
+            Part::Held => held::measure(&asked, &largest, &mut report),
+            Part::Memory => memory::measure(&asked, &largest, &mut report),
+            Part::Mixed => mixed::measure(&asked, &largest, &mut report),
+            Part::Removal => removal::measure(&asked, &mut report),
+            Part::Day => day::measure(&asked, &mut report),
+            Part::Council => council::measure(&asked, &mut report),
+            Part::Page => (),
         }
     }
-    held::grow(&asked, &mut report);
     let text = report.markdown();
     println!("\n{text}");
     if asked.write {
@@ -75,26 +130,24 @@ fn main() {
     }
 }
 
-/// Pairs of ours and of another side, in turns.
-fn compare(asked: &Asked, side: Side, connections: u16, slow: bool, report: &mut Report) {
-    if let Err(lacking) = side.is_there() {
-        eprintln!("LEFT OUT: {}: {lacking}", side.name());
-        report.left_out.push(format!("{}: {lacking}", side.name()));
-        return;
-    }
-    let (mut pairs, mut tries) = (Vec::new(), 0);
-    while pairs.len() < asked.pairs && tries < 2 * asked.pairs {
-        tries += 1;
-        let quiet = machine::idle_now();
-        let ours = load::measure(Side::Counterfoil, connections, asked.seconds, slow);
-        let other = load::measure(side, connections, asked.seconds, slow);
-        eprintln!("{} with {connections} connections{}:", side.name(), if slow { ", syncs 2 ms slower" } else { "" });
-        eprintln!("  ours   {ours}\n  theirs {other}");
-        if quiet < 85.0 {
-            eprintln!("  the machine was only {quiet:.0} % idle before this pair: once more");
-            continue;
+impl Asked {
+    fn of(arguments: &[String]) -> Asked {
+        let after = |name: &str| {
+            let place = arguments.iter().position(|argument| argument == name)?;
+            Some(arguments.get(place + 1).unwrap_or_else(|| panic!("{name} needs a value")))
+        };
+        let number = |name: &str, otherwise: u64| {
+            after(name).map_or(otherwise, |value| value.parse().unwrap_or_else(|_| panic!("{name} needs a number")))
+        };
+        let named: Option<Vec<Part>> = after("--only").map(|names| names.split(',').map(Part::of).collect());
+        let only = Part::ALL.into_iter().filter(|part| named.as_ref().is_none_or(|named| named.contains(part)));
+        Asked {
+            seconds: number("--seconds", 20),
+            pairs: number("--pairs", 5) as usize,
+            rows: number("--rows", 10_000_000),
+            only: only.collect(),
+            keep: after("--keep").map(PathBuf::from),
+            write: arguments.iter().any(|argument| argument == "--write"),
         }
-        pairs.push((ours, other));
     }
-    report.compared.push(report::Compared { side: side.name(), connections, slow, pairs });
 }

@@ -14,6 +14,7 @@ use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, StatusCode};
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 use warp::{Filter as _, Reply as _};
 
@@ -27,7 +28,7 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS receipts (id TEXT PRIMARY KEY, r
     CREATE INDEX IF NOT EXISTS by_reference ON receipts (reference);
     CREATE INDEX IF NOT EXISTS by_recipient ON receipts (recipient);";
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum Side {
     Counterfoil,
     WithoutStore,
@@ -130,11 +131,15 @@ fn gunicorn() -> Option<PathBuf> {
     named.filter(|file| file.is_file()).or_else(found)
 }
 
+/// With as many workers as ours has.
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1));
+    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build().unwrap()
+}
+
 /// This program as one of the sides.
 pub(crate) fn run_as(side: &str, arguments: &[String]) {
-    // As many workers as ours has.
-    let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build().unwrap();
+    let runtime = runtime();
     match side {
         "without-store" => runtime.block_on(answering(|_| async { true })),
         "pool" => runtime.block_on(pool(&arguments[0])),
@@ -200,9 +205,19 @@ pub(crate) fn sqlite_alone(folder: &Path, seconds: u64, sync: (f64, f64)) -> Mea
         spent += took;
         times.push(took * 1e3);
     }
-    let rate = 64.0 * times.len() as f64 / spent;
-    let (p50, p99) = (machine::quantile(&times, 0.5), machine::quantile(&times, 0.99));
-    Measured { rate, p50, p99, cpu: f64::NAN, memory: f64::NAN, idle: machine::idle_since(&before), sync }
+    let rows = 64 * times.len() as u64;
+    Measured {
+        rate: rows as f64 / spent,
+        p50: machine::quantile(&times, 0.5),
+        p99: machine::quantile(&times, 0.99),
+        cpu: f64::NAN,
+        memory: f64::NAN,
+        idle: machine::idle_since(&before),
+        sync,
+        acknowledged: rows,
+        refused: 0,
+        took: spent,
+    }
 }
 
 /// Our edge, a route, the check of the token and the reading of the body; then whatever keeps it.
