@@ -1,16 +1,18 @@
-//! Passwords: argon2id, two at a time at most, and as long for an account that does not exist as for one that does.
+//! Passwords: argon2id, one after another, and as long for an account that does not exist as for one that does.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
+use std::thread;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// Shorter ones are refused.
 const SHORTEST: usize = 8;
 /// Longer ones are refused, so that nobody makes the server hash a book.
 const LONGEST: usize = 1000;
-/// Hashes computed at the same time, each with 19 MiB.
-const AT_ONCE: usize = 2;
 /// People who may wait for theirs, some seconds at most. A flood of sign-ins takes no more connections than that.
 const WAITING: usize = 64;
 
@@ -28,15 +30,29 @@ pub enum PasswordRefused {
     Failed,
 }
 
-/// Where passwords are hashed and checked.
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Where passwords are hashed and checked: on a thread of its own. Each hash takes 19 MiB, which a thread that is done with them
+/// does not give back, so that of the many threads for other slow work each would soon hold as much.
 pub struct Passwords {
-    turns: Semaphore,
+    hashing: mpsc::Sender<Work>,
     waiting: Semaphore,
 }
 
 impl Default for Passwords {
     fn default() -> Self {
-        Passwords { turns: Semaphore::new(AT_ONCE), waiting: Semaphore::new(WAITING) }
+        let (hashing, works) = mpsc::channel::<Work>();
+        let hashes = move || {
+            for work in works {
+                // Whoever waited for what came to nothing is told so.
+                let _came_to_nothing = catch_unwind(AssertUnwindSafe(work)).is_err();
+            }
+        };
+        let started = thread::Builder::new().name("passwords".into()).spawn(hashes);
+        if let Err(error) = started {
+            tracing::error!(event = "access.no_thread", error = %error, "nobody can sign in: no thread could be started");
+        }
+        Passwords { hashing, waiting: Semaphore::new(WAITING) }
     }
 }
 
@@ -67,8 +83,11 @@ impl Passwords {
 
     async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let _wait = self.waiting.try_acquire().ok()?;
-        let _turn = self.turns.acquire().await.ok()?;
-        tokio::task::spawn_blocking(work).await.ok()
+        let (answer, answered) = oneshot::channel();
+        // Nobody listens any more when the one who wanted it has gone away.
+        let work = move || drop(answer.send(work()));
+        self.hashing.send(Box::new(work)).ok()?;
+        answered.await.ok()
     }
 }
 
@@ -118,6 +137,16 @@ mod tests {
         assert_eq!(passwords.verify("anything".into(), None).await, None);
         drop(full);
         assert_eq!(passwords.verify("anything".into(), None).await, Some(false));
+    }
+
+    #[tokio::test]
+    async fn one_thread_does_all_the_hashing_and_outlives_a_fault() {
+        let passwords = Passwords::default();
+        let own = || passwords.in_turn(|| thread::current().id());
+        let (first, second, third) = tokio::join!(own(), own(), own());
+        assert!(first.is_some() && first == second && second == third);
+        assert_eq!(passwords.in_turn(|| panic!("a fault, as a test")).await, None::<()>);
+        assert_eq!(own().await, first);
     }
 
     #[tokio::test]
