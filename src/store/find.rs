@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::index::{Arrivals, Facets, Index, NO_STATUS, Wanted, Way, short_id, status_code};
+use super::index::{Arrivals, Facets, Index, Wanted, Way, short_id};
 use super::row::{self, Kept};
 use super::{Services, Store, StoreError};
 use crate::notify::filter::Filter;
@@ -324,7 +324,11 @@ impl<'a> Looking<'a> {
             return Ok(self.next()?.is_some());
         }
         while let Some(arrival) = self.next_candidate()? {
-            if row::head(self.connection, arrival)?.is_some_and(|head| self.may_show(&head)) {
+            let shown = match self.candidates {
+                Candidates::Indexed(_) => !row::is_hidden(self.connection, arrival)?,
+                Candidates::All { .. } => row::head(self.connection, arrival)?.is_some_and(|head| self.may_show(&head)),
+            };
+            if shown {
                 return Ok(true);
             }
         }
@@ -387,21 +391,16 @@ fn wanted(source: &Source, sees: &Services, status: Option<Filter>) -> Option<Wa
     }
 }
 
-/// What each of them has to be, as far as the index knows.
+/// What each of them has to be.
 fn facets(source: &Source, sees: &Services, status: Option<Filter>) -> Facets {
-    let kinds = match (source, status) {
-        (_, Some(status)) => status.kinds(),
-        (Source::Newest, None) => Kind::ALL.into_iter().filter(|kind| *kind != Kind::ReceivedText).collect(),
-        (_, None) => Vec::new(),
-    };
-    Facets { kinds, statuses: status.map_or_else(Vec::new, codes), ..Facets::of(sees) }
-}
-
-/// The codes in the index of all that may meet a filter.
-fn codes(filter: Filter) -> Vec<u8> {
-    let receipts = filter.statuses();
-    let others = filter.kinds().into_iter().filter(|kind| *kind != Kind::DeliveryReceipt);
-    receipts.iter().map(status_code).chain(others.map(|_| NO_STATUS)).collect()
+    let facets = Facets::of(sees);
+    match (source, status) {
+        (_, Some(status)) => facets.meeting(status),
+        (Source::Newest, None) => {
+            facets.of_kinds(Kind::ALL.into_iter().filter(|kind| *kind != Kind::ReceivedText).collect())
+        }
+        (_, None) => facets,
+    }
 }
 
 /// Some arrivals on the way, the last of them first.

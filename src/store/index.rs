@@ -19,7 +19,7 @@ use rusqlite::Connection;
 use rusqlite::types::Type;
 use sha2::{Digest, Sha256};
 
-pub(super) use facets::{Facets, Mark, NO_STATUS, status_code};
+pub(super) use facets::{Facets, Mark, SENT};
 pub(super) use look::{Arrivals, Index, Wanted, Way};
 
 use self::chunk::{Damaged, Entry, LONGEST_KEY};
@@ -27,7 +27,7 @@ use self::runs::{Run, Runs, Sizes};
 use self::seen::Seen;
 use crate::clock::DAY;
 use crate::notify::recipient::{MatchKey, reference_key};
-use crate::notify::{Callback, Content, words};
+use crate::notify::{Callback, Content, Kind, words};
 
 /// A message's events come after it was made by its own date, but for clocks that disagree by so much.
 const CLOCKS_DISAGREE: i64 = DAY;
@@ -78,6 +78,7 @@ pub(super) struct Keys {
 
 /// What the keys of one callback are made from.
 pub(super) struct Said<'a> {
+    pub(super) kind: Kind,
     pub(super) mark: Mark,
     pub(super) notify_id: &'a str,
     pub(super) reference: Option<&'a str>,
@@ -87,20 +88,21 @@ pub(super) struct Said<'a> {
 
 impl Keys {
     pub(super) fn of(callback: &Callback, service: super::ServiceId) -> Keys {
-        let (status, message) = match &callback.content {
-            Content::DeliveryReceipt(receipt) => (status_code(&receipt.status), None),
-            Content::ReceivedText(text) => (NO_STATUS, text.message.as_deref()),
-            Content::ReturnedLetter(_) | Content::Complaint(_) => (NO_STATUS, None),
+        let (mark, message) = match &callback.content {
+            Content::DeliveryReceipt(receipt) => {
+                (Mark::of_receipt(service, &receipt.status, receipt.notification_type.as_deref()), None)
+            }
+            Content::ReceivedText(text) => (Mark::of_other(service, callback.kind()), text.message.as_deref()),
+            Content::ReturnedLetter(_) | Content::Complaint(_) => (Mark::of_other(service, callback.kind()), None),
         };
-        let mark = Mark { service, kind: callback.kind(), status };
         let (notify_id, reference, person) = (callback.notify_id(), callback.reference(), callback.person());
-        Keys::of_said(&Said { mark, notify_id, reference, person, message })
+        Keys::of_said(&Said { kind: callback.kind(), mark, notify_id, reference, person, message })
     }
 
     /// The same, from a row's own columns.
     pub(super) fn of_said(said: &Said<'_>) -> Keys {
         let short_id = short_id(said.notify_id);
-        let person = said.person.and_then(|person| said.mark.kind.match_key(person));
+        let person = said.person.and_then(|person| said.kind.match_key(person));
         let mut all = vec![key(Field::NotifyId, &short_id), said.mark.key()];
         all.extend(said.reference.map(|reference| key(Field::Reference, reference_key(reference).as_bytes())));
         all.extend(person.as_ref().map(|person| key(Field::Person, person.as_str().as_bytes())));

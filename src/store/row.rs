@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::ServiceId;
 use super::envelope::{Envelope, Origin};
-use super::index::{Keys, Mark, NO_STATUS, Said, Way, status_code};
+use super::index::{Keys, Mark, SENT, Said, Way};
 use crate::notify::filter::Filter;
 use crate::notify::status::Status;
 use crate::notify::{Callback, Complaint, Content, DeliveryReceipt, Kind, ReceivedText, ReturnedLetter, time};
@@ -60,7 +60,8 @@ pub(super) struct Found {
 
 /// What the first rows after an arrival are found by.
 pub(super) fn keys_after(connection: &Connection, arrival: i64, at_most: i64) -> rusqlite::Result<Vec<Found>> {
-    let sql = "SELECT arrival, arrived_at, kind, service, status, notify_id, reference, person, message
+    let sql =
+        "SELECT arrival, arrived_at, kind, service, status, notification_type, notify_id, reference, person, message
         FROM callbacks WHERE arrival > ?1 ORDER BY arrival LIMIT ?2";
     connection.prepare_cached(sql)?.query_map([arrival, at_most], found)?.collect()
 }
@@ -72,11 +73,12 @@ fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
     };
     let kind = Kind::from_code(row.get(2)?).unwrap_or(Kind::DeliveryReceipt);
     let said = Said {
-        mark: mark(kind, ServiceId(row.get(3)?), row.get_ref(4)?),
-        notify_id: &plain(row.get_ref(5)?).unwrap_or_default(),
-        reference: text(6),
-        person: text(7),
-        message: text(8),
+        kind,
+        mark: mark(kind, row, 3)?,
+        notify_id: &plain(row.get_ref(6)?).unwrap_or_default(),
+        reference: text(7),
+        person: text(8),
+        message: text(9),
     };
     Ok(Found { arrival: row.get(0)?, arrived_at: row.get(1)?, keys: Keys::of_said(&said) })
 }
@@ -96,12 +98,8 @@ pub(super) fn references(
     let mut find = connection.prepare_cached(sql)?;
     let mut rows = find.query([first, last])?;
     while let Some(row) = rows.next()? {
-        let ValueRef::Text(reference) = row.get_ref(4)? else { continue };
-        let mark = mark(
-            Kind::from_code(row.get(1)?).unwrap_or(Kind::DeliveryReceipt),
-            ServiceId(row.get(2)?),
-            row.get_ref(3)?,
-        );
+        let ValueRef::Text(reference) = row.get_ref(5)? else { continue };
+        let mark = mark(Kind::from_code(row.get(1)?).unwrap_or(Kind::DeliveryReceipt), row, 2)?;
         if !wanted(row.get(0)?, mark, std::str::from_utf8(reference).unwrap_or_default()) {
             break;
         }
@@ -109,14 +107,20 @@ pub(super) fn references(
     Ok(())
 }
 
-const REFERENCES: &str = "SELECT arrival, kind, service, status, reference FROM callbacks
+const REFERENCES: &str = "SELECT arrival, kind, service, status, notification_type, reference FROM callbacks
     WHERE arrival BETWEEN ?1 AND ?2 ORDER BY arrival";
-const REFERENCES_BACK: &str = "SELECT arrival, kind, service, status, reference FROM callbacks
+const REFERENCES_BACK: &str = "SELECT arrival, kind, service, status, notification_type, reference FROM callbacks
     WHERE arrival BETWEEN ?1 AND ?2 ORDER BY arrival DESC";
 
-fn mark(kind: Kind, service: ServiceId, its_status: ValueRef<'_>) -> Mark {
-    let status = if kind == Kind::DeliveryReceipt { status_code(&status(its_status)) } else { NO_STATUS };
-    Mark { service, kind, status }
+/// From its service, status and what was sent, which stand at a place in this order.
+fn mark(kind: Kind, row: &Row<'_>, at: usize) -> rusqlite::Result<Mark> {
+    let service = ServiceId(row.get(at)?);
+    Ok(match kind {
+        Kind::DeliveryReceipt => {
+            Mark::of_receipt(service, &status(row.get_ref(at + 1)?), type_text(row.get_ref(at + 2)?).as_deref())
+        }
+        Kind::ReceivedText | Kind::ReturnedLetter | Kind::Complaint => Mark::of_other(service, kind),
+    })
 }
 
 /// What decides whether a row may be shown.
@@ -140,6 +144,12 @@ impl Kept {
         };
         Head { kind, service: self.service, shown: self.shown, filter }
     }
+}
+
+/// Whether pages show another event in place of this one.
+pub(super) fn is_hidden(connection: &Connection, arrival: i64) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM callbacks INDEXED BY hidden_callbacks WHERE shown = 0 AND arrival = ?1";
+    connection.prepare_cached(sql)?.exists([arrival])
 }
 
 /// The head of an arrival's row, without reading the rest of it.
@@ -372,16 +382,16 @@ fn status(value: ValueRef<'_>) -> Status {
     }
 }
 
-const TYPES: [(&str, i64); 3] = [("email", 1), ("sms", 2), ("letter", 3)];
-
 fn type_value(text: &str) -> Value {
-    let known = TYPES.iter().find(|(name, _)| *name == text);
-    known.map_or_else(|| Value::Text(text.to_owned()), |(_, code)| Value::Integer(*code))
+    let known = SENT.iter().find(|(name, _)| *name == text);
+    known.map_or_else(|| Value::Text(text.to_owned()), |(_, code)| Value::Integer((*code).into()))
 }
 
 fn type_text(value: ValueRef<'_>) -> Option<String> {
     match value {
-        ValueRef::Integer(code) => TYPES.iter().find(|(_, known)| *known == code).map(|(name, _)| (*name).to_owned()),
+        ValueRef::Integer(code) => {
+            SENT.iter().find(|(_, known)| i64::from(*known) == code).map(|(name, _)| (*name).to_owned())
+        }
         other => plain(other),
     }
 }

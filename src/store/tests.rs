@@ -93,6 +93,31 @@ fn pages_walk_forwards_and_back_over_exact_and_longer_references() {
 }
 
 #[test]
+fn an_event_that_pages_do_not_show_is_not_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        for n in 0..80 {
+            for (status, second) in [("temporary-failure", 1), ("delivered", 2)] {
+                keep(&store, receipt(&n.to_string(), status, &format!("2026-01-01T00:00:0{second}.000000Z")), service)
+                    .await;
+            }
+        }
+        for source in [Source::Newest, Source::Reference("ref1".into()), Source::Person("+447700900123".into())] {
+            for (status, count) in [(None, 80), (Some(Filter::Delivered), 80), (Some(Filter::NotAccepting), 0)] {
+                let find = Find { sources: vec![source.clone()], status, from: None };
+                let first = store.find(&Services::All, find.clone()).await.unwrap();
+                assert_eq!((first.count, first.more), (count, false), "{source:?} {status:?}");
+                let Some(next) = first.next else { continue };
+                let second =
+                    store.find(&Services::All, Find { from: Some(Cursor::After(next)), ..find }).await.unwrap();
+                assert_eq!((second.rows.len(), second.count), (30, count), "{source:?} {status:?}");
+            }
+        }
+    });
+}
+
+#[test]
 fn what_two_sources_find_stands_once_and_is_counted_once() {
     let folder = tempfile::tempdir().unwrap();
     runtime().block_on(async {

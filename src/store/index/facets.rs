@@ -3,39 +3,67 @@
 
 use super::{Field, key};
 use crate::notify::Kind;
+use crate::notify::filter::Filter;
 use crate::notify::status::Status;
 use crate::store::{ServiceId, Services};
 
-/// The code of a status that Notify did not have when this was written. The rows have to be asked which.
-pub(in crate::store) const OTHER_STATUS: u8 = 255;
-
 /// The code of what has no status.
-pub(in crate::store) const NO_STATUS: u8 = 0;
+const NO_STATUS: u8 = 0;
 
-/// The code of a status in the index.
-pub(in crate::store) fn status_code(status: &Status) -> u8 {
-    status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(OTHER_STATUS)
-}
+/// The code of a status that Notify did not have when this was written.
+const OTHER_STATUS: u8 = 31;
+
+/// What is sent, by its code; what is not said, or was not known when this was written, has 0.
+pub(in crate::store) const SENT: [(&str, u8); 3] = [("email", 1), ("sms", 2), ("letter", 3)];
 
 /// What one callback is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::store) struct Mark {
-    pub(in crate::store) service: ServiceId,
-    pub(in crate::store) kind: Kind,
-    /// Its code; only delivery receipts have one.
-    pub(in crate::store) status: u8,
+    service: ServiceId,
+    kind: u8,
+    /// The code of its status; only delivery receipts have one.
+    status: u8,
+    /// The code of what was sent.
+    sent: u8,
 }
 
 impl Mark {
-    /// The smaller the service's number, the smaller this is.
-    pub(super) fn number(self) -> u64 {
-        (self.service.0.cast_unsigned() << 11) | (u64::from(self.status) << 3) | u64::from(kind_code(self.kind))
+    /// Of a delivery receipt.
+    pub(in crate::store) fn of_receipt(service: ServiceId, status: &Status, notification_type: Option<&str>) -> Mark {
+        let sent = SENT.iter().find(|(name, _)| notification_type == Some(name)).map_or(0, |(_, code)| *code);
+        Mark { service, kind: kind_code(Kind::DeliveryReceipt), status: status_code(status), sent }
     }
 
-    /// Its own key: status, service, kind, each in the order of numbers.
+    /// Of any other callback.
+    pub(in crate::store) fn of_other(service: ServiceId, kind: Kind) -> Mark {
+        Mark { service, kind: kind_code(kind), status: NO_STATUS, sent: 0 }
+    }
+
+    /// The smaller the service's number, the smaller this is.
+    pub(super) fn number(self) -> u64 {
+        let [kind, sent, status] = [self.kind, self.sent, self.status].map(u64::from);
+        (self.service.0.cast_unsigned() << 10) | (status << 5) | (sent << 3) | kind
+    }
+
+    fn of_number(number: u64) -> Mark {
+        let bits = |from: u32, count: u32| (number >> from).to_le_bytes()[0] & ((1 << count) - 1);
+        Mark {
+            service: ServiceId((number >> 10).cast_signed()),
+            status: bits(5, 5),
+            sent: bits(3, 2),
+            kind: bits(0, 3),
+        }
+    }
+
+    /// Its own key: status, service, kind and what was sent, each in the order of numbers.
     pub(super) fn key(self) -> Vec<u8> {
-        let [service, kind] = [&self.service.0.to_be_bytes()[..], &[kind_code(self.kind)]];
-        key(Field::Facets, &[&[self.status], service, kind].concat())
+        key(Field::Facets, &[&[self.status][..], &self.service.0.to_be_bytes(), &[self.kind, self.sent]].concat())
+    }
+
+    fn of_key(own: &[u8]) -> Option<Mark> {
+        let [_field, status, service @ .., kind, sent] = own else { return None };
+        let service = ServiceId(i64::from_be_bytes(service.try_into().ok()?));
+        Some(Mark { service, kind: *kind, status: *status, sent: *sent })
     }
 }
 
@@ -43,15 +71,54 @@ fn kind_code(kind: Kind) -> u8 {
     u8::try_from(kind.code()).unwrap_or(0)
 }
 
+fn status_code(status: &Status) -> u8 {
+    status.code().and_then(|code| u8::try_from(code).ok()).filter(|code| *code < OTHER_STATUS).unwrap_or(OTHER_STATUS)
+}
+
+/// The statuses that meet a filter: for each code which of what is sent meets it, a bit each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Statuses([u8; OTHER_STATUS as usize + 1]);
+
+impl Statuses {
+    fn met_by(filter: Filter) -> Statuses {
+        let mut statuses = Statuses([0; OTHER_STATUS as usize + 1]);
+        let sent = || [("", 0)].into_iter().chain(SENT);
+        for status in Status::known().chain([Status::Other(String::new())]) {
+            let meets = |name: &str| Filter::met_by(Kind::DeliveryReceipt, &status, Some(name)) == Some(filter);
+            let bits = sent().filter(|(name, _)| meets(name)).map(|(_, code)| 1_u8 << code).sum();
+            statuses.set(status_code(&status), bits);
+        }
+        if filter.kinds().iter().any(|kind| *kind != Kind::DeliveryReceipt) {
+            statuses.set(NO_STATUS, 1);
+        }
+        statuses
+    }
+
+    fn set(&mut self, status: u8, bits: u8) {
+        if let Some(of_status) = self.0.get_mut(usize::from(status)) {
+            *of_status = bits;
+        }
+    }
+
+    fn of(&self, status: u8) -> u8 {
+        self.0.get(usize::from(status)).copied().unwrap_or_default()
+    }
+
+    /// The first that some meet, of this one and those after it.
+    fn first_from(&self, status: u8) -> Option<u8> {
+        (status..=OTHER_STATUS).find(|status| self.of(*status) != 0)
+    }
+}
+
 /// What is asked for.
 #[derive(Clone, Default, Debug)]
 pub(in crate::store) struct Facets {
     /// Of these services; of any where `None`.
-    pub(in crate::store) services: Option<Vec<ServiceId>>,
+    services: Option<Vec<ServiceId>>,
     /// Of these kinds; of any where empty.
-    pub(in crate::store) kinds: Vec<Kind>,
-    /// With a status of these codes; with any where empty.
-    pub(in crate::store) statuses: Vec<u8>,
+    kinds: Vec<Kind>,
+    /// With a status of these; with any where `None`.
+    statuses: Option<Statuses>,
 }
 
 impl Facets {
@@ -64,43 +131,50 @@ impl Facets {
         Facets { services, ..Facets::default() }
     }
 
+    /// Only what is of these kinds.
+    pub(in crate::store) fn of_kinds(self, kinds: Vec<Kind>) -> Facets {
+        Facets { kinds, ..self }
+    }
+
+    /// Only what meets a filter.
+    pub(in crate::store) fn meeting(self, filter: Filter) -> Facets {
+        Facets { kinds: filter.kinds(), statuses: Some(Statuses::met_by(filter)), ..self }
+    }
+
     /// Whether they are met by a mark's number.
     pub(super) fn meet(&self, mark: u64) -> bool {
-        let low_byte = |shifted: u64| shifted.to_le_bytes()[0];
-        self.meet_parts((mark >> 11).cast_signed(), low_byte(mark >> 3), low_byte(mark) & 7)
+        self.meet_mark(Mark::of_number(mark))
     }
 
     /// Whether they are met by a mark's own key.
     pub(super) fn meet_key(&self, key: &[u8]) -> bool {
-        let Some((&status, &kind)) = key.get(1).zip(key.last()) else { return false };
-        service_of(key).is_some_and(|service| self.meet_parts(service, status, kind))
+        Mark::of_key(key).is_some_and(|mark| self.meet_mark(mark))
     }
 
-    fn meet_parts(&self, service: i64, status: u8, kind: u8) -> bool {
-        (self.statuses.is_empty() || self.statuses.contains(&status))
-            && (self.kinds.is_empty() || self.kinds.iter().any(|wanted| kind_code(*wanted) == kind))
-            && self.services.as_ref().is_none_or(|wanted| wanted.contains(&ServiceId(service)))
+    fn meet_mark(&self, mark: Mark) -> bool {
+        self.statuses.is_none_or(|statuses| statuses.of(mark.status) & (1 << mark.sent) != 0)
+            && (self.kinds.is_empty() || self.kinds.iter().any(|wanted| kind_code(*wanted) == mark.kind))
+            && self.services.as_ref().is_none_or(|wanted| wanted.contains(&mark.service))
     }
 
     /// The least key that could meet them, and the first past all that could.
     pub(super) fn keys(&self) -> (Vec<u8>, Vec<u8>) {
-        let least = self.statuses.iter().min().copied().unwrap_or(0);
-        let past = self.statuses.iter().max().and_then(|greatest| greatest.checked_add(1));
-        let past = past.map_or_else(|| vec![Field::Facets as u8 + 1], |next| key(Field::Facets, &[next]));
-        (key(Field::Facets, &[least]), past)
+        let least = self.statuses.and_then(|statuses| statuses.first_from(0)).unwrap_or(0);
+        (key(Field::Facets, &[least]), PAST.to_vec())
     }
 
     /// The least key after this one that could meet them: passes over the statuses and services that are not asked for.
     pub(super) fn after(&self, mut own: Vec<u8>) -> Vec<u8> {
-        let status = own.get(1).copied().unwrap_or_default();
-        if !self.statuses.is_empty() && !self.statuses.contains(&status) {
-            let next = self.statuses.iter().filter(|wanted| **wanted > status).min();
-            return next.map_or_else(|| vec![Field::Facets as u8 + 1], |next| key(Field::Facets, &[*next]));
-        }
-        if let (Some(wanted), Some(service)) = (&self.services, service_of(&own))
-            && !wanted.contains(&ServiceId(service))
+        let Some(mark) = Mark::of_key(&own) else { return PAST.to_vec() };
+        if let Some(next) = self.statuses.map(|statuses| statuses.first_from(mark.status))
+            && next != Some(mark.status)
         {
-            let next = wanted.iter().map(|wanted| wanted.0).filter(|wanted| *wanted > service).min();
+            return next.map_or_else(|| PAST.to_vec(), |next| key(Field::Facets, &[next]));
+        }
+        if let Some(wanted) = &self.services
+            && !wanted.contains(&mark.service)
+        {
+            let next = wanted.iter().map(|wanted| wanted.0).filter(|wanted| *wanted > mark.service.0).min();
             own.truncate(2);
             own.extend(next.unwrap_or(i64::MAX).to_be_bytes());
             if next.is_none() {
@@ -112,51 +186,59 @@ impl Facets {
     }
 }
 
-fn service_of(key: &[u8]) -> Option<i64> {
-    key.get(2..10).and_then(|bytes| bytes.try_into().ok()).map(i64::from_be_bytes)
-}
+/// Past all keys of facets.
+const PAST: [u8; 1] = [Field::Facets as u8 + 1];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn mark(status: u8, service: i64) -> Mark {
-        Mark { service: ServiceId(service), kind: Kind::DeliveryReceipt, status }
+    fn statuses() -> impl Iterator<Item = Status> {
+        Status::known().chain([Status::Other("new".into())])
     }
 
     #[test]
     fn statuses_that_are_not_asked_for_are_passed_over() {
-        let facets = Facets { statuses: vec![3, 1], ..Facets::default() };
-        let own = |status| mark(status, 1).key();
-        for (from, to) in [(0, own(1)), (2, own(3)), (4, vec![Field::Facets as u8 + 1])] {
-            let next = facets.after(own(from));
-            assert!(next > own(from) && next <= to, "{from}");
-            let mut last = mark(from, i64::MAX).key();
-            *last.last_mut().unwrap() = 255;
-            assert!(next > last, "{from}: nothing more of it is read");
-        }
-        assert_eq!(facets.after(own(1)), [own(1), vec![0]].concat());
+        let facets = Facets::default().meeting(Filter::NotAccepting);
+        let own = |status| Mark::of_receipt(ServiceId(1), &status, Some("sms")).key();
+        let (before, asked, after) =
+            (own(Status::PermanentFailure), own(Status::TemporaryFailure), own(Status::TechnicalFailure));
+        let next = facets.after(before.clone());
+        assert!(next > before && next <= asked);
+        assert!(next > Mark::of_receipt(ServiceId(i64::MAX), &Status::PermanentFailure, Some("letter")).key());
+        assert_eq!(facets.after(asked.clone()), [asked, vec![0]].concat());
+        assert_eq!(facets.after(after), PAST);
     }
 
     #[test]
-    fn a_mark_meets_as_a_number_what_it_meets_as_a_key() {
-        let all = [0, 1, 2, OTHER_STATUS].into_iter().flat_map(|status| [1, 2, 300].map(|service| (status, service)));
-        let marks = all.flat_map(|(status, service)| Kind::ALL.map(|kind| Mark { kind, ..mark(status, service) }));
-        let asked = [
-            Facets::default(),
-            Facets { statuses: vec![0, OTHER_STATUS], ..Facets::default() },
-            Facets { services: Some(vec![ServiceId(1), ServiceId(300)]), ..Facets::default() },
-            Facets { services: Some(Vec::new()), ..Facets::default() },
-            Facets { kinds: vec![Kind::Complaint], statuses: vec![1], services: Some(vec![ServiceId(2)]) },
-        ];
-        for mark in marks {
-            for facets in &asked {
-                let meets = (facets.statuses.is_empty() || facets.statuses.contains(&mark.status))
-                    && (facets.kinds.is_empty() || facets.kinds.contains(&mark.kind))
-                    && facets.services.as_ref().is_none_or(|services| services.contains(&mark.service));
-                assert_eq!(facets.meet(mark.number()), meets, "{mark:?} {facets:?}");
-                assert_eq!(facets.meet_key(&mark.key()), meets, "{mark:?} {facets:?}");
+    fn a_mark_meets_a_filter_where_its_callback_does_as_a_number_and_as_a_key() {
+        let sent = [None, Some("email"), Some("sms"), Some("letter"), Some("carrier pigeon")];
+        for filter in Filter::ALL {
+            let facets = Facets::default().meeting(filter);
+            for (status, sent) in statuses().flat_map(|status| sent.map(|sent| (status.clone(), sent))) {
+                let mark = Mark::of_receipt(ServiceId(300), &status, sent);
+                let meets = Filter::met_by(Kind::DeliveryReceipt, &status, sent) == Some(filter);
+                assert_eq!(facets.meet(mark.number()), meets, "{filter:?} {mark:?}");
+                assert_eq!(facets.meet_key(&mark.key()), meets, "{filter:?} {mark:?}");
+            }
+            for kind in [Kind::ReceivedText, Kind::ReturnedLetter, Kind::Complaint] {
+                let meets = Filter::met_by(kind, &Status::Other(String::new()), None) == Some(filter);
+                assert_eq!(facets.meet(Mark::of_other(ServiceId(1), kind).number()), meets, "{filter:?} {kind:?}");
             }
         }
+        assert_eq!(statuses().filter(|status| status_code(status) == OTHER_STATUS).count(), 1);
+    }
+
+    #[test]
+    fn a_mark_meets_its_own_service_and_kind_alone() {
+        let mark = Mark::of_other(ServiceId(2), Kind::Complaint);
+        let of = |services: &[i64], kinds: &[Kind]| {
+            let services = Some(services.iter().map(|service| ServiceId(*service)).collect());
+            let facets = Facets { services, kinds: kinds.to_vec(), ..Facets::default() };
+            assert_eq!(facets.meet(mark.number()), facets.meet_key(&mark.key()));
+            facets.meet(mark.number())
+        };
+        assert!(of(&[2], &[]) && of(&[1, 2], &[Kind::Complaint]));
+        assert!(!of(&[], &[]) && !of(&[1], &[]) && !of(&[2], &[Kind::ReceivedText]));
     }
 }

@@ -4,12 +4,12 @@ use proptest::prelude::*;
 use rusqlite::Connection;
 
 use super::*;
-use crate::notify::Kind;
+use crate::notify::filter::Filter;
 use crate::notify::status::Status;
-use crate::store::ServiceId;
 use crate::store::envelope::{Envelope, Origin};
 use crate::store::open::{MIGRATIONS, migrate};
 use crate::store::row;
+use crate::store::{ServiceId, Services};
 
 /// So small that a few hundred rows go through every size.
 const SIZES: Sizes = Sizes { together: 4, fresh: 16, large: 256 };
@@ -112,7 +112,7 @@ impl Store {
             );
             let wanted = Wanted::Person("+447700900010".into());
             assert_eq!(self.found(&wanted, way, from), self.expected(way, from, |c, _| person(c) == "+447700900010"));
-            let of_one = Facets { services: Some(vec![ServiceId(1)]), ..Facets::default() };
+            let of_one = Facets::of(&Services::Only(vec![ServiceId(1)]));
             assert_eq!(
                 self.found_of(&wanted, &of_one, way, from),
                 self.expected(way, from, |c, service| service == ServiceId(1) && person(c) == "+447700900010")
@@ -122,12 +122,10 @@ impl Store {
             let id = callback(5).notify_id().to_owned();
             let wanted = Wanted::NotifyId(short_id(&id));
             assert_eq!(self.found(&wanted, way, from), self.expected(way, from, |c, _| c.notify_id() == id));
-            let facets =
-                Facets { services: Some(vec![ServiceId(2)]), kinds: vec![Kind::DeliveryReceipt], statuses: vec![2] };
-            let known = Status::from_code(2).unwrap();
+            let of_one = Facets::of(&Services::Only(vec![ServiceId(2)]));
             assert_eq!(
-                self.found_of(&Wanted::All, &facets, way, from),
-                self.expected(way, from, |c, service| service == ServiceId(2) && is(c, known.as_str()))
+                self.found_of(&Wanted::All, &of_one.meeting(Filter::NotDelivered), way, from),
+                self.expected(way, from, |c, service| service == ServiceId(2) && is(c, "permanent-failure"))
             );
         }
     }
@@ -260,7 +258,7 @@ fn what_nearly_all_references_begin_with_is_found_as_what_few_begin_with() {
         for way in [Way::NewestFirst, Way::OldestFirst] {
             let meets = |c: &Callback, _| reference(c).starts_with(begin) && reference(c) != begin;
             assert_eq!(store.found(&wanted, way, from), store.expected(way, from, meets), "{begin} {way:?}");
-            let of_one = Facets { services: Some(vec![ServiceId(1)]), ..Facets::default() };
+            let of_one = Facets::of(&Services::Only(vec![ServiceId(1)]));
             let meets = |c: &Callback, service| service == ServiceId(1) && meets(c, service);
             assert_eq!(
                 store.found_of(&wanted, &of_one, way, from),
