@@ -5,6 +5,7 @@
 //! keys. The newest runs are in memory, and are made again from the rows after a start; some thousand arrivals at a time are
 //! merged into one run in the store, and sixteen neighbours of a size into a larger one, up to some millions of arrivals. So
 //! everything is written in order, three times, and a search asks some dozens of runs, the newest first, until its page is full.
+//! Each entry says what its callback is, so that a search that is limited to a service or a status reads no rows of others.
 
 mod chunk;
 mod facets;
