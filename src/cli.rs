@@ -78,6 +78,9 @@ impl From<OpenError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
+        if let StoreError::Damaged(said) = error {
+            return OpenError::Damaged(said).into();
+        }
         Failure::new(format!("the store could not be used: {error}. Nothing was changed; try again"))
     }
 }

@@ -18,7 +18,7 @@ const SEARCHES_KEPT: i64 = 30 * DAY;
 
 /// Runs until it is dropped.
 pub async fn run(store: Store) {
-    tokio::join!(checkpoints(&store), tidying(&store));
+    tokio::join!(checkpoints(&store), tidying(&store), looking_for_damage(&store));
 }
 
 async fn checkpoints(store: &Store) {
@@ -30,6 +30,13 @@ async fn checkpoints(store: &Store) {
             tracing::debug!(event = "upkeep.checkpoint_part", "part of the log is still in use");
             sleep(CHECKPOINT_EVERY).await;
         }
+    }
+}
+
+/// Once after a start: what a disk forgets, it mostly forgets while nobody looks.
+async fn looking_for_damage(store: &Store) {
+    if let Err(error) = store.look_for_damage().await {
+        tracing::error!(event = "store.check_failed", error = %error, "the store could not be checked for damage: counterfoil check does it too");
     }
 }
 

@@ -98,17 +98,18 @@ impl Server {
     ) -> Result<Server, Failure> {
         let store = Store::serve(&data.data, clock::now())?;
         let limits = limits(listen.len() + callbacks_listen.len());
+        let bound = |addresses: &[SocketAddr]| addresses.iter().map(|address| bind(*address)).collect();
+        let (pages, callbacks): (Result<Vec<_>, _>, Result<Vec<_>, _>) = (bound(listen), bound(callbacks_listen));
+        let (pages, callbacks) = (pages?, callbacks?);
         let site = Site::new(&store, public_url);
         let (stop, stopped) = watch::channel(false);
         let upkeep = tokio::spawn(upkeep::run(store.clone()));
         let mut server = Server { pages_at: vec![], callbacks_at: vec![], store, stop, tasks: JoinSet::new(), upkeep };
-        for address in listen {
-            let listener = bind(*address)?;
+        for listener in pages {
             server.pages_at.push(local(&listener)?);
             server.serve(listener, web::routes(&site), limits.clone(), stopped.clone());
         }
-        for address in callbacks_listen {
-            let listener = bind(*address)?;
+        for listener in callbacks {
             server.callbacks_at.push(local(&listener)?);
             server.serve(listener, web::callback_routes(&site), limits.clone(), stopped.clone());
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::damage::is_damage;
 use super::index;
 
 /// "CFoi": marks a file as ours in `SQLite`'s header.
@@ -19,8 +20,6 @@ pub(super) const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0003-index-in-runs.sql"),
     include_str!("migrations/0004-quarantine-origin.sql"),
 ];
-/// A larger store is not read through before it serves.
-const CHECKED_AT_START: u64 = 64 * 1024 * 1024;
 /// What the writer touches again and again is small: the ends of a few tables.
 const WRITER_CACHE_KIB: i64 = 8 * 1024;
 /// A reader's page is short.
@@ -136,9 +135,6 @@ impl Folder {
         recognise(&connection)?;
         migrate(&mut connection, MIGRATIONS.len()).map_err(|error| damaged(&error))?;
         index::make_up(&mut connection).map_err(|error| damaged(&error))?;
-        if purpose == Use::Serve {
-            folder.check(&connection)?;
-        }
         Ok(folder)
     }
 
@@ -243,16 +239,6 @@ impl Folder {
             _ => self.sync().map_err(failed),
         }
     }
-
-    fn check(&self, connection: &Connection) -> Result<(), OpenError> {
-        let failed = |error| OpenError::Io { what: "read the store's file", error };
-        if fs::metadata(self.database()).map_err(failed)?.len() > CHECKED_AT_START {
-            return Ok(());
-        }
-        let said: String =
-            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| damaged(&error))?;
-        if said == "ok" { Ok(()) } else { Err(OpenError::Damaged(said)) }
-    }
 }
 
 fn recognise(connection: &Connection) -> Result<(), OpenError> {
@@ -327,14 +313,18 @@ pub(super) fn prepare_reader(connection: &mut Connection) -> rusqlite::Result<()
     Ok(())
 }
 
+/// A connection of one's own that only reads.
+pub(super) fn reader(folder: &Folder) -> rusqlite::Result<Connection> {
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(folder.database(), flags)?;
+    prepare_reader(&mut connection)?;
+    Ok(connection)
+}
+
 fn unreadable(error: &rusqlite::Error) -> OpenError {
     OpenError::Unreadable(error.to_string())
 }
 
 fn damaged(error: &rusqlite::Error) -> OpenError {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    match error.sqlite_error_code() {
-        Some(DatabaseCorrupt | NotADatabase) => OpenError::Damaged(error.to_string()),
-        _ => unreadable(error),
-    }
+    if is_damage(error) { OpenError::Damaged(error.to_string()) } else { unreadable(error) }
 }

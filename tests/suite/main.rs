@@ -13,6 +13,7 @@ mod browser;
 mod commands;
 mod contract;
 mod crash;
+mod damage;
 mod layers;
 mod limits;
 mod pages;
