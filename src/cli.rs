@@ -1,11 +1,13 @@
 //! What may be typed: a file a verb. The only module that prints, reads the environment (through clap) and picks exit codes.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
 
+mod backup;
 mod demo;
 mod send;
 mod serve;
 mod token;
 mod user;
+mod watch;
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -33,6 +35,7 @@ enum Verb {
     Serve(serve::Serve),
     Token(token::Token),
     User(user::User),
+    Backup(backup::Backup),
     Demo(demo::Demo),
     Send(send::Send),
 }
@@ -113,6 +116,7 @@ async fn verb(verb: Verb) -> Result<(), Failure> {
         Verb::Serve(serve) => serve::run(serve).await,
         Verb::Token(token) => token::run(token).await,
         Verb::User(user) => user::run(user).await,
+        Verb::Backup(backup) => backup::run(backup).await,
         Verb::Demo(demo) => demo::run(demo).await,
         Verb::Send(send) => send::run(send).await,
     }

@@ -6,6 +6,7 @@
 //! them; one call fills one page. It knows no HTTP, and is handed the time.
 
 mod arrivals;
+mod backup;
 mod checkpoint;
 mod conversations;
 mod damage;
@@ -15,6 +16,7 @@ mod index;
 mod key;
 mod open;
 mod people;
+mod progress;
 mod quarantine;
 mod receipt;
 mod removal;
@@ -32,12 +34,14 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 
 pub use arrivals::{Arrival, Ready};
+pub use backup::{BackupError, back_up};
 pub use checkpoint::Checkpoint;
 pub use conversations::{Conversation, InboxPage, InboxRow};
 pub use envelope::{Envelope, Origin, Stored};
 pub use find::{Cursor, Find, Found, Place, Source};
 pub use open::OpenError;
 pub use people::{AddPersonError, Asking, Mark, Person, Role};
+pub use progress::{Progress, Reached, Stage};
 pub use quarantine::{QuarantinePage, Quarantined};
 pub use receipt::Receipt;
 pub use removal::Removal;

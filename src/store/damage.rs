@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use super::{Store, StoreError, open};
 
 /// A reader of the whole file keeps the log from being copied: past this it gives way.
-const LONGEST_LOG: u64 = 1024 * 1024 * 1024;
+pub(super) const LONGEST_LOG: u64 = 1024 * 1024 * 1024;
 /// How long it gives way.
 const GIVES_WAY: Duration = Duration::from_mins(10);
 /// Steps of `SQLite`'s between two looks at whether to go on: some milliseconds.

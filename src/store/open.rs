@@ -138,6 +138,18 @@ impl Folder {
         Ok(folder)
     }
 
+    /// Looks at a store that is there, to read it whole. Nothing in the folder is made, changed or brought to today's version.
+    pub(super) fn look(path: &Path) -> Result<(Folder, Connection), OpenError> {
+        let folder = Folder { path: path.to_owned(), lock: None };
+        if !folder.database().exists() {
+            return Err(OpenError::NoStore(path.display().to_string()));
+        }
+        folder.refuse_what_is_no_database()?;
+        let reader = reader(&folder).map_err(|error| damaged(&error))?;
+        recognise(&reader)?;
+        Ok((folder, reader))
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

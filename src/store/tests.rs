@@ -434,3 +434,17 @@ fn after_damage_was_met_nothing_is_kept_or_shown() {
         });
     }
 }
+
+#[test]
+fn a_backup_that_is_stopped_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, backups) = (folder.path().join("store"), folder.path().join("backups"));
+    std::fs::create_dir(&backups).unwrap();
+    let store = Store::serve(&data, NOW).unwrap();
+    let progress = Progress::default();
+    progress.stop();
+    assert!(matches!(back_up(&data, &backups.join("a.db"), &progress), Err(BackupError::Stopped)));
+    assert_eq!(std::fs::read_dir(&backups).unwrap().count(), 0);
+    assert!(back_up(&data, &backups.join("a.db"), &Progress::default()).is_ok());
+    assert_eq!(store.close(), Checkpoint::Whole);
+}

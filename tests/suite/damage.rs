@@ -11,7 +11,7 @@ fn body(n: u32) -> Vec<u8> {
 }
 
 /// Overwrites the page of the store that holds `text` first.
-fn damage(database: &Path, text: &[u8]) {
+pub(crate) fn damage(database: &Path, text: &[u8]) {
     let mut bytes = fs::read(database).unwrap();
     let holds = |page: &[u8]| page.windows(text.len()).any(|window| window == text);
     bytes.chunks_mut(4096).find(|page| holds(page)).unwrap().fill(0xa5);

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod backups;
 mod bodies;
 mod browser;
 mod commands;
