@@ -2,7 +2,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
 
 mod backup;
+mod check;
 mod demo;
+mod restore;
 mod send;
 mod serve;
 mod token;
@@ -36,6 +38,8 @@ enum Verb {
     Token(token::Token),
     User(user::User),
     Backup(backup::Backup),
+    Restore(restore::Restore),
+    Check(check::Check),
     Demo(demo::Demo),
     Send(send::Send),
 }
@@ -117,6 +121,8 @@ async fn verb(verb: Verb) -> Result<(), Failure> {
         Verb::Token(token) => token::run(token).await,
         Verb::User(user) => user::run(user).await,
         Verb::Backup(backup) => backup::run(backup).await,
+        Verb::Restore(restore) => restore::run(restore).await,
+        Verb::Check(check) => check::run(check).await,
         Verb::Demo(demo) => demo::run(demo).await,
         Verb::Send(send) => send::run(send).await,
     }

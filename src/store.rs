@@ -7,6 +7,7 @@
 
 mod arrivals;
 mod backup;
+mod check;
 mod checkpoint;
 mod conversations;
 mod damage;
@@ -20,6 +21,7 @@ mod progress;
 mod quarantine;
 mod receipt;
 mod removal;
+mod restore;
 mod row;
 mod searches;
 mod tokens;
@@ -35,6 +37,7 @@ use rusqlite::Connection;
 
 pub use arrivals::{Arrival, Ready};
 pub use backup::{BackupError, back_up};
+pub use check::{CheckError, Report, check};
 pub use checkpoint::Checkpoint;
 pub use conversations::{Conversation, InboxPage, InboxRow};
 pub use envelope::{Envelope, Origin, Stored};
@@ -45,6 +48,7 @@ pub use progress::{Progress, Reached, Stage};
 pub use quarantine::{QuarantinePage, Quarantined};
 pub use receipt::Receipt;
 pub use removal::Removal;
+pub use restore::restore;
 pub use row::Kept;
 pub use tokens::{AddTokenError, TokenRow};
 

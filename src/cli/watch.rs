@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, serve, tell};
 use crate::store::{Progress, Reached, Stage};
@@ -14,9 +14,7 @@ const LOOKS_EVERY: Duration = Duration::from_millis(100);
 const SAID_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs the work off the async threads to its end. A signal asks it to stop, and it is waited for until it has.
-pub(super) async fn watch<T: Send + 'static>(
-    work: impl FnOnce(&Progress) -> T + Send + 'static,
-) -> Result<T, Failure> {
+pub(super) async fn watch<T: Send + 'static>(work: impl FnOnce(&Progress) -> T + Send + 'static) -> Result<T, Failure> {
     let progress = Progress::default();
     let mut stopped = std::pin::pin!(serve::stop_signal()?);
     let mut display = Display::new();
@@ -87,18 +85,19 @@ fn words(stage: Stage) -> Option<&'static str> {
         Stage::Waiting => None,
         Stage::Copying => Some("Copying"),
         Stage::Checking => Some("Checking for damage"),
+        Stage::Comparing => Some("Comparing with the index"),
     }
 }
 
 fn template(reached: Reached) -> &'static str {
-    if reached.of == 0 { "{spinner} {msg}, {elapsed}" } else { "{msg} {bar:30} {bytes} of {total_bytes}, {eta} left" }
+    if reached.of == 0 { "{spinner} {msg}, {elapsed}" } else { "{msg} {bar:30} {percent} %, {eta} left" }
 }
 
 fn line(words: &str, reached: Reached) -> String {
     if reached.of == 0 {
         return format!("{words}…");
     }
-    format!("{words}: {} of {}", HumanBytes(reached.done), HumanBytes(reached.of))
+    format!("{words}: {} %", reached.done.saturating_mul(100) / reached.of)
 }
 
 #[cfg(test)]
@@ -108,7 +107,7 @@ mod tests {
     #[test]
     fn what_is_not_known_is_not_said() {
         let reached = |done, of| Reached { stage: Stage::Copying, done, of };
-        assert_eq!(line("Copying", reached(1024 * 1024, 4 * 1024 * 1024)), "Copying: 1.00 MiB of 4.00 MiB");
+        assert_eq!(line("Copying", reached(1, 4)), "Copying: 25 %");
         assert_eq!(line("Checking for damage", reached(0, 0)), "Checking for damage…");
     }
 }

@@ -19,7 +19,7 @@ use super::progress::{Progress, Stage};
 /// Pages that are copied at once: a megabyte.
 const PAGES: i32 = 256;
 /// So much is copied before it is synced: a whole store that goes to the disk at once would keep the writer's syncs waiting.
-const SYNCED_EVERY: u64 = 16 * 1024 * 1024;
+pub(super) const SYNCED_EVERY: u64 = 16 * 1024 * 1024;
 /// How the names of unfinished copies begin.
 const UNFINISHED: &str = ".counterfoil-unfinished-";
 
@@ -36,11 +36,22 @@ pub enum BackupError {
     #[error("it was stopped before it was whole. Nothing is left of it")]
     Stopped,
     /// The copy took so long that the log grew too long.
-    #[error("so much was written meanwhile that the store's log passed 1 GiB. Try again on a faster disk or at a quieter time")]
+    #[error(
+        "so much was written meanwhile that the store's log passed 1 GiB. Try again on a faster disk or at a quieter time"
+    )]
     TooSlow,
     /// The copy is damaged.
     #[error("the copy is damaged: {0}. Run counterfoil check to see whether the store is")]
     CopyDamaged(String),
+    /// The backup has no bytes.
+    #[error("the backup is empty: it was cut off or never written. Take another one")]
+    Empty,
+    /// The file is something else.
+    #[error("the file is not a backup of a Counterfoil store. Name another one")]
+    NoBackup,
+    /// The backup is damaged.
+    #[error("the backup is damaged: {0}. Take another one")]
+    BackupDamaged(String),
     /// What `SQLite` said while copying.
     #[error("the store could not be copied: {0}. Check the free space, then try again")]
     Sqlite(String),
@@ -60,7 +71,9 @@ impl BackupError {
     pub fn exit_code(&self) -> u8 {
         match self {
             BackupError::Store(error) => error.exit_code(),
-            BackupError::CopyDamaged(_) => 12,
+            BackupError::Empty => 11,
+            BackupError::CopyDamaged(_) | BackupError::BackupDamaged(_) => 12,
+            BackupError::NoBackup => 13,
             BackupError::Exists(_) => 19,
             BackupError::Stopped | BackupError::TooSlow | BackupError::Sqlite(_) | BackupError::Io { .. } => 1,
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use tokio::time::sleep;
 
 use super::{Store, StoreError, open};
@@ -73,8 +73,32 @@ pub(super) fn quick_check(
     connection: &Connection,
     stops: impl FnMut() -> bool + Send + 'static,
 ) -> rusqlite::Result<Option<String>> {
+    checked(connection, "PRAGMA quick_check(1)", stops)
+}
+
+/// As [`quick_check`], and also whether indexes agree with their tables, and rows with what they refer to.
+pub(super) fn integrity_check(
+    connection: &Connection,
+    mut stops: impl FnMut() -> bool + Send + Clone + 'static,
+) -> rusqlite::Result<Option<String>> {
+    if let Some(said) = checked(connection, "PRAGMA integrity_check(1)", stops.clone())? {
+        return Ok(Some(said));
+    }
+    connection.progress_handler(STEPS, Some(move || stops()))?;
+    let refers = "SELECT 'a row of ' || \"table\" || ' refers to one of ' || parent || ' that is not there'
+        FROM pragma_foreign_key_check LIMIT 1";
+    let said = connection.query_row(refers, [], |row| row.get(0)).optional();
+    connection.progress_handler(0, None::<fn() -> bool>)?;
+    said
+}
+
+fn checked(
+    connection: &Connection,
+    check: &str,
+    stops: impl FnMut() -> bool + Send + 'static,
+) -> rusqlite::Result<Option<String>> {
     connection.progress_handler(STEPS, Some(stops))?;
-    let said = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    let said = connection.query_row(check, [], |row| row.get::<_, String>(0));
     connection.progress_handler(0, None::<fn() -> bool>)?;
     match said {
         Ok(said) if said == "ok" => Ok(None),

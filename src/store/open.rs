@@ -40,6 +40,14 @@ pub enum OpenError {
         /// One thing that was found in it.
         found: String,
     },
+    /// The folder is to become a store and is not empty.
+    #[error("the folder {folder} holds {found}. Name an empty folder, or one that does not exist yet")]
+    NotEmpty {
+        /// The folder that was named.
+        folder: String,
+        /// One thing that was found in it.
+        found: String,
+    },
     /// The database file has no bytes.
     #[error("the store's file counterfoil.db is empty: it was cut off or never written. Restore it from a backup")]
     ZeroLength,
@@ -83,7 +91,7 @@ impl OpenError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            OpenError::SomethingElse { .. } => 10,
+            OpenError::SomethingElse { .. } | OpenError::NotEmpty { .. } => 10,
             OpenError::ZeroLength => 11,
             OpenError::Damaged(_) => 12,
             OpenError::Foreign(_) => 13,
@@ -136,6 +144,35 @@ impl Folder {
         migrate(&mut connection, MIGRATIONS.len()).map_err(|error| damaged(&error))?;
         index::make_up(&mut connection).map_err(|error| damaged(&error))?;
         Ok(folder)
+    }
+
+    /// Takes an empty folder for a store that is put there whole, making it where there is none.
+    pub(super) fn claim_empty(path: &Path) -> Result<Folder, OpenError> {
+        let failed = |error| OpenError::Io { what: "read the folder", error };
+        make_folder(path)?;
+        let mut folder = Folder { path: path.to_owned(), lock: None };
+        let lock = "counterfoil.lock";
+        let had_lock = path.join(lock).exists();
+        // Of a folder in use this is said first. A lock that nobody holds is left from a server that ran on a store now gone.
+        if had_lock {
+            folder.lock = Some(folder.lock()?);
+        }
+        for entry in fs::read_dir(path).map_err(failed)? {
+            let found = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+            if found != "lost+found" && found != lock {
+                return Err(OpenError::NotEmpty { folder: path.display().to_string(), found });
+            }
+        }
+        if !had_lock {
+            folder.lock = Some(folder.lock()?);
+        }
+        Ok(folder)
+    }
+
+    /// Gives the folder back as empty as it was.
+    pub(super) fn leave(self, keep_folder: bool) -> io::Result<()> {
+        fs::remove_file(self.path.join("counterfoil.lock"))?;
+        if keep_folder { Ok(()) } else { fs::remove_dir(&self.path) }
     }
 
     /// Looks at a store that is there, to read it whole. Nothing in the folder is made, changed or brought to today's version.
@@ -253,7 +290,7 @@ impl Folder {
     }
 }
 
-fn recognise(connection: &Connection) -> Result<(), OpenError> {
+pub(super) fn recognise(connection: &Connection) -> Result<(), OpenError> {
     let id: i32 =
         connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(|error| damaged(&error))?;
     if id != APPLICATION_ID {
@@ -300,7 +337,7 @@ pub(super) fn migrate(connection: &mut Connection, to: usize) -> rusqlite::Resul
     Ok(())
 }
 
-fn version(connection: &Connection) -> rusqlite::Result<usize> {
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<usize> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 

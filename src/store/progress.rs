@@ -12,6 +12,8 @@ pub enum Stage {
     Copying,
     /// It reads everything through for damage.
     Checking,
+    /// It compares what stands in the store with what it is found by.
+    Comparing,
 }
 
 /// How far a long piece of work is; clones are of the same piece.
@@ -29,9 +31,9 @@ struct Shared {
 pub struct Reached {
     /// What it is at.
     pub stage: Stage,
-    /// Bytes that are done at this stage.
+    /// What is done of this stage, in a unit of its own.
     pub done: u64,
-    /// Bytes that this stage has in all; 0 where nobody knows.
+    /// What this stage has in all; 0 where nobody knows.
     pub of: u64,
 }
 
