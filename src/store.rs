@@ -7,6 +7,7 @@
 
 mod arrivals;
 mod backup;
+mod backups;
 mod check;
 mod checkpoint;
 mod conversations;
@@ -37,6 +38,7 @@ use rusqlite::Connection;
 
 pub use arrivals::{Arrival, Ready};
 pub use backup::{BackupError, back_up};
+pub use backups::{BackupFolder, Made};
 pub use check::{CheckError, Report, check};
 pub use checkpoint::Checkpoint;
 pub use conversations::{Conversation, InboxPage, InboxRow};

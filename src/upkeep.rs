@@ -1,11 +1,15 @@
 //! The clockwork: what happens by the clock and not because somebody asked. Each tick calls one method of the store.
 
+mod backups;
+
 use std::time::Duration;
 
 use tokio::time::{interval, sleep};
 
 use crate::clock::{self, DAY};
 use crate::store::{Checkpoint, Store};
+
+pub use backups::{Schedule, back_up};
 
 /// How often the log is looked at while something is written.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(500);

@@ -253,3 +253,43 @@ fn a_check_tells_a_damaged_store_and_one_whose_index_leaves_callbacks_out_by_exi
     assert_eq!(output.status.code(), Some(12));
     assert!(String::from_utf8_lossy(&output.stderr).contains("the store is damaged"));
 }
+
+#[test]
+fn the_schedule_makes_the_first_backup_at_a_start_where_the_newest_is_old_and_removes_only_its_own() {
+    let folder = folder();
+    let backups = folder.path().join("backups");
+    fs::create_dir(&backups).unwrap();
+    for name in ["counterfoil-2020-01-01T000000Z.db", "counterfoil-2020-01-02T000000Z.db", "kept by hand.db"] {
+        fs::write(backups.join(name), "old").unwrap();
+    }
+    let schedule = ["--backup-to", backups.to_str().unwrap(), "--backup-every", "1d", "--backup-keep", "2"];
+    let data = folder.path().join("store");
+    let mut server = Server::start_in(&data, &schedule);
+    let since = Instant::now();
+    while !server.log().contains("store.backup_made") {
+        assert!(since.elapsed() < Duration::from_mins(1), "{}", server.log());
+    }
+    let names = names_in(&backups);
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert_eq!(names.first().unwrap(), "counterfoil-2020-01-02T000000Z.db");
+    assert_eq!(names.last().unwrap(), "kept by hand.db");
+    let restored = folder.path().join("restored");
+    assert_eq!(restore(&backups.join(&names[1]), &restored).0, Some(0));
+}
+
+#[test]
+fn a_scheduled_backup_that_fails_is_told_and_the_server_goes_on() {
+    let folder = folder();
+    let missing = folder.path().join("not mounted");
+    let mut server = Server::start_in(&folder.path().join("store"), &["--backup-to", missing.to_str().unwrap()]);
+    let since = Instant::now();
+    while !server.log().contains("store.backup_failed") {
+        assert!(since.elapsed() < Duration::from_mins(1), "{}", server.log());
+    }
+    assert!(!missing.exists(), "a disk that is not mounted is not written around");
+    assert_eq!(Browser::new(server.at).get("/sign-in").status, 200);
+    server.signal("-TERM");
+    assert_eq!(server.ended(), Some(0));
+    let keeps = run(&["serve", "--backup-keep", "3"], &folder.path().join("other"));
+    assert_eq!(keeps.status.code(), Some(2), "a flag that does nothing is refused");
+}
