@@ -24,6 +24,7 @@ mod receipt;
 mod removal;
 mod restore;
 mod row;
+mod sealing;
 mod searches;
 mod tokens;
 mod writer;
@@ -52,6 +53,7 @@ pub use receipt::Receipt;
 pub use removal::Removal;
 pub use restore::restore;
 pub use row::Kept;
+pub use sealing::Recipient;
 pub use tokens::{AddTokenError, TokenRow};
 
 /// How long one read may take before it is stopped, so that a slow search cannot hold the log open.

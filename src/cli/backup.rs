@@ -7,7 +7,7 @@ use indicatif::HumanBytes;
 
 use super::watch::watch;
 use super::{Data, Failure, tell};
-use crate::store::{self, BackupError};
+use crate::store::{self, BackupError, Recipient};
 
 /// Copy the store into one file, beside the running server
 ///
@@ -24,12 +24,15 @@ pub(super) struct Backup {
     file: PathBuf,
     #[command(flatten)]
     data: Data,
+    /// Encrypt it to this public key of age, age1…; may be given several times, and each of the secret keys opens it
+    #[arg(long, value_name = "KEY", value_delimiter = ',', env = "COUNTERFOIL_ENCRYPT_TO")]
+    encrypt_to: Vec<Recipient>,
 }
 
 pub(super) async fn run(backup: Backup) -> Result<(), Failure> {
-    let Backup { file, data } = backup;
+    let Backup { file, data, encrypt_to } = backup;
     let name = file.display().to_string();
-    let made = watch(move |progress| store::back_up(&data.data, &file, progress)).await?;
+    let made = watch(move |progress| store::back_up(&data.data, &file, &encrypt_to, progress)).await?;
     let bytes = made.map_err(|error| failure("no backup was made", &error))?;
     tell(&format!("The backup {name} is whole: {}.", HumanBytes(bytes)));
     Ok(())

@@ -20,19 +20,22 @@ use crate::store;
 /// Everyone signs in again, and one-time links have to be made again.
 ///
 /// Exit codes: 10 the folder is not empty, 11 the backup is empty, 12 it is damaged, 13 it is no backup of a store, 14 it is of a newer
-/// release, 15 a server has the folder open, 16 and 17 the folder cannot be written.
+/// release, 15 a server has the folder open, 16 and 17 the folder cannot be written, 21 it is encrypted and the identity opens it not.
 #[derive(Args, Debug)]
 pub(super) struct Restore {
     /// The backup
     file: PathBuf,
     #[command(flatten)]
     data: Data,
+    /// The file with the secret key of a backup that is encrypted, as age-keygen writes it
+    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_IDENTITY")]
+    identity: Option<PathBuf>,
 }
 
 pub(super) async fn run(restore: Restore) -> Result<(), Failure> {
-    let Restore { file, data } = restore;
+    let Restore { file, data, identity } = restore;
     let folder = data.data.display().to_string();
-    let put = watch(move |progress| store::restore(&file, &data.data, progress)).await?;
+    let put = watch(move |progress| store::restore(&file, identity.as_deref(), &data.data, progress)).await?;
     let bytes = put.map_err(|error| failure("nothing was restored", &error))?;
     tell(&format!("The store in {folder} is whole: {}. Tokens and people are as they were then.", HumanBytes(bytes)));
     Ok(())

@@ -17,7 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::{Data, Failure};
 use crate::edge::{self, Limits, Routes};
-use crate::store::{BackupFolder, Checkpoint, Store};
+use crate::store::{BackupFolder, Checkpoint, Recipient, Store};
 use crate::upkeep::Schedule;
 use crate::web::{self, Site};
 use crate::{clock, upkeep};
@@ -87,12 +87,21 @@ struct Backups {
         env = "COUNTERFOIL_BACKUP_KEEP"
     )]
     backup_keep: u16,
+    /// Encrypt the backups to this public key of age, age1…; may be given several times, and each of the secret keys opens them
+    #[arg(
+        long,
+        value_name = "KEY",
+        value_delimiter = ',',
+        requires = "backup_to",
+        env = "COUNTERFOIL_BACKUP_ENCRYPT_TO"
+    )]
+    backup_encrypt_to: Vec<Recipient>,
 }
 
 impl Backups {
     fn schedule(self) -> Option<Schedule> {
-        let keep = usize::from(self.backup_keep);
-        let to = self.backup_to.map(|folder| BackupFolder { folder, keep });
+        let (keep, recipients) = (usize::from(self.backup_keep), self.backup_encrypt_to);
+        let to = self.backup_to.map(|folder| BackupFolder { folder, keep, recipients });
         to.map(|to| Schedule { to, every: self.backup_every })
     }
 }

@@ -85,6 +85,7 @@ fn words(stage: Stage) -> Option<&'static str> {
         Stage::Waiting => None,
         Stage::Copying => Some("Copying"),
         Stage::Checking => Some("Checking for damage"),
+        Stage::Encrypting => Some("Encrypting"),
         Stage::Comparing => Some("Comparing with the index"),
     }
 }

@@ -5,7 +5,7 @@
 //! transaction before it does anything else. The key file is left out: a backup alone opens no session.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -15,11 +15,14 @@ use tempfile::NamedTempFile;
 use super::damage::{LONGEST_LOG, quick_check};
 use super::open::{Folder, OpenError};
 use super::progress::{Progress, Stage};
+use super::sealing::{Recipient, seal};
 
 /// Pages that are copied at once: a megabyte.
 const PAGES: i32 = 256;
 /// So much is copied before it is synced: a whole store that goes to the disk at once would keep the writer's syncs waiting.
-pub(super) const SYNCED_EVERY: u64 = 16 * 1024 * 1024;
+const SYNCED_EVERY: u64 = 16 * 1024 * 1024;
+/// Bytes of a file that are copied at once.
+const PIECE: usize = 1024 * 1024;
 /// How the names of unfinished copies begin.
 const UNFINISHED: &str = ".counterfoil-unfinished-";
 
@@ -49,6 +52,9 @@ pub enum BackupError {
     /// The file is something else.
     #[error("the file is not a backup of a Counterfoil store. Name another one")]
     NoBackup,
+    /// The backup is encrypted, and what was given does not open it.
+    #[error("the backup is encrypted: {0}")]
+    Encrypted(&'static str),
     /// The backup is damaged.
     #[error("the backup is damaged: {0}. Take another one")]
     BackupDamaged(String),
@@ -75,6 +81,7 @@ impl BackupError {
             BackupError::CopyDamaged(_) | BackupError::BackupDamaged(_) => 12,
             BackupError::NoBackup => 13,
             BackupError::Exists(_) => 19,
+            BackupError::Encrypted(_) => 21,
             BackupError::Stopped | BackupError::TooSlow | BackupError::Sqlite(_) | BackupError::Io { .. } => 1,
         }
     }
@@ -90,20 +97,28 @@ impl From<rusqlite::Error> for BackupError {
     }
 }
 
-/// Copies the store of `folder` into a new `file`, beside a server that may be running. Blocks; gives the copy's bytes.
+/// Copies the store of `folder` into a new `file`, beside a server that may be running; encrypted, where there are recipients. Blocks;
+/// gives the file's bytes.
 ///
 /// # Errors
 /// Says why there is no backup, each fault by a variant of its own. Then `file` does not exist.
-pub fn back_up(folder: &Path, file: &Path, progress: &Progress) -> Result<u64, BackupError> {
+pub fn back_up(folder: &Path, file: &Path, recipients: &[Recipient], progress: &Progress) -> Result<u64, BackupError> {
     if file.symlink_metadata().is_ok() {
         return Err(BackupError::Exists(file.display().to_string()));
     }
     let (folder, reader) = Folder::look(folder)?;
-    let copy = unfinished(parent(file))?;
+    // What is to be encrypted stands in the clear only where it does already.
+    let mut copy = unfinished(if recipients.is_empty() { parent(file) } else { folder.path() })?;
     copy_pages(&reader, copy.path(), &folder.log(), progress)?;
     drop(reader);
     check_copy(copy.path(), progress)?;
-    finish(copy, file)
+    if recipients.is_empty() {
+        return finish(copy, file);
+    }
+    let sealed = unfinished(parent(file))?;
+    copy.as_file_mut().rewind().map_err(|error| BackupError::Io { what: "read the copy", error })?;
+    seal(copy.as_file_mut(), sealed.as_file(), recipients, progress)?;
+    finish(sealed, file)
 }
 
 /// The folder of a file's name.
@@ -177,6 +192,41 @@ fn check_copy(copy: &Path, progress: &Progress) -> Result<(), BackupError> {
         return Err(BackupError::CopyDamaged(said));
     }
     connection.close().map_err(|(_, error)| error.into())
+}
+
+/// Copies bytes to where they are written, syncing the file behind it now and then; gives how many they were.
+pub(super) fn copy_bytes(
+    from: &mut dyn Read,
+    to: &mut dyn Write,
+    file: &File,
+    (stage, of): (Stage, u64),
+    progress: &Progress,
+) -> Result<u64, BackupError> {
+    let written = |error| BackupError::Io { what: "write the copy", error };
+    let mut piece = vec![0; PIECE];
+    let (mut done, mut synced_to) = (0, 0);
+    loop {
+        if progress.is_stopped() {
+            return Err(BackupError::Stopped);
+        }
+        let length = match from.read(&mut piece) {
+            Ok(0) => return Ok(done),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.raw_os_error().is_some() => {
+                return Err(BackupError::Io { what: "read the backup", error });
+            }
+            // It came whole from the disk, and is not what was encrypted.
+            Err(error) => return Err(BackupError::BackupDamaged(error.to_string())),
+        };
+        to.write_all(piece.get(..length).unwrap_or_default()).map_err(written)?;
+        done += u64::try_from(length).unwrap_or(0);
+        progress.is_at(stage, done, of);
+        if done - synced_to >= SYNCED_EVERY {
+            file.sync_data().map_err(written)?;
+            synced_to = done;
+        }
+    }
 }
 
 /// Gives the file its name, for good.

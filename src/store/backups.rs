@@ -10,10 +10,12 @@ use jiff::tz::TimeZone;
 
 use super::backup::{BackupError, back_up};
 use super::progress::Progress;
+use super::sealing::Recipient;
 use super::{Store, StoreError};
 
-/// How the names of these backups are made: no colon, which some file systems refuse.
+/// How the names of these backups are made: no colon, which some file systems refuse. One that is encrypted ends in `.age` too.
 const NAMED: &str = "counterfoil-%Y-%m-%dT%H%M%SZ.db";
+const SEALED: &str = ".age";
 
 /// Where backups are kept, and how many.
 #[derive(Clone, Debug)]
@@ -22,6 +24,8 @@ pub struct BackupFolder {
     pub folder: PathBuf,
     /// How many backups stay, the newest; older ones are removed once another is whole.
     pub keep: usize,
+    /// Who can open them; in the clear where nobody is named.
+    pub recipients: Vec<Recipient>,
 }
 
 /// A backup that was made.
@@ -73,6 +77,7 @@ fn name(made_at: i64) -> String {
 }
 
 fn made_at(name: &str) -> Option<i64> {
+    let name = name.strip_suffix(SEALED).unwrap_or(name);
     let moment = TimeZone::UTC.to_timestamp(DateTime::strptime(NAMED, name).ok()?).ok()?;
     let made_at = moment.as_microsecond();
     // Other spellings of a moment are not ours.
@@ -89,8 +94,9 @@ impl Store {
         let _stops = StopOnDrop(progress.clone());
         let (store, backups) = (self.clone(), backups.clone());
         let work = move || {
-            let name = name(now);
-            let bytes = back_up(store.inner.folder.path(), &backups.folder.join(&name), &progress)?;
+            let name = name(now) + if backups.recipients.is_empty() { "" } else { SEALED };
+            let file = backups.folder.join(&name);
+            let bytes = back_up(store.inner.folder.path(), &file, &backups.recipients, &progress)?;
             let removed = backups
                 .remove_old()
                 .map_err(|error| BackupError::Io { what: "remove an old backup, though a new one was made", error })?;
@@ -118,6 +124,7 @@ mod tests {
         let moment = 1_795_000_000_000_000;
         assert_eq!(name(moment), "counterfoil-2026-11-18T110640Z.db");
         assert_eq!(made_at(&name(moment)), Some(moment));
+        assert_eq!(made_at("counterfoil-2026-11-18T110640Z.db.age"), Some(moment));
         for other in [
             "counterfoil.db",
             "counterfoil-2026-11-18.db",
@@ -136,7 +143,7 @@ mod tests {
         for file in ["counterfoil-2026-11-18T110640Z.db", "counterfoil-2026-11-17T110640Z.db", "theirs.db"] {
             fs::write(folder.path().join(file), "x").unwrap();
         }
-        let backups = BackupFolder { folder: folder.path().to_owned(), keep: 1 };
+        let backups = BackupFolder { folder: folder.path().to_owned(), keep: 1, recipients: vec![] };
         assert_eq!(backups.newest().unwrap(), Some(1_795_000_000_000_000));
         assert_eq!(backups.remove_old().unwrap(), 1);
         assert!(folder.path().join("counterfoil-2026-11-18T110640Z.db").exists());

@@ -12,6 +12,8 @@ pub enum Stage {
     Copying,
     /// It reads everything through for damage.
     Checking,
+    /// It encrypts the copy.
+    Encrypting,
     /// It compares what stands in the store with what it is found by.
     Comparing,
 }

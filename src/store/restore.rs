@@ -1,31 +1,31 @@
 //! A backup put into a folder of its own as a store: copied, read through whole, and only then given its name.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::backup::{BackupError, SYNCED_EVERY};
+use super::backup::{BackupError, copy_bytes};
 use super::damage::integrity_check;
 use super::open::{Folder, OpenError, recognise};
 use super::progress::{Progress, Stage};
+use super::sealing::unseal;
 
-/// Bytes that are copied at once.
-const PIECE: usize = 1024 * 1024;
-
-/// Makes a store in the empty or absent `folder` out of a backup. Blocks; gives the store's bytes.
+/// Makes a store in the empty or absent `folder` out of a backup. One that is encrypted is opened with a secret key in the file
+/// `identity`. Blocks; gives the store's bytes.
 ///
 /// # Errors
 /// Says why there is no store, each fault by a variant of its own. Then the folder is as it was.
-pub fn restore(file: &Path, folder: &Path, progress: &Progress) -> Result<u64, BackupError> {
+pub fn restore(file: &Path, identity: Option<&Path>, folder: &Path, progress: &Progress) -> Result<u64, BackupError> {
     let failed = |error| BackupError::Io { what: "read the backup", error };
-    let mut backup = File::open(file).map_err(failed)?;
+    let backup = File::open(file).map_err(failed)?;
     let bytes = backup.metadata().map_err(failed)?.len();
+    let mut backup = unseal(backup, identity)?;
     let was_there = folder.exists();
     let claimed = Folder::claim_empty(folder)?;
-    let done = put(&mut backup, bytes, &claimed, progress);
+    let done = put(backup.as_mut(), bytes, &claimed, progress);
     if done.is_err() {
         let undone = claimed.leave(was_there);
         if let Err(error) = undone {
@@ -35,42 +35,17 @@ pub fn restore(file: &Path, folder: &Path, progress: &Progress) -> Result<u64, B
     done
 }
 
-fn put(backup: &mut File, bytes: u64, folder: &Folder, progress: &Progress) -> Result<u64, BackupError> {
+fn put(backup: &mut dyn Read, bytes: u64, folder: &Folder, progress: &Progress) -> Result<u64, BackupError> {
     let failed = |error| BackupError::Io { what: "write the store's file", error };
-    let mut copy =
-        tempfile::Builder::new().prefix("counterfoil.restoring-").tempfile_in(folder.path()).map_err(failed)?;
+    let copy = tempfile::Builder::new().prefix("counterfoil.restoring-").tempfile_in(folder.path()).map_err(failed)?;
     folder.give_to_owner(copy.path()).map_err(failed)?;
-    let length = copy_bytes(backup, bytes, copy.as_file_mut(), progress)?;
+    let length = copy_bytes(backup, &mut copy.as_file(), copy.as_file(), (Stage::Copying, bytes), progress)?;
     check(copy.path(), length, progress)?;
     copy.as_file().sync_all().map_err(failed)?;
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).map_err(failed)?;
     copy.persist_noclobber(folder.database()).map_err(|lost| failed(lost.error))?;
     folder.sync().map_err(failed)?;
     Ok(length)
-}
-
-fn copy_bytes(from: &mut File, of: u64, to: &mut File, progress: &Progress) -> Result<u64, BackupError> {
-    let read = |error| BackupError::Io { what: "read the backup", error };
-    let written = |error| BackupError::Io { what: "write the store's file", error };
-    let mut piece = vec![0; PIECE];
-    let (mut done, mut synced_to) = (0, 0);
-    loop {
-        if progress.is_stopped() {
-            return Err(BackupError::Stopped);
-        }
-        let length = match from.read(&mut piece) {
-            Ok(0) => return Ok(done),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            length => length.map_err(read)?,
-        };
-        to.write_all(piece.get(..length).unwrap_or_default()).map_err(written)?;
-        done += u64::try_from(length).unwrap_or(0);
-        progress.is_at(Stage::Copying, done, of);
-        if done - synced_to >= SYNCED_EVERY {
-            to.sync_data().map_err(written)?;
-            synced_to = done;
-        }
-    }
 }
 
 /// Whether it is a store, whole, of a version that is known.

@@ -443,8 +443,8 @@ fn a_backup_that_is_stopped_leaves_nothing() {
     let store = Store::serve(&data, NOW).unwrap();
     let progress = Progress::default();
     progress.stop();
-    assert!(matches!(back_up(&data, &backups.join("a.db"), &progress), Err(BackupError::Stopped)));
+    assert!(matches!(back_up(&data, &backups.join("a.db"), &[], &progress), Err(BackupError::Stopped)));
     assert_eq!(std::fs::read_dir(&backups).unwrap().count(), 0);
-    assert!(back_up(&data, &backups.join("a.db"), &Progress::default()).is_ok());
+    assert!(back_up(&data, &backups.join("a.db"), &[], &Progress::default()).is_ok());
     assert_eq!(store.close(), Checkpoint::Whole);
 }

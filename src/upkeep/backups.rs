@@ -76,7 +76,7 @@ mod tests {
     async fn one_is_made_at_each_turn_and_one_that_fails_is_tried_again() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::serve(&folder.path().join("store"), clock::now()).unwrap();
-        let to = BackupFolder { folder: folder.path().join("backups"), keep: 2 };
+        let to = BackupFolder { folder: folder.path().join("backups"), keep: 2, recipients: vec![] };
         let schedule = Schedule { to: to.clone(), every: Duration::from_millis(1) };
         let running = tokio::spawn(back_up(store, schedule));
         // It fails until there is a folder.

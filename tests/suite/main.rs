@@ -19,5 +19,6 @@ mod layers;
 mod limits;
 mod pages;
 mod roles;
+mod sealed;
 mod searches;
 mod server;
