@@ -39,7 +39,7 @@ use rusqlite::Connection;
 
 pub use arrivals::{Arrival, Ready};
 pub use backup::{BackupError, back_up};
-pub use backups::{BackupFolder, Made};
+pub use backups::{BackupFolder, BackupMade};
 pub use check::{CheckError, Report, check};
 pub use checkpoint::Checkpoint;
 pub use conversations::{Conversation, InboxPage, InboxRow};

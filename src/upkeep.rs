@@ -40,7 +40,7 @@ async fn checkpoints(store: &Store) {
 /// Once after a start: what a disk forgets, it mostly forgets while nobody looks.
 async fn looking_for_damage(store: &Store) {
     if let Err(error) = store.look_for_damage().await {
-        tracing::error!(event = "store.check_failed", error = %error, "the store could not be checked for damage: counterfoil check does it too");
+        tracing::error!(event = "store.check_failed", error = %error, "the store could not be read through for damage. Run counterfoil check, which says more");
     }
 }
 

@@ -65,44 +65,44 @@ pub(super) struct Serve {
 struct Backups {
     /// Make backups in this folder, as counterfoil backup does, named by date and time (UTC). It must be there, on another disk if
     /// it can be, and hold the backups of this store alone
-    #[arg(long, value_name = "DIR", env = "COUNTERFOIL_BACKUP_TO")]
-    backup_to: Option<PathBuf>,
+    #[arg(long = "backup-to", value_name = "DIR", env = "COUNTERFOIL_BACKUP_TO")]
+    to: Option<PathBuf>,
     /// The time from one backup to the next, such as 1d, 12h or 30m. The first is made at the start if the newest is older
     #[arg(
-        long,
+        long = "backup-every",
         value_name = "TIME",
         value_parser = turn,
         default_value = "1d",
-        requires = "backup_to",
+        requires = "to",
         env = "COUNTERFOIL_BACKUP_EVERY"
     )]
-    backup_every: Duration,
+    every: Duration,
     /// How many backups to keep. Older ones that the schedule made are removed, and nothing else in the folder
     #[arg(
-        long,
+        long = "backup-keep",
         value_name = "N",
         value_parser = clap::value_parser!(u16).range(1..),
         default_value_t = 14,
-        requires = "backup_to",
+        requires = "to",
         env = "COUNTERFOIL_BACKUP_KEEP"
     )]
-    backup_keep: u16,
+    keep: u16,
     /// Encrypt the backups to this public key of age, age1…; may be given several times, and each of the secret keys opens them
     #[arg(
-        long,
+        long = "backup-encrypt-to",
         value_name = "KEY",
         value_delimiter = ',',
-        requires = "backup_to",
+        requires = "to",
         env = "COUNTERFOIL_BACKUP_ENCRYPT_TO"
     )]
-    backup_encrypt_to: Vec<Recipient>,
+    encrypt_to: Vec<Recipient>,
 }
 
 impl Backups {
     fn schedule(self) -> Option<Schedule> {
-        let (keep, recipients) = (usize::from(self.backup_keep), self.backup_encrypt_to);
-        let to = self.backup_to.map(|folder| BackupFolder { folder, keep, recipients });
-        to.map(|to| Schedule { to, every: self.backup_every })
+        let (keep, recipients) = (usize::from(self.keep), self.encrypt_to);
+        let to = self.to.map(|folder| BackupFolder { folder, keep, recipients });
+        to.map(|to| Schedule { to, every: self.every })
     }
 }
 

@@ -8,8 +8,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
 use tempfile::NamedTempFile;
 
 use super::damage::{LONGEST_LOG, quick_check};
@@ -146,9 +146,8 @@ fn unfinished(folder: &Path) -> Result<NamedTempFile, BackupError> {
 
 fn copy_pages(reader: &Connection, copy: &Path, log: &Path, progress: &Progress) -> Result<(), BackupError> {
     let synced = |error| BackupError::Io { what: "write the backup", error };
-    let mut writer = Connection::open(copy)?;
-    // Nobody reads it before it is whole, and it is synced by us.
-    writer.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    let mut writer = open_copy(copy)?;
+    // It is synced by us.
     writer.pragma_update(None, "journal_mode", "OFF")?;
     writer.pragma_update(None, "synchronous", "OFF")?;
     let page_size: u64 = reader.query_row("PRAGMA page_size", [], |row| row.get(0))?;
@@ -181,11 +180,18 @@ fn copy_pages(reader: &Connection, copy: &Path, log: &Path, progress: &Progress)
     }
 }
 
+/// A connection to a copy that nobody else uses: so it needs no memory to share beside it. It makes no file.
+pub(super) fn open_copy(copy: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(copy, flags)?;
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    Ok(connection)
+}
+
 /// Makes one file of it that needs no log beside it, and reads it through.
 fn check_copy(copy: &Path, progress: &Progress) -> Result<(), BackupError> {
     progress.is_at(Stage::Checking, 0, 0);
-    let connection = Connection::open(copy)?;
-    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    let connection = open_copy(copy)?;
     connection.pragma_update(None, "journal_mode", "DELETE")?;
     let stops = progress.clone();
     if let Some(said) = quick_check(&connection, move || stops.is_stopped())? {

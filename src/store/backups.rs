@@ -30,7 +30,7 @@ pub struct BackupFolder {
 
 /// A backup that was made.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Made {
+pub struct BackupMade {
     /// Its name in the folder.
     pub name: String,
     /// Its bytes.
@@ -89,7 +89,7 @@ impl Store {
     ///
     /// # Errors
     /// When no backup was made, and then none is removed; or when one was made and an older one could not be removed.
-    pub async fn back_up_into(&self, backups: &BackupFolder, now: i64) -> Result<Made, BackupError> {
+    pub async fn back_up_into(&self, backups: &BackupFolder, now: i64) -> Result<BackupMade, BackupError> {
         let progress = Progress::default();
         let _stops = StopOnDrop(progress.clone());
         let (store, backups) = (self.clone(), backups.clone());
@@ -100,7 +100,7 @@ impl Store {
             let removed = backups
                 .remove_old()
                 .map_err(|error| BackupError::Io { what: "remove an old backup, though a new one was made", error })?;
-            Ok(Made { name, bytes, removed })
+            Ok(BackupMade { name, bytes, removed })
         };
         let done = tokio::task::spawn_blocking(work).await;
         done.unwrap_or_else(|_| Err(BackupError::Sqlite(StoreError::Closed.to_string())))

@@ -98,6 +98,7 @@ struct Checking<'a> {
 
 impl Checking<'_> {
     fn integrity(&self) -> Result<(), CheckError> {
+        self.go_on()?;
         self.progress.is_at(Stage::Checking, 0, 0);
         let (progress, log) = (self.progress.clone(), self.folder.log());
         let stops = move || progress.is_stopped() || length(&log) > LONGEST_LOG;

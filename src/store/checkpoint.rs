@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::damage::Damage;
-use super::open::Folder;
+use super::open::{Folder, OpenError};
 use super::{Store, StoreError};
 
 /// Below this the log is left alone: copying it more often only costs.
@@ -81,8 +81,15 @@ pub(super) fn last(folder: &Folder, damage: &Damage) -> Checkpoint {
 }
 
 fn copy(folder: &Folder, damage: &Damage, mode: &str) -> Checkpoint {
-    let Ok(connection) = folder.connect() else {
-        return Checkpoint::Failed;
+    let connection = match folder.connect() {
+        Ok(connection) => connection,
+        Err(error) => {
+            if let OpenError::Damaged(said) = &error {
+                damage.found(said);
+            }
+            tracing::error!(event = "store.checkpoint_failed", error = %error, "the log could not be copied into the store");
+            return Checkpoint::Failed;
+        }
     };
     run(&connection, mode).unwrap_or_else(|error| {
         failed(&error, damage);

@@ -79,12 +79,12 @@ pub(super) fn quick_check(
 /// As [`quick_check`], and also whether indexes agree with their tables, and rows with what they refer to.
 pub(super) fn integrity_check(
     connection: &Connection,
-    mut stops: impl FnMut() -> bool + Send + Clone + 'static,
+    stops: impl FnMut() -> bool + Send + Clone + 'static,
 ) -> rusqlite::Result<Option<String>> {
     if let Some(said) = checked(connection, "PRAGMA integrity_check(1)", stops.clone())? {
         return Ok(Some(said));
     }
-    connection.progress_handler(STEPS, Some(move || stops()))?;
+    connection.progress_handler(STEPS, Some(stops))?;
     let refers = "SELECT 'a row of ' || \"table\" || ' refers to one of ' || parent || ' that is not there'
         FROM pragma_foreign_key_check LIMIT 1";
     let said = connection.query_row(refers, [], |row| row.get(0)).optional();

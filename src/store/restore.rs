@@ -5,9 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use rusqlite::Connection;
-
-use super::backup::{BackupError, copy_bytes};
+use super::backup::{BackupError, copy_bytes, open_copy};
 use super::damage::integrity_check;
 use super::open::{Folder, OpenError, recognise};
 use super::progress::{Progress, Stage};
@@ -57,9 +55,7 @@ fn check(copy: &Path, length: u64, progress: &Progress) -> Result<(), BackupErro
         return Err(if length == 0 { BackupError::Empty } else { BackupError::NoBackup });
     }
     progress.is_at(Stage::Checking, 0, 0);
-    let connection = Connection::open(copy)?;
-    // A copy that somebody made of the file of a running store asks for a log beside it: here there is none, and none is made.
-    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    let connection = open_copy(copy)?;
     recognise(&connection).map_err(|error| match error {
         OpenError::Foreign(_) => BackupError::NoBackup,
         OpenError::Damaged(said) => BackupError::BackupDamaged(said),

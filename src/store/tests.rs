@@ -448,3 +448,18 @@ fn a_backup_that_is_stopped_leaves_nothing() {
     assert!(back_up(&data, &backups.join("a.db"), &[], &Progress::default()).is_ok());
     assert_eq!(store.close(), Checkpoint::Whole);
 }
+
+#[test]
+fn a_reader_of_everything_gives_up_where_the_log_grows_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("store");
+    assert_eq!(Store::serve(&data, NOW).unwrap().close(), Checkpoint::Whole);
+    assert!(check(&data, &Progress::default()).is_ok());
+    // Without a byte in it: only its length is looked at.
+    let log = std::fs::File::create(data.join("counterfoil.db-wal")).unwrap();
+    log.set_len(super::damage::LONGEST_LOG + 1).unwrap();
+    let backup = folder.path().join("backup.db");
+    assert!(matches!(back_up(&data, &backup, &[], &Progress::default()), Err(BackupError::TooSlow)));
+    assert!(!backup.exists());
+    assert!(matches!(check(&data, &Progress::default()), Err(CheckError::TooSlow)));
+}
