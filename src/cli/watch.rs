@@ -55,11 +55,11 @@ impl Display {
             Some(bar) => {
                 if self.stage != reached.stage {
                     self.stage = reached.stage;
-                    bar.reset();
                     if let Ok(style) = ProgressStyle::with_template(template(reached)) {
                         bar.set_style(style);
                     }
                     bar.set_message(words);
+                    bar.reset();
                 }
                 bar.set_length(reached.of);
                 bar.set_position(reached.done);
