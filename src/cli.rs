@@ -1,11 +1,15 @@
 //! What may be typed: a file a verb. The only module that prints, reads the environment (through clap) and picks exit codes.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
 
+mod backup;
+mod check;
 mod demo;
+mod restore;
 mod send;
 mod serve;
 mod token;
 mod user;
+mod watch;
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -33,6 +37,9 @@ enum Verb {
     Serve(serve::Serve),
     Token(token::Token),
     User(user::User),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
+    Check(check::Check),
     Demo(demo::Demo),
     Send(send::Send),
 }
@@ -78,6 +85,9 @@ impl From<OpenError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
+        if let StoreError::Damaged(said) = error {
+            return OpenError::Damaged(said).into();
+        }
         Failure::new(format!("the store could not be used: {error}. Nothing was changed; try again"))
     }
 }
@@ -110,6 +120,9 @@ async fn verb(verb: Verb) -> Result<(), Failure> {
         Verb::Serve(serve) => serve::run(serve).await,
         Verb::Token(token) => token::run(token).await,
         Verb::User(user) => user::run(user).await,
+        Verb::Backup(backup) => backup::run(backup).await,
+        Verb::Restore(restore) => restore::run(restore).await,
+        Verb::Check(check) => check::run(check).await,
         Verb::Demo(demo) => demo::run(demo).await,
         Verb::Send(send) => send::run(send).await,
     }

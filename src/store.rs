@@ -6,40 +6,54 @@
 //! them; one call fills one page. It knows no HTTP, and is handed the time.
 
 mod arrivals;
+mod backup;
+mod backups;
+mod check;
 mod checkpoint;
 mod conversations;
+mod damage;
 mod envelope;
 mod find;
 mod index;
 mod key;
 mod open;
 mod people;
+mod progress;
 mod quarantine;
 mod receipt;
 mod removal;
+mod restore;
 mod row;
+mod sealing;
 mod searches;
 mod tokens;
 mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 
 pub use arrivals::{Arrival, Ready};
+pub use backup::{BackupError, back_up};
+pub use backups::{BackupFolder, BackupMade};
+pub use check::{CheckError, Report, check};
 pub use checkpoint::Checkpoint;
 pub use conversations::{Conversation, InboxPage, InboxRow};
 pub use envelope::{Envelope, Origin, Stored};
 pub use find::{Cursor, Find, Found, Place, Source};
 pub use open::OpenError;
 pub use people::{AddPersonError, Asking, Mark, Person, Role};
+pub use progress::{Progress, Reached, Stage};
 pub use quarantine::{QuarantinePage, Quarantined};
 pub use receipt::Receipt;
 pub use removal::Removal;
+pub use restore::restore;
 pub use row::Kept;
+pub use sealing::Recipient;
 pub use tokens::{AddTokenError, TokenRow};
 
 /// How long one read may take before it is stopped, so that a slow search cannot hold the log open.
@@ -93,6 +107,9 @@ pub enum StoreError {
     /// The writer has ended: the process is stopping, or the writer failed.
     #[error("the store is closed")]
     Closed,
+    /// The file is not what was written to it. From then on every call is refused so.
+    #[error("the store is damaged: {0}. Keep a copy of the folder, then restore from a backup")]
+    Damaged(String),
     /// What `SQLite` said, with the personal data that a statement was bound to left out.
     #[error("SQLite: {0}")]
     Sqlite(String),
@@ -100,8 +117,15 @@ pub enum StoreError {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
+        StoreError::from(&error)
+    }
+}
+
+impl From<&rusqlite::Error> for StoreError {
+    fn from(error: &rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::OperationInterrupted) => StoreError::TookTooLong,
+            _ if damage::is_damage(error) => StoreError::Damaged(error.to_string()),
             _ => StoreError::Sqlite(error.to_string()),
         }
     }
@@ -124,6 +148,8 @@ struct Inner {
     fresh: index::Fresh,
     key: key::Key,
     folder: open::Folder,
+    damage: damage::Damage,
+    closing: damage::Closing,
 }
 
 impl Store {
@@ -156,13 +182,14 @@ impl Store {
         let key = key::Key::read_or_make(&folder)?;
         let writing = folder.connect()?;
         let (readers, door) = (readers(&folder, READERS)?, readers(&folder, 1)?);
-        let fresh = index::Fresh::default();
-        let writer = writer::Writer::start(writing, key.clone(), fresh.clone())
+        let (fresh, damage) = (index::Fresh::default(), damage::Damage::default());
+        let writer = writer::Writer::start(writing, key.clone(), fresh.clone(), damage.clone())
             .map_err(|error| OpenError::Unreadable(error.to_string()))?;
         if purpose == open::Use::Serve {
             writer.get_ready().map_err(|error| OpenError::Unreadable(error.to_string()))?;
         }
-        Ok(Store { inner: Arc::new(Inner { readers, door, writer, fresh, key, folder }) })
+        let closing = damage::Closing::default();
+        Ok(Store { inner: Arc::new(Inner { readers, door, writer, fresh, key, folder, damage, closing }) })
     }
 
     /// Runs one read on a pooled connection, off the async threads, under the deadline.
@@ -172,7 +199,7 @@ impl Store {
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let readers = self.inner.readers.clone();
-        tokio::task::spawn_blocking(move || read_now(&readers, work)).await.map_err(|_| StoreError::Closed)?
+        self.reading(move || read_now(&readers, work)).await
     }
 
     /// As [`Store::read`], with the index as it stood when the read began or later.
@@ -183,12 +210,12 @@ impl Store {
     {
         let fresh = self.inner.fresh.clone();
         let readers = self.inner.readers.clone();
-        let work = move || {
+        self.reading(move || {
             // Before the transaction begins: what is put into the store meanwhile is found there.
             let fresh = fresh.now();
             read_now(&readers, |connection| work(&index::Index::new(connection, &fresh)?))
-        };
-        tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)?
+        })
+        .await
     }
 
     /// As [`Store::read`], on the connection that pages do not use.
@@ -198,7 +225,17 @@ impl Store {
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let door = self.inner.door.clone();
-        tokio::task::spawn_blocking(move || read_now(&door, work)).await.map_err(|_| StoreError::Closed)?
+        self.reading(move || read_now(&door, work)).await
+    }
+
+    /// Nothing is read where damage is known, and what is met while reading is known from then on.
+    async fn reading<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.inner.damage.refuse()?;
+        let done = tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)?;
+        self.inner.damage.noted(done)
     }
 
     /// Runs one write of a page or a command in the writer's next transaction, ahead of the callbacks that wait.
@@ -218,8 +255,9 @@ impl Store {
     /// Stops taking work, finishes what waits, copies the log into the file and closes. Blocks.
     #[must_use]
     pub fn close(&self) -> Checkpoint {
+        self.inner.closing.store(true, Ordering::Relaxed);
         self.inner.writer.stop();
-        checkpoint::last(&self.inner.folder)
+        checkpoint::last(&self.inner.folder, &self.inner.damage)
     }
 }
 

@@ -1,11 +1,15 @@
 //! The clockwork: what happens by the clock and not because somebody asked. Each tick calls one method of the store.
 
+mod backups;
+
 use std::time::Duration;
 
 use tokio::time::{interval, sleep};
 
 use crate::clock::{self, DAY};
 use crate::store::{Checkpoint, Store};
+
+pub use backups::{Schedule, back_up};
 
 /// How often the log is looked at while something is written.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(500);
@@ -18,7 +22,7 @@ const SEARCHES_KEPT: i64 = 30 * DAY;
 
 /// Runs until it is dropped.
 pub async fn run(store: Store) {
-    tokio::join!(checkpoints(&store), tidying(&store));
+    tokio::join!(checkpoints(&store), tidying(&store), looking_for_damage(&store));
 }
 
 async fn checkpoints(store: &Store) {
@@ -30,6 +34,13 @@ async fn checkpoints(store: &Store) {
             tracing::debug!(event = "upkeep.checkpoint_part", "part of the log is still in use");
             sleep(CHECKPOINT_EVERY).await;
         }
+    }
+}
+
+/// Once after a start: what a disk forgets, it mostly forgets while nobody looks.
+async fn looking_for_damage(store: &Store) {
+    if let Err(error) = store.look_for_damage().await {
+        tracing::error!(event = "store.check_failed", error = %error, "the store could not be read through for damage. Run counterfoil check, which says more");
     }
 }
 

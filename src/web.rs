@@ -73,6 +73,7 @@ impl Site {
 pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     let pages = [
         assets::routes(),
+        damaged(site),
         sign_in::routes(site),
         set_password::routes(site),
         search::routes(site),
@@ -93,6 +94,18 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
 #[must_use]
 pub fn callback_routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     answering(site, callbacks::anywhere(site))
+}
+
+/// In place of every page, where the store is damaged: what is in it may be wrong, and nobody is to find out by chance.
+fn damaged(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
+    let answer = |site: Arc<Site>| {
+        std::future::ready(if site.store.is_damaged() {
+            Ok(problem::answer(Err(Problem::Damaged)))
+        } else {
+            Err(warp::reject::not_found())
+        })
+    };
+    request::site(site).and_then(answer).boxed()
 }
 
 /// The page of a problem, with the menu and the search box of whoever is signed in.

@@ -51,7 +51,7 @@ pub(super) async fn run(demo: Demo) -> Result<(), Failure> {
         return Err(Failure::new(format!("the folder {} {words}", folder.display())));
     }
     let data = Data { data: demo.keep.clone().unwrap_or_else(|| temporary.path().join("store")) };
-    let server = Server::start(&data, &[demo.listen], &[], None)?;
+    let server = Server::start(&data, &[demo.listen], &[], None, None)?;
     let address = server.pages_at.first().copied().unwrap_or(demo.listen);
     let senders = senders(&server.store, address).await?;
     let password = account(&server.store).await?;

@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
@@ -15,7 +17,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::{Data, Failure};
 use crate::edge::{self, Limits, Routes};
-use crate::store::{Checkpoint, Store};
+use crate::store::{BackupFolder, Checkpoint, Recipient, Store};
+use crate::upkeep::Schedule;
 use crate::web::{self, Site};
 use crate::{clock, upkeep};
 
@@ -50,16 +53,73 @@ pub(super) struct Serve {
     /// How people and Notify reach this server, such as <https://callbacks.example.gov.uk>
     #[arg(long, value_name = "URL", value_parser = super::public_url, env = "COUNTERFOIL_PUBLIC_URL")]
     public_url: Option<String>,
+    #[command(flatten)]
+    backups: Backups,
     /// The least that is logged: error, warn, info or debug
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "COUNTERFOIL_LOG_LEVEL")]
     log_level: LevelFilter,
+}
+
+/// Backups on a schedule.
+#[derive(Args, Debug)]
+struct Backups {
+    /// Make backups in this folder, as counterfoil backup does, named by date and time (UTC). It must be there, on another disk if
+    /// it can be, and hold the backups of this store alone
+    #[arg(long = "backup-to", value_name = "DIR", env = "COUNTERFOIL_BACKUP_TO")]
+    to: Option<PathBuf>,
+    /// The time from one backup to the next, such as 1d, 12h or 30m. The first is made at the start if the newest is older
+    #[arg(
+        long = "backup-every",
+        value_name = "TIME",
+        value_parser = turn,
+        default_value = "1d",
+        requires = "to",
+        env = "COUNTERFOIL_BACKUP_EVERY"
+    )]
+    every: Duration,
+    /// How many backups to keep. Older ones that the schedule made are removed, and nothing else in the folder
+    #[arg(
+        long = "backup-keep",
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..),
+        default_value_t = 14,
+        requires = "to",
+        env = "COUNTERFOIL_BACKUP_KEEP"
+    )]
+    keep: u16,
+    /// Encrypt the backups to this public key of age, age1…; may be given several times, and each of the secret keys opens them
+    #[arg(
+        long = "backup-encrypt-to",
+        value_name = "KEY",
+        value_delimiter = ',',
+        requires = "to",
+        env = "COUNTERFOIL_BACKUP_ENCRYPT_TO"
+    )]
+    encrypt_to: Vec<Recipient>,
+}
+
+impl Backups {
+    fn schedule(self) -> Option<Schedule> {
+        let (keep, recipients) = (usize::from(self.keep), self.encrypt_to);
+        let to = self.to.map(|folder| BackupFolder { folder, keep, recipients });
+        to.map(|to| Schedule { to, every: self.every })
+    }
+}
+
+/// A length of time of a minute or more, in which a day has 24 hours.
+fn turn(typed: &str) -> Result<Duration, String> {
+    let day = jiff::SpanRelativeTo::days_are_24_hours();
+    let time = typed.parse::<jiff::Span>().and_then(|span| span.to_duration(day)).ok();
+    let time = time.and_then(|time| Duration::try_from(time).ok()).filter(|time| *time >= Duration::from_mins(1));
+    time.ok_or_else(|| "write it as 1d, 12h or 30m; a minute is the least".to_owned())
 }
 
 pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     log_to_stderr(serve.log_level);
     // Caught before anything is opened, so that a stop at any moment is a clean one.
     let stopped = stop_signal()?;
-    let server = Server::start(&serve.data, &serve.listen, &serve.callbacks_listen, serve.public_url)?;
+    let server =
+        Server::start(&serve.data, &serve.listen, &serve.callbacks_listen, serve.public_url, serve.backups.schedule())?;
     for address in &server.pages_at {
         tracing::info!(target: READY, event = "serve.listening", "listening on http://{address}");
     }
@@ -95,20 +155,22 @@ impl Server {
         listen: &[SocketAddr],
         callbacks_listen: &[SocketAddr],
         public_url: Option<String>,
+        backups: Option<Schedule>,
     ) -> Result<Server, Failure> {
         let store = Store::serve(&data.data, clock::now())?;
         let limits = limits(listen.len() + callbacks_listen.len());
+        let bound = |addresses: &[SocketAddr]| addresses.iter().map(|address| bind(*address)).collect();
+        let (pages, callbacks): (Result<Vec<_>, _>, Result<Vec<_>, _>) = (bound(listen), bound(callbacks_listen));
+        let (pages, callbacks) = (pages?, callbacks?);
         let site = Site::new(&store, public_url);
         let (stop, stopped) = watch::channel(false);
-        let upkeep = tokio::spawn(upkeep::run(store.clone()));
+        let upkeep = tokio::spawn(keep_up(store.clone(), backups));
         let mut server = Server { pages_at: vec![], callbacks_at: vec![], store, stop, tasks: JoinSet::new(), upkeep };
-        for address in listen {
-            let listener = bind(*address)?;
+        for listener in pages {
             server.pages_at.push(local(&listener)?);
             server.serve(listener, web::routes(&site), limits.clone(), stopped.clone());
         }
-        for address in callbacks_listen {
-            let listener = bind(*address)?;
+        for listener in callbacks {
             server.callbacks_at.push(local(&listener)?);
             server.serve(listener, web::callback_routes(&site), limits.clone(), stopped.clone());
         }
@@ -132,6 +194,15 @@ impl Server {
             tracing::warn!(event = "serve.log_left", "the store's log was not copied whole; the next start reads it");
         }
     }
+}
+
+async fn keep_up(store: Store, backups: Option<Schedule>) {
+    let backing_up = async {
+        if let Some(schedule) = backups {
+            upkeep::back_up(store.clone(), schedule).await;
+        }
+    };
+    tokio::join!(upkeep::run(store.clone()), backing_up);
 }
 
 /// Of each listener: its connections are its own, so that a flood of one cannot starve another.
@@ -195,4 +266,20 @@ pub(super) fn log_to_stderr(level: LevelFilter) {
     let shown = Targets::new().with_default(level).with_target(READY, LevelFilter::INFO);
     // A second subscriber in one process would be a fault of ours and harms nothing.
     let _first = tracing_subscriber::registry().with(log.with_filter(shown)).try_init().is_ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_is_written_as_people_write_it() {
+        assert_eq!(turn("1d"), Ok(Duration::from_hours(24)));
+        assert_eq!(turn("12h"), Ok(Duration::from_hours(12)));
+        assert_eq!(turn("30m"), Ok(Duration::from_mins(30)));
+        assert_eq!(turn("1d 12h"), Ok(Duration::from_hours(36)));
+        for wrong in ["", "1", "-1d", "0m", "59s", "1mo", "often"] {
+            assert!(turn(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::open::Folder;
+use super::damage::Damage;
+use super::open::{Folder, OpenError};
 use super::{Store, StoreError};
 
 /// Below this the log is left alone: copying it more often only costs.
@@ -43,9 +44,9 @@ impl Store {
     pub async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         let store = self.clone();
         let work = move || {
-            let folder = &store.inner.folder;
+            let (folder, damage) = (&store.inner.folder, &store.inner.damage);
             let length = fs::metadata(folder.log()).map_or(0, |log| log.len());
-            if length < WORTH_COPYING { Checkpoint::NotNeeded } else { copy(folder, "PASSIVE") }
+            if length < WORTH_COPYING { Checkpoint::NotNeeded } else { copy(folder, damage, "PASSIVE") }
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)
     }
@@ -59,19 +60,19 @@ impl Store {
     pub(super) async fn empty_log(&self) -> Result<Checkpoint, StoreError> {
         let store = self.clone();
         let work = move || {
-            let folder = &store.inner.folder;
-            let _most = copy(folder, "PASSIVE");
-            copy(folder, "TRUNCATE")
+            let (folder, damage) = (&store.inner.folder, &store.inner.damage);
+            let _most = copy(folder, damage, "PASSIVE");
+            copy(folder, damage, "TRUNCATE")
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)
     }
 }
 
 /// The last one, when the writer has ended: leaves an empty log. One that is under way beside it is waited for.
-pub(super) fn last(folder: &Folder) -> Checkpoint {
+pub(super) fn last(folder: &Folder, damage: &Damage) -> Checkpoint {
     let ends = Instant::now() + LAST_WITHIN;
     loop {
-        let done = copy(folder, "TRUNCATE");
+        let done = copy(folder, damage, "TRUNCATE");
         if done != Checkpoint::Part || Instant::now() > ends {
             return done;
         }
@@ -79,25 +80,37 @@ pub(super) fn last(folder: &Folder) -> Checkpoint {
     }
 }
 
-fn copy(folder: &Folder, mode: &str) -> Checkpoint {
-    let Ok(connection) = folder.connect() else {
-        return Checkpoint::Failed;
+fn copy(folder: &Folder, damage: &Damage, mode: &str) -> Checkpoint {
+    let connection = match folder.connect() {
+        Ok(connection) => connection,
+        Err(error) => {
+            if let OpenError::Damaged(said) = &error {
+                damage.found(said);
+            }
+            tracing::error!(event = "store.checkpoint_failed", error = %error, "the log could not be copied into the store");
+            return Checkpoint::Failed;
+        }
     };
     run(&connection, mode).unwrap_or_else(|error| {
-        tracing::error!(event = "store.checkpoint_failed", error = %error, "the log could not be copied into the store");
+        failed(&error, damage);
         Checkpoint::Failed
     })
 }
 
 /// Called by the writer between transactions, when nobody adds to the log: once all of it is copied, the next transaction
 /// begins it anew.
-pub(super) fn relieve(connection: &Connection) {
+pub(super) fn relieve(connection: &Connection, damage: &Damage) {
     let length: rusqlite::Result<i64> = connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1));
     if length.is_ok_and(|pages| pages > RELIEF_PAGES)
         && let Err(error) = run(connection, "PASSIVE")
     {
-        tracing::error!(event = "store.checkpoint_failed", error = %error, "the log could not be copied into the store");
+        failed(&error, damage);
     }
+}
+
+fn failed(error: &rusqlite::Error, damage: &Damage) {
+    damage.note(error);
+    tracing::error!(event = "store.checkpoint_failed", error = %error, "the log could not be copied into the store");
 }
 
 fn run(connection: &Connection, mode: &str) -> rusqlite::Result<Checkpoint> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::damage::is_damage;
 use super::index;
 
 /// "CFoi": marks a file as ours in `SQLite`'s header.
@@ -20,8 +21,6 @@ pub(super) const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0004-quarantine-origin.sql"),
     include_str!("migrations/0005-marks.sql"),
 ];
-/// A larger store is not read through before it serves.
-const CHECKED_AT_START: u64 = 64 * 1024 * 1024;
 /// What the writer touches again and again is small: the ends of a few tables.
 const WRITER_CACHE_KIB: i64 = 8 * 1024;
 /// A reader's page is short.
@@ -37,6 +36,14 @@ pub enum OpenError {
         "the folder {folder} holds {found} and no Counterfoil store. Name an empty folder, or one that does not exist yet"
     )]
     SomethingElse {
+        /// The folder that was named.
+        folder: String,
+        /// One thing that was found in it.
+        found: String,
+    },
+    /// The folder is to become a store and is not empty.
+    #[error("the folder {folder} holds {found}. Name an empty folder, or one that does not exist yet")]
+    NotEmpty {
         /// The folder that was named.
         folder: String,
         /// One thing that was found in it.
@@ -85,7 +92,7 @@ impl OpenError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            OpenError::SomethingElse { .. } => 10,
+            OpenError::SomethingElse { .. } | OpenError::NotEmpty { .. } => 10,
             OpenError::ZeroLength => 11,
             OpenError::Damaged(_) => 12,
             OpenError::Foreign(_) => 13,
@@ -137,10 +144,48 @@ impl Folder {
         recognise(&connection)?;
         migrate(&mut connection, MIGRATIONS.len()).map_err(|error| damaged(&error))?;
         index::make_up(&mut connection).map_err(|error| damaged(&error))?;
-        if purpose == Use::Serve {
-            folder.check(&connection)?;
+        Ok(folder)
+    }
+
+    /// Takes an empty folder for a store that is put there whole, making it where there is none.
+    pub(super) fn claim_empty(path: &Path) -> Result<Folder, OpenError> {
+        let failed = |error| OpenError::Io { what: "read the folder", error };
+        make_folder(path)?;
+        let mut folder = Folder { path: path.to_owned(), lock: None };
+        let lock = "counterfoil.lock";
+        let had_lock = path.join(lock).exists();
+        // Of a folder in use this is said first. A lock that nobody holds is left from a server that ran on a store now gone.
+        if had_lock {
+            folder.lock = Some(folder.lock()?);
+        }
+        for entry in fs::read_dir(path).map_err(failed)? {
+            let found = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+            if found != "lost+found" && found != lock {
+                return Err(OpenError::NotEmpty { folder: path.display().to_string(), found });
+            }
+        }
+        if !had_lock {
+            folder.lock = Some(folder.lock()?);
         }
         Ok(folder)
+    }
+
+    /// Gives the folder back as empty as it was.
+    pub(super) fn leave(self, keep_folder: bool) -> io::Result<()> {
+        fs::remove_file(self.path.join("counterfoil.lock"))?;
+        if keep_folder { Ok(()) } else { fs::remove_dir(&self.path) }
+    }
+
+    /// Looks at a store that is there, to read it whole. Nothing in the folder is made, changed or brought to today's version.
+    pub(super) fn look(path: &Path) -> Result<(Folder, Connection), OpenError> {
+        let folder = Folder { path: path.to_owned(), lock: None };
+        if !folder.database().exists() {
+            return Err(OpenError::NoStore(path.display().to_string()));
+        }
+        folder.refuse_what_is_no_database()?;
+        let reader = reader(&folder).map_err(|error| damaged(&error))?;
+        recognise(&reader)?;
+        Ok((folder, reader))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -244,19 +289,9 @@ impl Folder {
             _ => self.sync().map_err(failed),
         }
     }
-
-    fn check(&self, connection: &Connection) -> Result<(), OpenError> {
-        let failed = |error| OpenError::Io { what: "read the store's file", error };
-        if fs::metadata(self.database()).map_err(failed)?.len() > CHECKED_AT_START {
-            return Ok(());
-        }
-        let said: String =
-            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| damaged(&error))?;
-        if said == "ok" { Ok(()) } else { Err(OpenError::Damaged(said)) }
-    }
 }
 
-fn recognise(connection: &Connection) -> Result<(), OpenError> {
+pub(super) fn recognise(connection: &Connection) -> Result<(), OpenError> {
     let id: i32 =
         connection.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(|error| damaged(&error))?;
     if id != APPLICATION_ID {
@@ -303,7 +338,7 @@ pub(super) fn migrate(connection: &mut Connection, to: usize) -> rusqlite::Resul
     Ok(())
 }
 
-fn version(connection: &Connection) -> rusqlite::Result<usize> {
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<usize> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
@@ -328,14 +363,18 @@ pub(super) fn prepare_reader(connection: &mut Connection) -> rusqlite::Result<()
     Ok(())
 }
 
+/// A connection of one's own that only reads.
+pub(super) fn reader(folder: &Folder) -> rusqlite::Result<Connection> {
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(folder.database(), flags)?;
+    prepare_reader(&mut connection)?;
+    Ok(connection)
+}
+
 fn unreadable(error: &rusqlite::Error) -> OpenError {
     OpenError::Unreadable(error.to_string())
 }
 
 fn damaged(error: &rusqlite::Error) -> OpenError {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    match error.sqlite_error_code() {
-        Some(DatabaseCorrupt | NotADatabase) => OpenError::Damaged(error.to_string()),
-        _ => unreadable(error),
-    }
+    if is_damage(error) { OpenError::Damaged(error.to_string()) } else { unreadable(error) }
 }

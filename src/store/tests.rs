@@ -394,3 +394,97 @@ fn slow_pages_do_not_keep_callbacks_at_the_door() {
         }
     });
 }
+
+/// A closed store of some hundred receipts, of which the page with an early one was overwritten.
+fn damaged_in_the_middle(folder: &Path) {
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder).await;
+        for n in 0..300 {
+            keep(&store, receipt(&format!("number-{n:04}"), "delivered", "x"), service).await;
+        }
+        assert_eq!(store.close(), Checkpoint::Whole);
+    });
+    let file = folder.join("counterfoil.db");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let holds = |page: &[u8]| page.windows(11).any(|window| window == b"number-0100");
+    let page = bytes.chunks_mut(4096).find(|page| holds(page)).unwrap();
+    page.fill(0xa5);
+    std::fs::write(&file, bytes).unwrap();
+}
+
+#[test]
+fn damage_that_is_not_seen_at_the_start_is_found_by_reading_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    damaged_in_the_middle(folder.path());
+    runtime().block_on(async {
+        let store = Store::serve(folder.path(), NOW).unwrap();
+        assert!(!store.is_damaged());
+        store.look_for_damage().await.unwrap();
+        assert!(store.is_damaged());
+        assert!(matches!(store.tokens().await, Err(StoreError::Damaged(_))));
+        assert!(matches!(store.tidy(NOW, NOW, NOW).await, Err(StoreError::Damaged(_))));
+    });
+    let whole = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, _) = store_with_service(whole.path()).await;
+        store.look_for_damage().await.unwrap();
+        assert!(!store.is_damaged());
+    });
+}
+
+#[test]
+fn after_damage_was_met_nothing_is_kept_or_shown() {
+    let envelope = || Envelope {
+        service: ServiceId(1),
+        token: None,
+        origin: Origin::CalledBack,
+        arrived_at: NOW,
+        path: "/callbacks".into(),
+    };
+    for by_reading in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        damaged_in_the_middle(folder.path());
+        runtime().block_on(async {
+            let store = Store::serve(folder.path(), NOW).unwrap();
+            assert!(store.tokens().await.is_ok(), "it is not met there");
+            if by_reading {
+                assert!(matches!(store.receipt(&Services::All, "number-0100").await, Err(StoreError::Damaged(_))));
+            } else {
+                let again = Arrival::callback(envelope(), receipt("number-0100", "permanent-failure", "x"));
+                assert!(matches!(store.keep(again).await, Err(StoreError::Damaged(_))));
+            }
+            let other = Arrival::callback(envelope(), receipt("another", "delivered", "x"));
+            assert!(matches!(store.keep(other).await, Err(StoreError::Damaged(_))));
+            assert!(matches!(store.tokens().await, Err(StoreError::Damaged(_))));
+        });
+    }
+}
+
+#[test]
+fn a_backup_that_is_stopped_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, backups) = (folder.path().join("store"), folder.path().join("backups"));
+    std::fs::create_dir(&backups).unwrap();
+    let store = Store::serve(&data, NOW).unwrap();
+    let progress = Progress::default();
+    progress.stop();
+    assert!(matches!(back_up(&data, &backups.join("a.db"), &[], &progress), Err(BackupError::Stopped)));
+    assert_eq!(std::fs::read_dir(&backups).unwrap().count(), 0);
+    assert!(back_up(&data, &backups.join("a.db"), &[], &Progress::default()).is_ok());
+    assert_eq!(store.close(), Checkpoint::Whole);
+}
+
+#[test]
+fn a_reader_of_everything_gives_up_where_the_log_grows_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("store");
+    assert_eq!(Store::serve(&data, NOW).unwrap().close(), Checkpoint::Whole);
+    assert!(check(&data, &Progress::default()).is_ok());
+    // Without a byte in it: only its length is looked at.
+    let log = std::fs::File::create(data.join("counterfoil.db-wal")).unwrap();
+    log.set_len(super::damage::LONGEST_LOG + 1).unwrap();
+    let backup = folder.path().join("backup.db");
+    assert!(matches!(back_up(&data, &backup, &[], &Progress::default()), Err(BackupError::TooSlow)));
+    assert!(!backup.exists());
+    assert!(matches!(check(&data, &Progress::default()), Err(CheckError::TooSlow)));
+}

@@ -11,6 +11,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::arrivals::{Arrival, Ledger};
+use super::damage::Damage;
 use super::envelope::Stored;
 use super::index::{Fresh, Indexing};
 use super::key::Key;
@@ -34,6 +35,7 @@ const LONG_PAUSE: Duration = Duration::from_hours(1);
 /// The way to the writer thread.
 pub(super) struct Writer {
     queue: Arc<Queue>,
+    damage: Damage,
     ended: watch::Receiver<bool>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
@@ -99,20 +101,21 @@ impl Waiting {
 
 impl Writer {
     /// Starts the thread on a connection of its own.
-    pub(super) fn start(connection: Connection, key: Key, fresh: Fresh) -> std::io::Result<Writer> {
+    pub(super) fn start(connection: Connection, key: Key, fresh: Fresh, damage: Damage) -> std::io::Result<Writer> {
         let queue = Arc::new(Queue::default());
         let (alive, ended) = watch::channel(false);
-        let theirs = queue.clone();
+        let (theirs, noted) = (queue.clone(), damage.clone());
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || {
             // Dropped on a panic too, and then nothing waits for an answer that cannot come.
             let _closes = CloseOnDrop { queue: theirs.clone(), alive };
-            run(connection, &theirs, &key, Ledger::new(fresh));
+            run(connection, &theirs, &key, Ledger::new(fresh), noted);
         })?;
-        Ok(Writer { queue, ended, thread: Mutex::new(Some(thread)) })
+        Ok(Writer { queue, damage, ended, thread: Mutex::new(Some(thread)) })
     }
 
     /// Stores one callback; the answer comes after its transaction is committed and synced.
     pub(super) async fn keep(&self, arrival: Arrival) -> Result<Stored, StoreError> {
+        self.damage.refuse()?;
         let (answer, answered) = oneshot::channel();
         self.queue.push(|waiting| {
             if waiting.callbacks.len() >= CALLBACKS_WAITING {
@@ -141,6 +144,7 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Connection, &mut Ledger) -> rusqlite::Result<T> + Send + 'static,
     {
+        self.damage.refuse()?;
         let (answer, answered) = oneshot::channel();
         self.queue.push(|waiting| {
             if waiting.pages.len() >= PAGES_WAITING {
@@ -149,7 +153,7 @@ impl Writer {
             waiting.pages.push_back(page_work(work, answer));
             Ok(())
         })?;
-        answered.await.map_err(|_| StoreError::Closed)?
+        self.damage.noted(answered.await.map_err(|_| StoreError::Closed)?)
     }
 
     /// Lets the writer get to know the index before it has anything to write: until then each search makes the newest entries.
@@ -267,8 +271,8 @@ enum Turn {
     End,
 }
 
-fn run(connection: Connection, queue: &Queue, key: &Key, ledger: Ledger) {
-    let mut pen = Pen { connection, key, ledger, commits: 0, crowd: 0 };
+fn run(connection: Connection, queue: &Queue, key: &Key, ledger: Ledger, damage: Damage) {
+    let mut pen = Pen { connection, key, ledger, damage, commits: 0, crowd: 0 };
     loop {
         match queue.take(pen.patience(), pen.worth()) {
             Turn::Work(pages, callbacks) => {
@@ -289,6 +293,7 @@ struct Pen<'a> {
     connection: Connection,
     key: &'a Key,
     ledger: Ledger,
+    damage: Damage,
     commits: u32,
     /// How many callbacks are under way at the same time, as it was lately.
     crowd: usize,
@@ -299,7 +304,7 @@ impl Pen<'_> {
     fn relieve(&mut self) {
         self.commits = self.commits.wrapping_add(1);
         if self.commits.is_multiple_of(RELIEF_EVERY) {
-            checkpoint::relieve(&self.connection);
+            checkpoint::relieve(&self.connection, &self.damage);
         }
     }
 
@@ -362,12 +367,15 @@ impl Pen<'_> {
             transaction.commit()?;
             Ok(stored)
         })();
-        match done {
+        match &done {
             Ok(_) => self.ledger.committed(),
-            Err(_) => self.ledger.forget(),
+            Err(error) => {
+                self.damage.note(error);
+                self.ledger.forget();
+            }
         }
         for settle in settles {
-            settle(done.as_ref().map(|_| ()).map_err(|error: &rusqlite::Error| StoreError::Sqlite(error.to_string())));
+            settle(done.as_ref().map(|_| ()).map_err(StoreError::from));
         }
         done
     }
@@ -383,6 +391,7 @@ impl Pen<'_> {
         match done {
             Ok(()) => self.ledger.committed(),
             Err(error) => {
+                self.damage.note(&error);
                 tracing::warn!(event = "store.index_behind", error = %error, "the index could not be brought up to date yet");
                 self.ledger.forget();
             }
@@ -450,6 +459,7 @@ impl StoreError {
             StoreError::Full => StoreError::Full,
             StoreError::TookTooLong => StoreError::TookTooLong,
             StoreError::Closed => StoreError::Closed,
+            StoreError::Damaged(said) => StoreError::Damaged(said.clone()),
             StoreError::Sqlite(said) => StoreError::Sqlite(said.clone()),
         }
     }

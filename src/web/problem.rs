@@ -35,6 +35,8 @@ pub(super) enum Problem {
     },
     /// The store is busy.
     Busy,
+    /// The store is damaged.
+    Damaged,
     /// Something failed.
     Failed,
 }
@@ -49,6 +51,8 @@ impl From<StoreError> for Problem {
                 tracing::warn!(event = "page.store_busy", error = %error, "a page could not be shown in time");
                 Problem::Busy
             }
+            // The alarm was raised when it was found.
+            StoreError::Damaged(_) => Problem::Damaged,
             StoreError::Closed | StoreError::Sqlite(_) => {
                 tracing::error!(event = "page.failed", error = %error, "a page could not be shown");
                 Problem::Failed
@@ -73,7 +77,7 @@ impl Problem {
             Problem::Forbidden | Problem::CrossSite => StatusCode::FORBIDDEN,
             Problem::BadRequest => StatusCode::BAD_REQUEST,
             Problem::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Problem::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Problem::Busy | Problem::Damaged => StatusCode::SERVICE_UNAVAILABLE,
             Problem::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -116,6 +120,14 @@ impl Problem {
                 ("There is a problem with this request", &["Go back, load the page again and try once more."])
             }
             Problem::Busy => ("The service is busy", &["Nothing is lost. Wait a moment, then load the page again."]),
+            Problem::Damaged => (
+                "The service has stopped because its data is damaged",
+                &[
+                    "Nothing is shown, because it could be wrong or incomplete.",
+                    "Tell the people who run Counterfoil now. They need to restore a backup: its log says how.",
+                    "New receipts and messages are not kept until then. GOV.UK Notify sends each again for about 25 minutes.",
+                ],
+            ),
             Problem::Failed => (
                 "There is a problem with the service",
                 &["Try again later. If it goes on, tell the people who run Counterfoil: the reason is in its log."],
@@ -224,6 +236,7 @@ mod tests {
             (Problem::NoSearch, 404),
             (Problem::WrongMethod { allowed: "GET" }, 405),
             (Problem::Busy, 503),
+            (Problem::Damaged, 503),
             (Problem::Failed, 500),
         ];
         for (problem, status) in problems {
@@ -237,7 +250,14 @@ mod tests {
 
     #[test]
     fn no_search_is_promised_to_who_has_no_search_box() {
-        for problem in [Problem::NotFound, Problem::Busy, Problem::Failed, Problem::CrossSite, Problem::BadRequest] {
+        for problem in [
+            Problem::NotFound,
+            Problem::Busy,
+            Problem::Damaged,
+            Problem::Failed,
+            Problem::CrossSite,
+            Problem::BadRequest,
+        ] {
             assert!(!problem.words(false).1.concat().to_lowercase().contains("search"), "{problem:?}");
         }
         assert!(Problem::NotFound.words(true).1.concat().contains("search"));
@@ -247,6 +267,7 @@ mod tests {
     fn a_store_that_is_busy_is_told_from_one_that_failed() {
         assert!(matches!(Problem::from(StoreError::TookTooLong), Problem::Busy));
         assert!(matches!(Problem::from(StoreError::Full), Problem::Busy));
+        assert!(matches!(Problem::from(StoreError::Damaged(String::new())), Problem::Damaged));
         assert!(matches!(Problem::from(StoreError::Closed), Problem::Failed));
     }
 }

@@ -54,7 +54,7 @@ fn no_acknowledged_callback_is_lost_when_the_server_is_killed_under_load() {
     assert!(acknowledged.len() >= BEFORE * usize::try_from(KILLS).unwrap());
 }
 
-fn kept(database: &std::path::Path) -> HashSet<String> {
+pub(crate) fn kept(database: &std::path::Path) -> HashSet<String> {
     let connection = rusqlite::Connection::open(database).unwrap();
     let mut ids = connection.prepare("SELECT notify_id FROM callbacks").unwrap();
     let ids = ids.query_map([], |row| row.get::<_, Value>(0)).unwrap();

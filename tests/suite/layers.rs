@@ -16,9 +16,10 @@ const MAY_USE: [(&str, &[&str]); 8] = [
 ];
 
 /// What only some layers may name.
-const ONLY_IN: [(&str, &[&str]); 9] = [
+const ONLY_IN: [(&str, &[&str]); 10] = [
     ("rusqlite", &["store"]),
     ("r2d2", &["store"]),
+    ("x25519", &["store"]),
     ("SELECT ", &["store"]),
     ("INSERT INTO", &["store"]),
     ("warp::", &["web", "edge"]),

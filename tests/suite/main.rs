@@ -8,14 +8,17 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod backups;
 mod bodies;
 mod browser;
 mod commands;
 mod contract;
 mod crash;
+mod damage;
 mod layers;
 mod limits;
 mod pages;
 mod roles;
+mod sealed;
 mod searches;
 mod server;

@@ -1,0 +1,70 @@
+//! A backup put into a folder of its own as a store: copied, read through whole, and only then given its name.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::backup::{BackupError, copy_bytes, open_copy};
+use super::damage::integrity_check;
+use super::open::{Folder, OpenError, recognise};
+use super::progress::{Progress, Stage};
+use super::sealing::unseal;
+
+/// Makes a store in the empty or absent `folder` out of a backup. One that is encrypted is opened with a secret key in the file
+/// `identity`. Blocks; gives the store's bytes.
+///
+/// # Errors
+/// Says why there is no store, each fault by a variant of its own. Then the folder is as it was.
+pub fn restore(file: &Path, identity: Option<&Path>, folder: &Path, progress: &Progress) -> Result<u64, BackupError> {
+    let failed = |error| BackupError::Io { what: "read the backup", error };
+    let backup = File::open(file).map_err(failed)?;
+    let bytes = backup.metadata().map_err(failed)?.len();
+    let mut backup = unseal(backup, identity)?;
+    let was_there = folder.exists();
+    let claimed = Folder::claim_empty(folder)?;
+    let done = put(backup.as_mut(), bytes, &claimed, progress);
+    if done.is_err() {
+        let undone = claimed.leave(was_there);
+        if let Err(error) = undone {
+            tracing::warn!(event = "store.folder_left", error = %error, "the folder could not be left as it was");
+        }
+    }
+    done
+}
+
+fn put(backup: &mut dyn Read, bytes: u64, folder: &Folder, progress: &Progress) -> Result<u64, BackupError> {
+    let failed = |error| BackupError::Io { what: "write the store's file", error };
+    let copy = tempfile::Builder::new().prefix("counterfoil.restoring-").tempfile_in(folder.path()).map_err(failed)?;
+    folder.give_to_owner(copy.path()).map_err(failed)?;
+    let length = copy_bytes(backup, &mut copy.as_file(), copy.as_file(), (Stage::Copying, bytes), progress)?;
+    check(copy.path(), length, progress)?;
+    copy.as_file().sync_all().map_err(failed)?;
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).map_err(failed)?;
+    copy.persist_noclobber(folder.database()).map_err(|lost| failed(lost.error))?;
+    folder.sync().map_err(failed)?;
+    Ok(length)
+}
+
+/// Whether it is a store, whole, of a version that is known.
+fn check(copy: &Path, length: u64, progress: &Progress) -> Result<(), BackupError> {
+    let failed = |error| BackupError::Io { what: "read the backup", error };
+    let mut start = Vec::new();
+    File::open(copy).and_then(|file| file.take(16).read_to_end(&mut start)).map_err(failed)?;
+    if start != b"SQLite format 3\0" {
+        return Err(if length == 0 { BackupError::Empty } else { BackupError::NoBackup });
+    }
+    progress.is_at(Stage::Checking, 0, 0);
+    let connection = open_copy(copy)?;
+    recognise(&connection).map_err(|error| match error {
+        OpenError::Foreign(_) => BackupError::NoBackup,
+        OpenError::Damaged(said) => BackupError::BackupDamaged(said),
+        error => error.into(),
+    })?;
+    connection.pragma_update(None, "journal_mode", "DELETE")?;
+    let stops = progress.clone();
+    match integrity_check(&connection, move || stops.is_stopped())? {
+        Some(said) => Err(BackupError::BackupDamaged(said)),
+        None => connection.close().map_err(|(_, error)| error.into()),
+    }
+}
