@@ -135,7 +135,7 @@ impl Checking<'_> {
     /// How many there are of each kind, and how many of them the index does not lead to.
     fn callbacks(&self, moment: &Connection, is_older: bool) -> Result<(Vec<(Kind, u64)>, u64), CheckError> {
         let index = if is_older { None } else { Some(Index::new(moment, &[])?) };
-        let all = |index| Index::arrivals(index, Wanted::Facets(Facets::default()), Way::OldestFirst, i64::MIN);
+        let all = |index| Index::arrivals(index, Wanted::All, Facets::default(), Way::OldestFirst, i64::MIN);
         let mut found = index.as_ref().map(all);
         let mut kinds = Kind::ALL.map(|kind| (kind, 0)).to_vec();
         let (mut not_found, mut next) = (0, i64::MIN);

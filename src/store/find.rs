@@ -15,10 +15,10 @@ use crate::notify::{Callback, Content, Kind, words};
 
 /// Rows on one page.
 const PAGE: usize = 50;
-/// A count stops here and is shown as "200+": counting reads a row for each.
+/// A count stops here and is shown as "200+".
 const COUNTED: i64 = 200;
-/// Or when it has taken so long, as where nothing that is read is in memory.
-const COUNTING: Duration = Duration::from_millis(50);
+/// Or when so many rows had to be read for it.
+const ROWS_COUNTED: usize = 1000;
 /// Reading through everything stops when it has taken so long, and says how far it came.
 const READING_THROUGH: Duration = Duration::from_millis(20);
 /// Arrivals that are read at once where every one is a candidate.
@@ -213,15 +213,16 @@ fn count(index: &Index<'_>, sees: &Services, find: &Find) -> rusqlite::Result<Co
 
 /// A count that stops early.
 struct Counting {
-    ends_at: Instant,
     counted: i64,
-    /// Whether it stopped for its time.
+    /// Rows that it may read yet.
+    rows_left: usize,
+    /// Whether it stopped for them.
     stopped: bool,
 }
 
 impl Default for Counting {
     fn default() -> Counting {
-        Counting { ends_at: Instant::now() + COUNTING, counted: 0, stopped: false }
+        Counting { counted: 0, rows_left: ROWS_COUNTED, stopped: false }
     }
 }
 
@@ -231,10 +232,11 @@ impl Counting {
         if matches!(looking.source, Source::Contains(_)) {
             return Ok(());
         }
-        looking.ends_at = Some(self.ends_at);
+        looking.rows_left = self.rows_left;
         while self.counted <= COUNTED && !self.stopped && looking.skip()? {
             self.counted += 1;
         }
+        self.rows_left = looking.rows_left;
         self.stopped |= looking.stopped;
         Ok(())
     }
@@ -253,6 +255,8 @@ struct Looking<'a> {
     is_exact: bool,
     /// When it stops, wherever it is.
     ends_at: Option<Instant>,
+    /// After how many more rows it stops.
+    rows_left: usize,
     /// The last arrival that was read through.
     at: i64,
     stopped: bool,
@@ -302,6 +306,7 @@ impl<'a> Looking<'a> {
             candidates,
             is_exact,
             ends_at,
+            rows_left: usize::MAX,
             at: from,
             stopped: false,
         })
@@ -309,7 +314,9 @@ impl<'a> Looking<'a> {
 
     /// The next row that is found.
     fn next(&mut self) -> rusqlite::Result<Option<Kept>> {
-        while let Some(arrival) = self.next_candidate()? {
+        while let Some(arrival) = self.next_candidate()?
+            && self.may_read()
+        {
             let found = |kept: &Kept| self.may_show(&kept.head()) && self.holds(kept);
             if let Some(kept) = row::at(self.connection, arrival)?.filter(found) {
                 return Ok(Some(kept));
@@ -324,15 +331,22 @@ impl<'a> Looking<'a> {
             return Ok(self.next()?.is_some());
         }
         while let Some(arrival) = self.next_candidate()? {
-            let shown = match self.candidates {
-                Candidates::Indexed(_) => !row::is_hidden(self.connection, arrival)?,
-                Candidates::All { .. } => row::head(self.connection, arrival)?.is_some_and(|head| self.may_show(&head)),
+            let shown = if matches!(self.candidates, Candidates::Indexed(_)) {
+                !row::is_hidden(self.connection, arrival)?
+            } else {
+                self.may_read() && row::head(self.connection, arrival)?.is_some_and(|head| self.may_show(&head))
             };
-            if shown {
-                return Ok(true);
+            if shown || self.stopped {
+                return Ok(shown);
             }
         }
         Ok(false)
+    }
+
+    fn may_read(&mut self) -> bool {
+        self.stopped |= self.rows_left == 0;
+        self.rows_left = self.rows_left.saturating_sub(1);
+        !self.stopped
     }
 
     fn next_candidate(&mut self) -> rusqlite::Result<Option<i64>> {

@@ -17,7 +17,6 @@ mod seen;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rusqlite::Connection;
-use rusqlite::types::Type;
 use sha2::{Digest, Sha256};
 
 pub(super) use facets::{Facets, Mark, SENT};
@@ -313,9 +312,11 @@ pub(super) fn make_up(connection: &mut Connection) -> rusqlite::Result<()> {
     }
 }
 
+/// As `SQLite` says it of a page of its own, so that it is taken for what it is.
 impl From<Damaged> for rusqlite::Error {
     fn from(_: Damaged) -> Self {
-        rusqlite::Error::FromSqlConversionFailure(0, Type::Blob, "a part of the index is damaged".into())
+        let corrupt = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        rusqlite::Error::SqliteFailure(corrupt, Some("a part of the index is damaged".into()))
     }
 }
 

@@ -488,3 +488,25 @@ fn a_reader_of_everything_gives_up_where_the_log_grows_long() {
     assert!(!backup.exists());
     assert!(matches!(check(&data, &Progress::default()), Err(CheckError::TooSlow)));
 }
+
+#[test]
+fn damage_in_the_index_is_damage_of_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        keep(&store, receipt("a", "delivered", "x"), service).await;
+        assert_eq!(store.close(), Checkpoint::Whole);
+    });
+    let connection = Connection::open(folder.path().join("counterfoil.db")).unwrap();
+    assert_eq!(connection.execute("UPDATE index_chunks SET entries = x'ffffffff'", []).unwrap(), 1);
+    drop(connection);
+    runtime().block_on(async {
+        let store = Store::serve(folder.path(), NOW).unwrap();
+        let service = store.tokens().await.unwrap().first().unwrap().service;
+        let envelope =
+            Envelope { service, token: None, origin: Origin::CalledBack, arrived_at: NOW, path: "/callbacks".into() };
+        let kept = store.keep(Arrival::callback(envelope, receipt("a", "delivered", "x"))).await;
+        assert!(matches!(kept, Err(StoreError::Damaged(_))), "it is neither acknowledged nor put aside: {kept:?}");
+        assert!(store.is_damaged());
+    });
+}
