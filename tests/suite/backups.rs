@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use crate::crash::kept;
-use crate::server::{BINARY, Browser, PASSWORD, Server, folder, printed, run};
+use crate::server::{BINARY, Browser, PASSWORD, Server, folder, ids, printed, run};
 
 fn names_in(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> =
@@ -62,7 +61,7 @@ fn a_backup_under_load_is_one_whole_file_with_everything_that_was_acknowledged_b
         let (code, said) = back_up(&file, &server.data);
         assert_eq!(code, Some(0), "{said}");
         assert!(said.contains("is whole"), "{said}");
-        assert_eq!(before.difference(&kept(&file)).count(), 0);
+        assert_eq!(before.difference(&ids(&file)).count(), 0);
         let copy = Connection::open(&file).unwrap();
         let whole: String = copy.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         assert_eq!(whole, "ok");

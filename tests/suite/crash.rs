@@ -5,9 +5,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rusqlite::types::Value;
-
-use crate::server::{BINARY, Server, folder, printed, run};
+use crate::server::{BINARY, Server, folder, ids, printed, run};
 
 /// How often it is killed.
 const KILLS: u32 = 20;
@@ -48,20 +46,8 @@ fn no_acknowledged_callback_is_lost_when_the_server_is_killed_under_load() {
         fs::remove_file(&acks).unwrap();
     }
     drop(Server::start_in(&data, &[]));
-    let kept = kept(&data.join("counterfoil.db"));
+    let kept = ids(&data.join("counterfoil.db"));
     let lost = acknowledged.difference(&kept).count();
     assert_eq!(lost, 0, "of {} acknowledged", acknowledged.len());
     assert!(acknowledged.len() >= BEFORE * usize::try_from(KILLS).unwrap());
-}
-
-pub(crate) fn kept(database: &std::path::Path) -> HashSet<String> {
-    let connection = rusqlite::Connection::open(database).unwrap();
-    let mut ids = connection.prepare("SELECT notify_id FROM callbacks").unwrap();
-    let ids = ids.query_map([], |row| row.get::<_, Value>(0)).unwrap();
-    ids.map(|id| match id.unwrap() {
-        Value::Blob(bytes) => uuid::Uuid::from_slice(&bytes).unwrap().hyphenated().to_string(),
-        Value::Text(text) => text,
-        other => panic!("an id is {other:?}"),
-    })
-    .collect()
 }

@@ -1,5 +1,6 @@
 //! A running `counterfoil serve` on a folder of its own, and what tests say to it.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,6 +10,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use counterfoil::store::{Services, Store};
+use rusqlite::types::Value;
 use tempfile::TempDir;
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_counterfoil");
@@ -170,6 +172,20 @@ impl Server {
         browser
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has not ended by itself.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// The folder, to look at after the server's end.
+    pub(crate) fn keep_folder(&mut self) -> Option<TempDir> {
+        self.folder.take()
+    }
+
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -206,6 +222,21 @@ fn lines(from: impl Read + Send + 'static) -> mpsc::Receiver<String> {
 
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(work)
+}
+
+/// The ids of all callbacks in a store's file.
+pub(crate) fn ids(database: &Path) -> HashSet<String> {
+    let connection = rusqlite::Connection::open(database).unwrap();
+    let mut ids = connection.prepare("SELECT notify_id FROM callbacks").unwrap();
+    let ids = ids.query_map([], |row| row.get::<_, Value>(0)).unwrap();
+    // What cannot be read is not there.
+    ids.map_while(Result::ok)
+        .map(|id| match id {
+            Value::Blob(bytes) => uuid::Uuid::from_slice(&bytes).unwrap().hyphenated().to_string(),
+            Value::Text(text) => text,
+            other => panic!("an id is {other:?}"),
+        })
+        .collect()
 }
 
 /// An answer as it came over the wire.

@@ -1,0 +1,81 @@
+//! A disk that answers with errors: for a while nothing can be kept, and then it can again, without a restart.
+
+use crate::server::Server;
+use crate::trouble::Trouble;
+use crate::{is_there, not_tried};
+
+const ERRORS: [&str; 3] = ["EIO", "ENOSPC", "EROFS"];
+
+fn receipt(id: &str) -> String {
+    format!(r#"{{"id": "{id}", "reference": "REF {id}", "to": "07700 900123", "status": "delivered"}}"#)
+}
+
+#[test]
+fn where_the_log_cannot_be_written_or_synced_callbacks_are_sent_again_and_pages_go_on() {
+    if !is_there("strace") {
+        return not_tried("errors in writes and syncs", "strace");
+    }
+    let mut tried = 0;
+    for (calls, error) in
+        ["pwrite64", "fdatasync,fsync"].into_iter().flat_map(|calls| ERRORS.map(|error| (calls, error)))
+    {
+        let server = Server::start();
+        let mut browser = server.signed_in("caseworker");
+        let id = |n: usize| format!("{error}-{n}");
+        assert_eq!(server.post("/callbacks", receipt(&id(0)).as_bytes()).status, 200);
+        let log = server.data.join("counterfoil.db-wal");
+        let trouble = Trouble::on(server.pid(), &log, calls, &format!("error={error}"));
+        for n in 1..6 {
+            let answer = server.post("/callbacks", receipt(&id(n)).as_bytes());
+            assert_eq!(answer.status, 503, "{calls} {error}: nothing else is sent again");
+        }
+        let page = browser.get("/receipts");
+        assert_eq!(page.status, 200, "{calls} {error}: what is there can be read: {}", page.text());
+        assert!(page.text().contains(&format!("REF {}", id(0))));
+        assert!(trouble.end() > 0, "{calls} {error}: calls failed");
+        for n in 0..7 {
+            let answer = server.post("/callbacks", receipt(&id(n)).as_bytes());
+            assert_eq!(answer.status, 200, "{calls} {error}: it goes on by itself when the trouble ends");
+        }
+        for n in 0..7 {
+            assert_eq!(server.kept(&id(n)).len(), 1, "{calls} {error}: each stands once");
+        }
+        tried += 1;
+    }
+    eprintln!("errors in writes and syncs of the log: {tried} tried, {tried} survived");
+}
+
+#[test]
+fn where_checkpoints_fail_it_is_said_within_a_minute_and_nothing_is_lost() {
+    if !is_there("strace") {
+        return not_tried("checkpoints that fail", "strace");
+    }
+    let mut tried = 0;
+    for calls in ["pwrite64", "fdatasync,fsync"] {
+        let mut server = Server::start();
+        let database = server.data.join("counterfoil.db");
+        let trouble = Trouble::on(server.pid(), &database, calls, "error=EIO");
+        let mut sent = 0;
+        let said = |server: &mut Server| server.log().contains("store.checkpoint_failed");
+        // As soon as there is something worth copying.
+        while !said(&mut server) {
+            for _ in 0..400 {
+                assert_eq!(server.post("/callbacks", receipt(&format!("n-{sent}")).as_bytes()).status, 200);
+                sent += 1;
+            }
+            assert!(sent < 20_000, "{calls}: a checkpoint that fails is said");
+        }
+        assert!(trouble.end() > 0, "{calls}: calls failed");
+        assert_eq!(server.post("/callbacks", receipt("after").as_bytes()).status, 200);
+        server.signal("-TERM");
+        let data = server.data.clone();
+        let folder = server.keep_folder();
+        assert_eq!(server.ended(), Some(0), "{calls}: the last checkpoint copies everything");
+        let ids = crate::server::ids(&data.join("counterfoil.db"));
+        assert_eq!(ids.len(), sent + 1, "{calls}");
+        assert_eq!(std::fs::metadata(data.join("counterfoil.db-wal")).map_or(0, |log| log.len()), 0);
+        drop(folder);
+        tried += 1;
+    }
+    eprintln!("checkpoints that fail: {tried} tried, {tried} survived");
+}

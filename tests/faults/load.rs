@@ -1,0 +1,92 @@
+//! Callbacks that come while something goes wrong, and which of them were acknowledged.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::server::{BINARY, Server, printed, run};
+
+/// A store's folder with its token, and what was acknowledged over all runs.
+pub(crate) struct Site {
+    pub(crate) data: PathBuf,
+    token_file: PathBuf,
+    pub(crate) acknowledged: HashSet<String>,
+}
+
+/// `counterfoil send` at work.
+pub(crate) struct Sender {
+    child: Child,
+    acks: PathBuf,
+}
+
+impl Site {
+    /// Of a new store in `data`. What the test itself knows stands in `notes`, which no fault reaches.
+    pub(crate) fn new(data: PathBuf, notes: &Path) -> Site {
+        let token_file = notes.join("token");
+        fs::write(&token_file, printed(&run(&["token", "add", "Test service"], &data))).unwrap();
+        Site { data, token_file, acknowledged: HashSet::new() }
+    }
+
+    /// Sends as fast as it goes over so many connections.
+    pub(crate) fn send(&self, server: &Server, connections: u16, seed: u32) -> Sender {
+        let acks = self.token_file.with_file_name(format!("acks-{seed}"));
+        let child = Command::new(BINARY)
+            .args(["send", "mixed", "--count", "100000000", "--seed", &seed.to_string()])
+            .args(["--connections", &connections.to_string(), "--url", &format!("http://{}", server.at)])
+            .arg("--token-file")
+            .arg(&self.token_file)
+            .arg("--acks")
+            .arg(&acks)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Sender { child, acks }
+    }
+
+    /// Stops counting: what is acknowledged from now on does not matter.
+    pub(crate) fn stop(&mut self, mut sender: Sender) -> usize {
+        sender.child.kill().unwrap();
+        sender.child.wait().unwrap();
+        let ids = fs::read_to_string(&sender.acks).unwrap_or_default();
+        // The last line may be cut where the sender was killed in the middle of it.
+        let whole = ids.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        let before = self.acknowledged.len();
+        self.acknowledged.extend(whole.map(str::to_owned));
+        self.acknowledged.len() - before
+    }
+
+    /// How many of those that were acknowledged are not in the store, which is whole.
+    pub(crate) fn lost(&self) -> usize {
+        let checked = run(&["check"], &self.data);
+        assert!(checked.status.success(), "the store is whole: {}", String::from_utf8_lossy(&checked.stderr));
+        self.lost_of_any()
+    }
+
+    /// As [`Site::lost`], of a store that may be damaged: then of the rows that can be read.
+    pub(crate) fn lost_of_any(&self) -> usize {
+        let kept = crate::server::ids(&self.data.join("counterfoil.db"));
+        self.acknowledged.difference(&kept).count()
+    }
+}
+
+impl Sender {
+    /// Waits until so many were acknowledged, or until it is clear that they will not be.
+    pub(crate) fn wait_for(&self, acknowledged: usize) -> bool {
+        let ends = Instant::now() + Duration::from_mins(1);
+        while fs::read_to_string(&self.acks).map_or(0, |ids| ids.lines().count()) < acknowledged {
+            if Instant::now() > ends {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        true
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        let _ended = self.child.kill().is_ok() && self.child.wait().is_ok();
+    }
+}
