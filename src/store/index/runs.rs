@@ -328,7 +328,9 @@ impl Runs {
 
     /// Merges what is in memory there.
     fn merge_fresh(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        while let Some(inputs) = self.due(&self.fresh, 1, self.sizes.fresh) {
+        // Of very different sizes, as transactions are: half of what would fill it is enough.
+        let enough = self.sizes.together / 2;
+        while let Some(inputs) = self.due(&self.fresh, 1, self.sizes.fresh, enough) {
             let chunks = Merged::after(connection, &inputs, None, 0)?.all(connection)?;
             let (first, last, last_at) = stretch(&inputs);
             let at = self.fresh.partition_point(|run| run.last < first);
@@ -349,14 +351,17 @@ impl Runs {
 
     /// Begins the merges that are due.
     fn begin_merges(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        while let Some(inputs) = self.due(&self.stored, self.sizes.fresh, self.sizes.large) {
+        // As many of the largest among them as can be: the fewer runs there are, the quicker is a search.
+        let enough = self.sizes.together - 1;
+        while let Some(inputs) = self.due(&self.stored, self.sizes.fresh, self.sizes.large, enough) {
             self.begin(connection, inputs)?;
         }
         Ok(())
     }
 
-    /// Neighbours that should become one run, the smallest first: enough of them, and none that is most of it by itself.
-    fn due(&self, runs: &[Run], smallest: i64, large: i64) -> Option<Vec<Run>> {
+    /// Neighbours that should become one run, the smallest first: enough of them, and together `enough` times as large as the
+    /// largest.
+    fn due(&self, runs: &[Run], smallest: i64, large: i64, enough: i64) -> Option<Vec<Run>> {
         let is_free = |run: &Run| run.span() < large && !self.merges.iter().any(|merge| merge.takes(run));
         let (together, mut limit) = (self.sizes.together, smallest);
         while limit < large {
@@ -364,7 +369,7 @@ impl Runs {
             let groups = runs.split(|run| !is_free(run) || run.span() >= limit);
             for group in groups.filter(|group| i64::try_from(group.len()).is_ok_and(|length| length >= together)) {
                 let spans = || group.iter().map(Run::span);
-                if spans().sum::<i64>() >= together / 2 * spans().max().unwrap_or_default() {
+                if spans().sum::<i64>() >= enough * spans().max().unwrap_or_default() {
                     return Some(group.to_vec());
                 }
             }
