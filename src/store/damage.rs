@@ -6,7 +6,7 @@
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use tokio::time::sleep;
@@ -19,6 +19,10 @@ pub(super) const LONGEST_LOG: u64 = 1024 * 1024 * 1024;
 const GIVES_WAY: Duration = Duration::from_mins(10);
 /// Steps of `SQLite`'s between two looks at whether to go on: some milliseconds.
 const STEPS: i32 = 100_000;
+/// After a piece of the check after a start it rests so many times as long as that took: callbacks and pages come first.
+const RESTS: u32 = 4;
+/// But not longer than this, whatever kept the piece.
+const LONGEST_REST: Duration = Duration::from_millis(100);
 
 /// What is known of damage; clones know the same.
 #[derive(Clone, Default)]
@@ -138,8 +142,12 @@ impl Store {
         // A connection of its own: the check fills its memory with pages that nobody else needs.
         let connection = open::reader(&self.inner.folder)?;
         let (closing, log) = (self.inner.closing.clone(), self.inner.folder.log());
-        let stops =
-            move || closing.load(Ordering::Relaxed) || fs::metadata(&log).is_ok_and(|log| log.len() > LONGEST_LOG);
+        let mut began = Instant::now();
+        let stops = move || {
+            std::thread::sleep((RESTS * began.elapsed()).min(LONGEST_REST));
+            began = Instant::now();
+            closing.load(Ordering::Relaxed) || fs::metadata(&log).is_ok_and(|log| log.len() > LONGEST_LOG)
+        };
         match quick_check(&connection, stops)? {
             None => tracing::info!(event = "store.checked", "the whole store was read, and no damage was found"),
             Some(said) => self.inner.damage.found(&said),
