@@ -19,6 +19,7 @@ const SERVER_LOOKS: Duration = Duration::from_millis(500);
 /// and the rest is whole: run it again. What could not be understood goes where both receipts and messages go. Backups made
 /// before still hold it all.
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(super) struct Purge {
     /// Everything that arrived so many days ago or earlier, such as 90d
     #[arg(long, value_name = "DAYS", value_parser = days, env = "COUNTERFOIL_OLDER_THAN")]

@@ -206,6 +206,7 @@ impl Server {
         let bound = |addresses: &[SocketAddr]| addresses.iter().map(|address| bind(*address)).collect();
         let (pages, callbacks): (Result<Vec<_>, _>, Result<Vec<_>, _>) = (bound(listen), bound(callbacks_listen));
         let (pages, callbacks) = (pages?, callbacks?);
+        store.is_to_keep(clockwork.retention);
         let site = Site::new(&store, public_url);
         let (stop, stopped) = watch::channel(false);
         let upkeep = tokio::spawn(keep_up(store.clone(), clockwork));

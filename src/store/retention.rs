@@ -8,7 +8,6 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Limits, Store, StoreError};
 use crate::clock::{DAY, MINUTE};
-use crate::notify::Kind;
 
 /// The limit may move so far between two looks.
 const MOVES: i64 = DAY + 6 * 60 * MINUTE;
@@ -103,8 +102,6 @@ pub struct Removals {
     pub receipts: Due,
     /// Of messages.
     pub messages: Due,
-    /// Whether the first removal was announced by this very look.
-    pub announced: bool,
 }
 
 impl Removals {
@@ -161,7 +158,13 @@ fn decide(keep: Keep, now: i64, mark: Option<Mark>, oldest: Option<i64>) -> (Due
 }
 
 impl Store {
-    /// Looks what is due, and holds it. Where something is to go, call [`Store::remove`] with the limits.
+    /// Says what is kept for how long, before the first look.
+    pub fn is_to_keep(&self, retention: Retention) {
+        let removals = Removals { retention, receipts: Due::Nothing, messages: Due::Nothing };
+        *self.inner.removals.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(removals);
+    }
+
+    /// Looks what is due, and holds it. Of what [`Store::remove_rows`] has not noted yet nothing is known. Where something is to go, call [`Store::remove`] with the limits.
     ///
     /// # Errors
     /// When it cannot be written: then nothing is due.
@@ -171,7 +174,7 @@ impl Store {
         Ok(removals)
     }
 
-    /// Where removal stands, by the latest look; `None` before the first one.
+    /// Where removal stands, by the latest look; `None` where nobody looks.
     #[must_use]
     pub fn removals(&self) -> Option<Removals> {
         *self.inner.removals.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -198,14 +201,13 @@ impl Store {
 }
 
 fn due(connection: &Connection, retention: Retention, now: i64) -> rusqlite::Result<Removals> {
-    let mut removals = Removals { retention, receipts: Due::Nothing, messages: Due::Nothing, announced: false };
+    let mut removals = Removals { retention, receipts: Due::Nothing, messages: Due::Nothing };
     for sort in Sort::ALL {
         let before = mark(connection, sort)?;
         let (due, after) = decide(retention.of(sort), now, before, oldest(connection, sort)?);
         if before != after {
             hold(connection, sort, after)?;
         }
-        removals.announced |= matches!(due, Due::From(at) if before.is_none_or(|before| before.first_at != at));
         match sort {
             Sort::Receipts => removals.receipts = due,
             Sort::Messages => removals.messages = due,
@@ -214,21 +216,13 @@ fn due(connection: &Connection, retention: Retention, now: i64) -> rusqlite::Res
     Ok(removals)
 }
 
-/// When the earliest of the sort came, as far as removal has noted it, or the first of all.
+/// When the earliest of the sort came, as far as removal has noted it: nobody waits for rows to be read.
 fn oldest(connection: &Connection, sort: Sort) -> rusqlite::Result<Option<i64>> {
-    let noted = match sort {
+    let sql = match sort {
         Sort::Receipts => "SELECT min(receipts_from) FROM arrival_stretches",
         Sort::Messages => "SELECT min(messages_from) FROM arrival_stretches",
     };
-    let noted: Option<i64> = connection.prepare_cached(noted)?.query_row([], |row| row.get(0))?;
-    if noted.is_some() {
-        return Ok(noted);
-    }
-    let first = match sort {
-        Sort::Receipts => "SELECT arrived_at FROM callbacks WHERE kind <> ?1 ORDER BY arrival LIMIT 1",
-        Sort::Messages => "SELECT arrived_at FROM callbacks WHERE kind = ?1 ORDER BY arrival LIMIT 1",
-    };
-    connection.prepare_cached(first)?.query_row([Kind::ReceivedText.code()], |row| row.get(0)).optional()
+    connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
 }
 
 fn mark(connection: &Connection, sort: Sort) -> rusqlite::Result<Option<Mark>> {

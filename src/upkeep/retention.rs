@@ -9,9 +9,9 @@ use crate::clock;
 use crate::store::{Due, Limits, Removal, Removals, Retention, Sort, Store, StoreError};
 
 /// How often it is looked whether a command removed something.
-const TICK: Duration = Duration::from_mins(1);
+const TICK: Duration = Duration::from_secs(5);
 /// Ticks from one look to the next, and looks from one removal to the next: each writes a part of the index anew.
-const LOOK_EVERY: u32 = 60;
+const LOOK_EVERY: u32 = 720;
 const REMOVE_EVERY: u32 = 24;
 /// Between two steps.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -42,6 +42,8 @@ async fn look_and_remove(
     before: &mut Option<Removals>,
     removes: bool,
 ) -> Result<(), StoreError> {
+    // Notes what arrived since the last look.
+    remove_rows(store, Limits::NONE).await?;
     let found = store.due(retention, clock::now()).await?;
     for sort in Sort::ALL {
         // Said once, and again each day.
@@ -85,17 +87,20 @@ fn tell(sort: Sort, due: Due, was_held: bool) {
 }
 
 async fn remove(store: &Store, limits: Limits) -> Result<(), StoreError> {
-    let mut removed = 0;
-    if limits != Limits::NONE {
-        while let Removal::Removed(some) = store.remove_rows(limits).await? {
-            removed += some;
-            sleep(PAUSE).await;
-        }
-    }
+    let removed = remove_rows(store, limits).await?;
     if removed > 0 {
         tracing::info!(event = "store.removed", removed, "what was older than it is to be kept was removed");
     }
     forget_removed(store).await
+}
+
+async fn remove_rows(store: &Store, limits: Limits) -> Result<usize, StoreError> {
+    let mut removed = 0;
+    while let Removal::Removed(some) = store.remove_rows(limits).await? {
+        removed += some;
+        sleep(PAUSE).await;
+    }
+    Ok(removed)
 }
 
 /// Also what a command removed beside this server: it leaves the index to us.
