@@ -4,6 +4,8 @@
 mod backup;
 mod check;
 mod demo;
+mod purge;
+mod quarantine;
 mod restore;
 mod send;
 mod serve;
@@ -40,6 +42,9 @@ enum Verb {
     Backup(backup::Backup),
     Restore(restore::Restore),
     Check(check::Check),
+    Purge(purge::Purge),
+    Quarantine(quarantine::Quarantine),
+    Requeue(quarantine::Requeue),
     Demo(demo::Demo),
     Send(send::Send),
 }
@@ -123,6 +128,9 @@ async fn verb(verb: Verb) -> Result<(), Failure> {
         Verb::Backup(backup) => backup::run(backup).await,
         Verb::Restore(restore) => restore::run(restore).await,
         Verb::Check(check) => check::run(check).await,
+        Verb::Purge(purge) => purge::run(purge).await,
+        Verb::Quarantine(quarantine) => quarantine::run(quarantine).await,
+        Verb::Requeue(requeue) => quarantine::requeue(requeue).await,
         Verb::Demo(demo) => demo::run(demo).await,
         Verb::Send(send) => send::run(send).await,
     }

@@ -22,7 +22,9 @@ mod progress;
 mod quarantine;
 mod receipt;
 mod removal;
+mod requeue;
 mod restore;
+mod retention;
 mod row;
 mod sealing;
 mod searches;
@@ -30,8 +32,8 @@ mod tokens;
 mod writer;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use r2d2_sqlite::SqliteConnectionManager;
@@ -50,8 +52,10 @@ pub use people::{AddPersonError, Asking, Mark, Person, Role};
 pub use progress::{Progress, Reached, Stage};
 pub use quarantine::{QuarantinePage, Quarantined};
 pub use receipt::Receipt;
-pub use removal::Removal;
+pub use removal::{Counts, Limits, Removal};
+pub use requeue::Requeued;
 pub use restore::restore;
+pub use retention::{Due, Keep, Removals, Retention, Sort};
 pub use row::Kept;
 pub use sealing::Recipient;
 pub use tokens::{AddTokenError, TokenRow};
@@ -104,6 +108,9 @@ pub enum StoreError {
     /// A read ran into its deadline, or no reader became free.
     #[error("the read took too long")]
     TookTooLong,
+    /// Somebody asked for it to stop.
+    #[error("it was stopped before it was through")]
+    Stopped,
     /// The writer has ended: the process is stopping, or the writer failed.
     #[error("the store is closed")]
     Closed,
@@ -150,6 +157,8 @@ struct Inner {
     folder: open::Folder,
     damage: damage::Damage,
     closing: damage::Closing,
+    /// Where removal by age stands.
+    removals: Mutex<Option<Removals>>,
 }
 
 impl Store {
@@ -169,12 +178,23 @@ impl Store {
         Store::open(folder, open::Use::Beside, now)
     }
 
-    /// As [`Store::beside`], but only a store that is there.
+    /// As [`Store::beside`], but only a store that is there; what it adds to it is left to the server to index.
     ///
     /// # Errors
     /// As [`Store::serve`], and where there is none.
     pub fn existing(folder: &Path, now: i64) -> Result<Store, OpenError> {
         Store::open(folder, open::Use::Existing, now)
+    }
+
+    /// As [`Store::existing`], but for a command that takes the server's place meanwhile, and keeps the index.
+    ///
+    /// # Errors
+    /// As [`Store::serve`], and where there is none.
+    pub fn existing_alone(folder: &Path, now: i64) -> Result<Store, OpenError> {
+        if !folder.join("counterfoil.db").exists() {
+            return Err(OpenError::NoStore(folder.display().to_string()));
+        }
+        Store::open(folder, open::Use::Serve, now)
     }
 
     fn open(folder: &Path, purpose: open::Use, now: i64) -> Result<Store, OpenError> {
@@ -183,13 +203,27 @@ impl Store {
         let writing = folder.connect()?;
         let (readers, door) = (readers(&folder, READERS)?, readers(&folder, 1)?);
         let (fresh, damage) = (index::Fresh::default(), damage::Damage::default());
-        let writer = writer::Writer::start(writing, key.clone(), fresh.clone(), damage.clone())
+        // Of two processes that merged the same runs each would write over the other's chunks.
+        let indexing = index::Indexing::new(fresh.clone(), purpose != open::Use::Existing);
+        let writer = writer::Writer::start(writing, key.clone(), indexing, damage.clone())
             .map_err(|error| OpenError::Unreadable(error.to_string()))?;
         if purpose == open::Use::Serve {
             writer.get_ready().map_err(|error| OpenError::Unreadable(error.to_string()))?;
         }
         let closing = damage::Closing::default();
-        Ok(Store { inner: Arc::new(Inner { readers, door, writer, fresh, key, folder, damage, closing }) })
+        Ok(Store {
+            inner: Arc::new(Inner {
+                readers,
+                door,
+                writer,
+                fresh,
+                key,
+                folder,
+                damage,
+                closing,
+                removals: Mutex::default(),
+            }),
+        })
     }
 
     /// Runs one read on a pooled connection, off the async threads, under the deadline.

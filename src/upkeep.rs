@@ -1,6 +1,7 @@
 //! The clockwork: what happens by the clock and not because somebody asked. Each tick calls one method of the store.
 
 mod backups;
+mod retention;
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::clock::{self, DAY};
 use crate::store::{Checkpoint, Store};
 
 pub use backups::{Schedule, back_up};
+pub use retention::retain;
 
 /// How often the log is looked at while something is written.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(500);

@@ -9,6 +9,7 @@ mod back;
 mod callbacks;
 mod chrome;
 mod cookies;
+mod keeping;
 mod messages;
 mod plain_text;
 mod problem;
@@ -133,7 +134,8 @@ fn methods(path: &str) -> Option<&'static str> {
         [] | ["receipts" | "messages" | "quarantine" | "cookies"] | ["receipts" | "messages" | "search", _] => {
             "GET, HEAD"
         }
-        ["quarantine", arrival] if arrival.parse::<i64>().is_ok() => "GET, HEAD",
+        ["quarantine", arrival] | ["quarantine", arrival, "bytes"] if arrival.parse::<i64>().is_ok() => "GET, HEAD",
+        ["quarantine", arrival, "read-again"] if arrival.parse::<i64>().is_ok() => "POST",
         _ if assets::is_one(path) => "GET, HEAD",
         _ => return None,
     })

@@ -17,7 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::{Data, Failure};
 use crate::edge::{self, Limits, Routes};
-use crate::store::{BackupFolder, Checkpoint, Recipient, Store};
+use crate::store::{BackupFolder, Checkpoint, Keep, Recipient, Retention, Store};
 use crate::upkeep::Schedule;
 use crate::web::{self, Site};
 use crate::{clock, upkeep};
@@ -54,10 +54,40 @@ pub(super) struct Serve {
     #[arg(long, value_name = "URL", value_parser = super::public_url, env = "COUNTERFOIL_PUBLIC_URL")]
     public_url: Option<String>,
     #[command(flatten)]
+    keeping: Keeping,
+    #[command(flatten)]
     backups: Backups,
     /// The least that is logged: error, warn, info or debug
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "COUNTERFOIL_LOG_LEVEL")]
     log_level: LevelFilter,
+}
+
+/// How long what arrived is kept.
+#[derive(Args, Debug)]
+struct Keeping {
+    /// Keep delivery receipts, returned letters and complaints for so many days, or forever. What is older is removed for good;
+    /// the first removal is told a week ahead. Quarantine is kept for as long as the longer of this and --keep-messages
+    #[arg(long = "keep-receipts", value_name = "DAYS", value_parser = keep, default_value = "730", env = "COUNTERFOIL_KEEP_RECEIPTS")]
+    receipts: Keep,
+    /// Keep received texts for so many days, or forever
+    #[arg(long = "keep-messages", value_name = "DAYS", value_parser = keep, default_value = "730", env = "COUNTERFOIL_KEEP_MESSAGES")]
+    messages: Keep,
+}
+
+/// A number of days of which there are some, or all.
+fn keep(typed: &str) -> Result<Keep, String> {
+    if typed == "forever" {
+        return Ok(Keep::Forever);
+    }
+    let days = typed.parse().ok().filter(|days| (1..=36_500).contains(days));
+    days.map(Keep::Days).ok_or_else(|| "write a number of days from 1 to 36500, or forever".to_owned())
+}
+
+fn kept(keep: Keep) -> String {
+    match keep {
+        Keep::Days(days) => format!("for {days} days"),
+        Keep::Forever => "forever".to_owned(),
+    }
 }
 
 /// Backups on a schedule.
@@ -118,8 +148,16 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     log_to_stderr(serve.log_level);
     // Caught before anything is opened, so that a stop at any moment is a clean one.
     let stopped = stop_signal()?;
-    let server =
-        Server::start(&serve.data, &serve.listen, &serve.callbacks_listen, serve.public_url, serve.backups.schedule())?;
+    let retention = Retention { receipts: serve.keeping.receipts, messages: serve.keeping.messages };
+    let clockwork = Clockwork { retention, backups: serve.backups.schedule() };
+    let server = Server::start(&serve.data, &serve.listen, &serve.callbacks_listen, serve.public_url, clockwork)?;
+    tracing::info!(
+        target: READY,
+        event = "serve.keeping",
+        "receipts are kept {}, received texts {}, and quarantine for as long as the longer of both",
+        kept(retention.receipts),
+        kept(retention.messages)
+    );
     for address in &server.pages_at {
         tracing::info!(target: READY, event = "serve.listening", "listening on http://{address}");
     }
@@ -136,6 +174,12 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     server.stop().await;
     tracing::info!(event = "serve.stopped", "stopped");
     Ok(())
+}
+
+/// What a server does by the clock.
+pub(super) struct Clockwork {
+    pub(super) retention: Retention,
+    pub(super) backups: Option<Schedule>,
 }
 
 /// A running server, for `serve` and for `demo`.
@@ -155,16 +199,17 @@ impl Server {
         listen: &[SocketAddr],
         callbacks_listen: &[SocketAddr],
         public_url: Option<String>,
-        backups: Option<Schedule>,
+        clockwork: Clockwork,
     ) -> Result<Server, Failure> {
         let store = Store::serve(&data.data, clock::now())?;
         let limits = limits(listen.len() + callbacks_listen.len());
         let bound = |addresses: &[SocketAddr]| addresses.iter().map(|address| bind(*address)).collect();
         let (pages, callbacks): (Result<Vec<_>, _>, Result<Vec<_>, _>) = (bound(listen), bound(callbacks_listen));
         let (pages, callbacks) = (pages?, callbacks?);
+        store.is_to_keep(clockwork.retention);
         let site = Site::new(&store, public_url);
         let (stop, stopped) = watch::channel(false);
-        let upkeep = tokio::spawn(keep_up(store.clone(), backups));
+        let upkeep = tokio::spawn(keep_up(store.clone(), clockwork));
         let mut server = Server { pages_at: vec![], callbacks_at: vec![], store, stop, tasks: JoinSet::new(), upkeep };
         for listener in pages {
             server.pages_at.push(local(&listener)?);
@@ -196,13 +241,13 @@ impl Server {
     }
 }
 
-async fn keep_up(store: Store, backups: Option<Schedule>) {
+async fn keep_up(store: Store, clockwork: Clockwork) {
     let backing_up = async {
-        if let Some(schedule) = backups {
+        if let Some(schedule) = clockwork.backups {
             upkeep::back_up(store.clone(), schedule).await;
         }
     };
-    tokio::join!(upkeep::run(store.clone()), backing_up);
+    tokio::join!(upkeep::run(store.clone()), upkeep::retain(store.clone(), clockwork.retention), backing_up);
 }
 
 /// Of each listener: its connections are its own, so that a flood of one cannot starve another.
@@ -271,6 +316,15 @@ pub(super) fn log_to_stderr(level: LevelFilter) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_is_a_number_of_days_or_forever() {
+        assert_eq!(keep("730"), Ok(Keep::Days(730)));
+        assert_eq!(keep("forever"), Ok(Keep::Forever));
+        for wrong in ["", "0", "-1", "2y", "36501", "Forever!"] {
+            assert!(keep(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_turn_is_written_as_people_write_it() {

@@ -86,6 +86,9 @@ fn words(stage: Stage) -> Option<&'static str> {
         Stage::Copying => Some("Copying"),
         Stage::Checking => Some("Checking for damage"),
         Stage::Encrypting => Some("Encrypting"),
+        Stage::Counting => Some("Counting"),
+        Stage::Removing => Some("Removing"),
+        Stage::Forgetting => Some("Clearing the index"),
         Stage::Comparing => Some("Comparing with the index"),
     }
 }

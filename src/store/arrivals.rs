@@ -7,7 +7,7 @@ use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, params};
 
 use super::envelope::{Envelope, Stored};
-use super::index::{Fresh, Indexing, Keys};
+use super::index::{Indexing, Keys};
 use super::key::Key;
 use super::row::{self, Columns, Kept};
 use super::{ServiceId, Store, StoreError};
@@ -89,9 +89,9 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Tells the readers what it has in memory of the index.
-    pub(super) fn new(fresh: Fresh) -> Ledger {
-        Ledger { indexing: Indexing::new(fresh), templates: Templates::default() }
+    /// Knows nothing yet.
+    pub(super) fn new(indexing: Indexing) -> Ledger {
+        Ledger { indexing, templates: Templates::default() }
     }
 
     /// The transaction was committed.

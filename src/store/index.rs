@@ -9,6 +9,7 @@
 
 mod chunk;
 mod facets;
+pub(super) mod gone;
 mod look;
 mod merge;
 mod runs;
@@ -154,6 +155,8 @@ pub(super) struct Indexing {
     brought: Vec<([u8; 8], i64)>,
     fresh: Fresh,
     sizes: Sizes,
+    /// Whether this process leaves the runs to another: then it adds none, and merges none.
+    only_looks: bool,
 }
 
 struct Known {
@@ -164,14 +167,18 @@ struct Known {
 }
 
 impl Indexing {
-    /// Tells the readers what is in memory.
-    pub(super) fn new(fresh: Fresh) -> Indexing {
-        Indexing { fresh, ..Indexing::default() }
+    /// Tells the readers what is in memory. Only one process `keeps` the runs.
+    pub(super) fn new(fresh: Fresh, keeps: bool) -> Indexing {
+        Indexing { fresh, only_looks: !keeps, ..Indexing::default() }
     }
 
     /// Begins a transaction; gives the number of the next arrival.
     pub(super) fn begin(&mut self, connection: &Connection) -> rusqlite::Result<i64> {
         self.brought.clear();
+        if self.only_looks {
+            // What another process merges meanwhile changes no number that is compared here.
+            self.known = None;
+        }
         let version = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if let Some(known) = self.known.as_mut().filter(|known| known.version != version) {
             // Another process wrote, most likely something else.
@@ -188,7 +195,8 @@ impl Indexing {
         } else {
             let next = next_arrival(connection)?;
             self.seen.begin(next);
-            Known { version, next, runs: Runs::read(connection, self.sizes)? }
+            let read = if self.only_looks { Runs::look } else { Runs::read };
+            Known { version, next, runs: read(connection, self.sizes)? }
         };
         Ok(self.known.insert(known).next)
     }
@@ -217,7 +225,7 @@ impl Indexing {
         let maybe_seen = self.seen.may_hold(keys.short_id);
         let wanted = Wanted::NotifyId(keys.short_id);
         let mut found = Vec::new();
-        for run in known.runs.newest_first().take_while(|run| run.last_at >= oldest) {
+        for run in known.runs.newest_first().filter(|run| run.last_at >= oldest) {
             if maybe_seen || run.first < self.seen.since() {
                 found.extend(look::all(connection, run, &wanted)?);
             }
@@ -246,6 +254,9 @@ impl Indexing {
         let Some(known) = &mut self.known else { return Ok(()) };
         connection.prepare_cached("UPDATE arrivals SET next = ?1")?.execute([next])?;
         known.next = next;
+        if self.only_looks {
+            return Ok(());
+        }
         let entries = entries(added);
         known.runs.add(connection, &entries, now)?;
         // Twice what came: so a merge is done before the runs of the next one are there.
@@ -260,24 +271,25 @@ impl Indexing {
 
     /// Puts what is in memory into the store, so that the next start finds it there.
     pub(super) fn store_all(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        if self.only_looks {
+            return Ok(());
+        }
         if self.known.is_some() {
             self.begin(connection)?;
         }
         self.known.as_mut().map_or(Ok(()), |known| known.runs.store_all(connection))
     }
 
-    /// Takes the entries of what arrived before `oldest` out, and clears away what is no longer used; whether there is more to do.
-    pub(super) fn forget_before(
+    /// Takes the entries of what is gone out, and clears away what is no longer used; whether there is more to do.
+    pub(super) fn forget_gone(
         &mut self,
         connection: &Connection,
-        oldest: i64,
         entries: usize,
         chunks: usize,
     ) -> rusqlite::Result<bool> {
         self.begin(connection)?;
-        let Some(known) = &mut self.known else { return Ok(false) };
-        known.runs.forget_before(connection, oldest, entries)?;
-        Ok(known.runs.is_behind() || known.runs.clear(connection, chunks)?)
+        let Some(known) = self.known.as_mut().filter(|_| !self.only_looks) else { return Ok(false) };
+        Ok(known.runs.forget_gone(connection, entries)? || known.runs.clear(connection, chunks)?)
     }
 
     /// Whether there is something to merge.

@@ -14,6 +14,12 @@ pub enum Stage {
     Checking,
     /// It encrypts the copy.
     Encrypting,
+    /// It counts what is old.
+    Counting,
+    /// It removes what is old.
+    Removing,
+    /// What led to what was removed is taken out of the index.
+    Forgetting,
     /// It compares what stands in the store with what it is found by.
     Comparing,
 }
@@ -58,11 +64,14 @@ impl Progress {
         self.0.stopped.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn is_stopped(&self) -> bool {
+    /// Whether somebody asked it to stop.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
         self.0.stopped.load(Ordering::Relaxed)
     }
 
-    pub(super) fn is_at(&self, stage: Stage, done: u64, of: u64) {
+    /// Says where it is.
+    pub fn is_at(&self, stage: Stage, done: u64, of: u64) {
         *self.0.reached.lock().unwrap_or_else(PoisonError::into_inner) = Reached { stage, done, of };
     }
 }

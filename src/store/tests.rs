@@ -1,5 +1,8 @@
 //! The store's facts, on real files.
 
+mod removal;
+mod requeue;
+
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -177,57 +180,6 @@ fn a_reader_limited_to_another_service_sees_nothing() {
         let own = Services::Only(vec![service]);
         assert!(store.conversation(&own, &row.opaque, None).await.unwrap().is_some());
     });
-}
-
-#[test]
-fn what_is_removed_leaves_no_trace_in_the_file_and_the_rest_stays() {
-    let folder = tempfile::tempdir().unwrap();
-    runtime().block_on(async {
-        let (store, service) = store_with_service(folder.path()).await;
-        for n in 0..400_i64 {
-            let secret = if n < 300 { format!("oldperson{n}") } else { format!("newperson{n}") };
-            let receipt = format!(
-                r#"{{"id": "{n}", "reference": "{secret}", "to": "{secret}@example.com", "status": "delivered"}}"#
-            );
-            let text = format!(r#"{{"id": "t{n}", "source_number": "44770090{n:04}", "message": "{secret} said"}}"#);
-            for body in [receipt, text, format!("nonsense of {secret}")] {
-                let envelope =
-                    Envelope { service, token: None, origin: Origin::CalledBack, arrived_at: n, path: String::new() };
-                let arrival = match Callback::read(body.as_bytes()) {
-                    Ok(callback) => Arrival::callback(envelope, callback),
-                    Err(error) => Arrival::Quarantine {
-                        envelope,
-                        reason: error.to_string(),
-                        content_type: None,
-                        content_encoding: None,
-                        body: body.into(),
-                    },
-                };
-                store.keep(arrival).await.unwrap();
-            }
-        }
-        let mut removed = 0;
-        while let Removal::Removed(some) = store.remove_before(300).await.unwrap() {
-            removed += some;
-        }
-        assert_eq!(removed, 900);
-        let sources = vec![Source::ReferenceBeginsWith("newperson".into())];
-        let found = store.find(&Services::All, Find { sources, status: None, from: None }).await.unwrap();
-        assert_eq!(found.count, 100);
-        let inbox = store.inbox(&Services::All, None).await.unwrap();
-        assert_eq!(inbox.rows.len(), 50);
-        assert!(inbox.rows.iter().all(|row| row.texts == 1));
-        assert!(store.receipt(&Services::All, "299").await.unwrap().is_none());
-        assert!(store.receipt(&Services::All, "300").await.unwrap().is_some());
-        assert_eq!(store.close(), Checkpoint::Whole);
-    });
-    for file in ["counterfoil.db", "counterfoil.db-wal"] {
-        let bytes = std::fs::read(folder.path().join(file)).unwrap_or_default();
-        assert!(!bytes.windows(9).any(|window| window == b"oldperson"), "{file}");
-    }
-    let connection = Connection::open(folder.path().join("counterfoil.db")).unwrap();
-    let rest: i64 = connection.query_row("SELECT count(*) FROM conversations", [], |row| row.get(0)).unwrap();
-    assert_eq!(rest, 100);
 }
 
 #[test]

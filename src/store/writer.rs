@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use super::arrivals::{Arrival, Ledger};
 use super::damage::Damage;
 use super::envelope::Stored;
-use super::index::{Fresh, Indexing};
+use super::index::Indexing;
 use super::key::Key;
 use super::{StoreError, checkpoint};
 
@@ -101,14 +101,19 @@ impl Waiting {
 
 impl Writer {
     /// Starts the thread on a connection of its own.
-    pub(super) fn start(connection: Connection, key: Key, fresh: Fresh, damage: Damage) -> std::io::Result<Writer> {
+    pub(super) fn start(
+        connection: Connection,
+        key: Key,
+        indexing: Indexing,
+        damage: Damage,
+    ) -> std::io::Result<Writer> {
         let queue = Arc::new(Queue::default());
         let (alive, ended) = watch::channel(false);
         let (theirs, noted) = (queue.clone(), damage.clone());
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || {
             // Dropped on a panic too, and then nothing waits for an answer that cannot come.
             let _closes = CloseOnDrop { queue: theirs.clone(), alive };
-            run(connection, &theirs, &key, Ledger::new(fresh), noted);
+            run(connection, &theirs, &key, Ledger::new(indexing), noted);
         })?;
         Ok(Writer { queue, damage, ended, thread: Mutex::new(Some(thread)) })
     }
@@ -458,6 +463,7 @@ impl StoreError {
         match self {
             StoreError::Full => StoreError::Full,
             StoreError::TookTooLong => StoreError::TookTooLong,
+            StoreError::Stopped => StoreError::Stopped,
             StoreError::Closed => StoreError::Closed,
             StoreError::Damaged(said) => StoreError::Damaged(said.clone()),
             StoreError::Sqlite(said) => StoreError::Sqlite(said.clone()),

@@ -10,6 +10,7 @@ use warp::reply::Response;
 
 use super::back::Back;
 use super::chrome::{Chrome, Here};
+use super::keeping::Keeping;
 use super::plain_text::{self, Piece, grouped};
 use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
@@ -27,6 +28,7 @@ const INBOX: &str = "/messages";
 #[derive(Template)]
 #[template(path = "messages.html")]
 struct MessagesPage {
+    keeping: Keeping,
     chrome: Chrome,
     title: String,
     rows: Vec<Row>,
@@ -100,6 +102,7 @@ async fn inbox(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: 
         return Ok(see_other(INBOX));
     }
     html(&MessagesPage {
+        keeping: Keeping::of(&site),
         chrome: Chrome::new(Some(&caseworker), Here::Messages),
         title: trail.title("Received text messages"),
         rows: page.rows.iter().map(row).collect(),

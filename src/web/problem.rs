@@ -53,7 +53,7 @@ impl From<StoreError> for Problem {
             }
             // The alarm was raised when it was found.
             StoreError::Damaged(_) => Problem::Damaged,
-            StoreError::Closed | StoreError::Sqlite(_) => {
+            StoreError::Stopped | StoreError::Closed | StoreError::Sqlite(_) => {
                 tracing::error!(event = "page.failed", error = %error, "a page could not be shown");
                 Problem::Failed
             }

@@ -3,27 +3,29 @@
 use std::sync::Arc;
 
 use askama::Template;
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::back::Back;
 use super::chrome::{Chrome, Here};
+use super::keeping::Keeping;
 use super::plain_text::{Body, grouped};
-use super::problem::{Answer, Problem, answer, html, see_other};
+use super::problem::{Answer, Problem, answer, html, see_other, set};
 use super::request::{self, Words};
-use super::results::{Moment, at};
+use super::results::{Moment, at, href};
 use super::trail::Trail;
 use super::{Site, get, one_of};
 use crate::access::Caseworker;
-use crate::store::Quarantined;
+use crate::store::{Quarantined, Requeued};
 
 const LIST: &str = "/quarantine";
 
 #[derive(Template)]
 #[template(path = "quarantine.html")]
 struct QuarantinePage {
+    keeping: Keeping,
     chrome: Chrome,
     title: String,
     rows: Vec<Row>,
@@ -36,6 +38,8 @@ struct QuarantinePage {
 struct QuarantinedPage {
     chrome: Chrome,
     back: Back,
+    /// It was read again just now, and was not understood.
+    again: bool,
     row: Row,
     body: Body,
 }
@@ -65,7 +69,23 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
             .and(request::site(site))
             .and(request::caseworker(site))
             .and(warp::header::headers_cloned())
+            .and(request::query())
             .then(show)
+            .map(answer)
+            .boxed(),
+        warp::path!("quarantine" / i64 / "bytes")
+            .and(get())
+            .and(request::site(site))
+            .and(request::caseworker(site))
+            .then(bytes)
+            .map(answer)
+            .boxed(),
+        warp::path!("quarantine" / i64 / "read-again")
+            .and(warp::post())
+            .and(request::site(site))
+            .and(request::caseworker(site))
+            .and(request::form())
+            .then(read_again)
             .map(answer)
             .boxed(),
     ])
@@ -82,6 +102,7 @@ async fn list(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: W
         return Ok(see_other(LIST));
     }
     html(&QuarantinePage {
+        keeping: Keeping::of(&site),
         chrome: Chrome::new(Some(&caseworker), Here::Quarantine),
         title: trail.title("Quarantine"),
         rows: page.rows.iter().map(row).collect(),
@@ -90,7 +111,13 @@ async fn list(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: W
     })
 }
 
-async fn show(arrival: i64, site: Arc<Site>, caseworker: Result<Caseworker, Problem>, headers: HeaderMap) -> Answer {
+async fn show(
+    arrival: i64,
+    site: Arc<Site>,
+    caseworker: Result<Caseworker, Problem>,
+    headers: HeaderMap,
+    query: Words,
+) -> Answer {
     let caseworker = caseworker?;
     if !caseworker.sees_quarantine() {
         return Err(Problem::Forbidden);
@@ -99,8 +126,45 @@ async fn show(arrival: i64, site: Arc<Site>, caseworker: Result<Caseworker, Prob
     html(&QuarantinedPage {
         chrome: Chrome::new(Some(&caseworker), Here::Quarantine),
         back: Back::of(&headers, &Words::default(), &format!("{LIST}/{arrival}"), Back::to_quarantine()),
+        again: query.get("again").is_some(),
         row: row(&found),
         body: Body::of(found.body.as_deref().unwrap_or_default()),
+    })
+}
+
+/// The exact bytes, which no browser is to show or run.
+async fn bytes(arrival: i64, site: Arc<Site>, caseworker: Result<Caseworker, Problem>) -> Answer {
+    let caseworker = caseworker?;
+    if !caseworker.sees_quarantine() {
+        return Err(Problem::Forbidden);
+    }
+    let found = site.store.quarantined(caseworker.sees(), arrival).await?.ok_or(Problem::NotFound)?;
+    let mut response = Response::new(found.body.unwrap_or_default().into());
+    set(&mut response, header::CONTENT_TYPE, "application/octet-stream");
+    let name = format!("attachment; filename=\"quarantine-{arrival}.bin\"");
+    set(&mut response, header::CONTENT_DISPOSITION, &name);
+    Ok(response)
+}
+
+async fn read_again(
+    arrival: i64,
+    site: Arc<Site>,
+    caseworker: Result<Caseworker, Problem>,
+    form: Result<Words, Problem>,
+) -> Answer {
+    let page = format!("{LIST}/{arrival}");
+    let caseworker = caseworker.map_err(|problem| match problem {
+        // Signing in leads on with GET.
+        Problem::SignInFirst { .. } => Problem::SignInFirst { wanted: page.clone() },
+        other => other,
+    })?;
+    if !caseworker.sees_quarantine() {
+        return Err(Problem::Forbidden);
+    }
+    form?;
+    Ok(match site.store.requeue(caseworker.sees(), arrival).await?.ok_or(Problem::NotFound)? {
+        Requeued::Understood { notify_id } => see_other(&href(&notify_id)),
+        Requeued::Stays { .. } => see_other(&format!("{page}?again=1")),
     })
 }
 

@@ -8,6 +8,7 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::chrome::{Chrome, Here};
+use super::keeping::Keeping;
 use super::plain_text::{self, grouped};
 use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
@@ -28,6 +29,7 @@ const LONGEST_SENDER: usize = 11;
 #[derive(Template)]
 #[template(path = "receipts.html")]
 struct ReceiptsPage {
+    keeping: Keeping,
     chrome: Chrome,
     /// What stands before what was typed.
     heading: String,
@@ -165,7 +167,7 @@ async fn results(site: &Site, caseworker: &Caseworker, asked: Asked, query: &Wor
         return Ok(see_other(&asked.link(status, None)));
     }
     let number = if from.is_some() { query.number("page").unwrap_or(2).clamp(1, 1_000_000) } else { 1 };
-    html(&page(caseworker, &asked, status, number, &found))
+    html(&ReceiptsPage { keeping: Keeping::of(site), ..page(caseworker, &asked, status, number, &found) })
 }
 
 fn narrowed(query: &Words) -> Option<Narrowed> {
@@ -180,6 +182,7 @@ fn page(caseworker: &Caseworker, asked: &Asked, status: Option<Narrowed>, number
     };
     let title = if number > 1 { format!("{caption} (page {number})") } else { caption.clone() };
     ReceiptsPage {
+        keeping: Keeping::default(),
         chrome: Chrome::new(Some(caseworker), Here::Receipts).with_search(&asked.typed),
         heading,
         typed: asked.typed.clone(),

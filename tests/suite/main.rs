@@ -18,6 +18,8 @@ mod damage;
 mod layers;
 mod limits;
 mod pages;
+mod quarantine;
+mod retention;
 mod roles;
 mod sealed;
 mod searches;

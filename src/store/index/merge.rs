@@ -8,30 +8,31 @@ use std::collections::binary_heap::PeekMut;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::chunk::{Chunk, Entry, Packer, Place, Unpacker};
+use super::gone::Gone;
 use super::runs::{Chunks, Run, Seek};
 
 /// The entries of several runs in one order, packed anew.
 pub(super) struct Merged {
     /// The least entry is on top.
     cursors: BinaryHeap<Reverse<Cursor>>,
-    /// What arrived before is left out.
-    oldest: i64,
+    /// What leads to these is left out.
+    gone: Gone,
     packer: Packer,
 }
 
 impl Merged {
-    /// Begins with the first entry after `done`, or with the first of all. What arrived before `oldest` is left out.
+    /// Begins with the first entry after `done`, or with the first of all. What leads to what is gone is left out.
     pub(super) fn after(
         connection: &Connection,
         runs: &[Run],
         done: Option<&Place>,
-        oldest: i64,
+        gone: Gone,
     ) -> rusqlite::Result<Merged> {
         let mut cursors = BinaryHeap::with_capacity(runs.len());
         for run in runs {
             cursors.extend(Cursor::after(connection, run, done)?.map(Reverse));
         }
-        Ok(Merged { cursors, oldest, packer: Packer::default() })
+        Ok(Merged { cursors, gone, packer: Packer::default() })
     }
 
     /// The next chunk; `None` where `entries` more were read and none is full, or at the end.
@@ -40,7 +41,7 @@ impl Merged {
             let Some(mut least) = self.cursors.peek_mut() else { return Ok(self.packer.take()) };
             let Reverse(cursor) = &mut *least;
             let entry = cursor.entries.entry();
-            let full = if entry.arrival >= self.oldest { self.packer.add(entry) } else { None };
+            let full = if self.gone.holds(entry.arrival) { None } else { self.packer.add(entry) };
             *entries -= 1;
             if !cursor.advance(connection)? {
                 PeekMut::pop(least);
@@ -77,15 +78,20 @@ pub(super) struct Merge {
 
 impl Merge {
     /// Begins it, or goes on with what has been written.
-    pub(super) fn of(connection: &Connection, output: Run, inputs: Vec<Run>) -> rusqlite::Result<Merge> {
+    pub(super) fn of(connection: &Connection, output: Run, inputs: Vec<Run>, gone: Gone) -> rusqlite::Result<Merge> {
         let done = last_written(connection, &output)?;
-        let merged = Merged::after(connection, &inputs, done.as_ref(), output.first)?;
+        let merged = Merged::after(connection, &inputs, done.as_ref(), gone)?;
         Ok(Merge { output, inputs, merged })
     }
 
     /// Whether it takes this run in.
     pub(super) fn takes(&self, run: &Run) -> bool {
         self.output.meets(run)
+    }
+
+    /// What it leaves out.
+    pub(super) fn gone(&self) -> &Gone {
+        &self.merged.gone
     }
 
     /// Merges so many entries; whether all are merged.

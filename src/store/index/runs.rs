@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Keys;
 use super::chunk::{Chunk, Entry, Packer, Place, Unpacker};
+use super::gone::{self, Gone};
 use super::merge::{Merge, Merged};
 use crate::store::row;
 
@@ -205,6 +206,13 @@ impl Runs {
         Ok(runs)
     }
 
+    /// The same for a process that only looks: it takes up no merge.
+    pub(super) fn look(connection: &Connection, sizes: Sizes) -> rusqlite::Result<Runs> {
+        let stored = Run::stored(connection)?;
+        let fresh = Run::of_rows(connection, stored.last().map_or(0, |run| run.last))?;
+        Ok(Runs { sizes, stored, fresh, merges: Vec::new(), chunks: Chunks::default(), next: 1 })
+    }
+
     fn stored_alone(connection: &Connection, sizes: Sizes) -> rusqlite::Result<Runs> {
         let stored = Run::stored(connection)?;
         let begun = "SELECT run, first, last, last_at FROM index_runs WHERE state = 1";
@@ -214,10 +222,11 @@ impl Runs {
         for output in begun {
             let inputs: Vec<Run> = stored.iter().filter(|run| output.meets(run)).cloned().collect();
             let ends = inputs.first().zip(inputs.last());
-            if ends.is_some_and(|(first, last)| first.first <= output.first && last.last == output.last) {
-                merges.push(Merge::of(connection, output, inputs)?);
+            let is_of_these = ends.is_some_and(|(first, last)| first.first == output.first && last.last == output.last);
+            if is_of_these && inputs.len() > 1 {
+                merges.push(Merge::of(connection, output, inputs, Gone::default())?);
             } else {
-                // What it was made from was in memory.
+                // What it was made from was in memory; or it was one run written anew, and more of it may be gone since.
                 drop_run(connection, output.number)?;
             }
         }
@@ -287,32 +296,52 @@ impl Runs {
         Ok(())
     }
 
-    /// Drops the runs of what arrived before `oldest`, and begins to write a run anew that only a part of is as old; goes on with
-    /// what is begun by so many entries.
-    pub(super) fn forget_before(
-        &mut self,
-        connection: &Connection,
-        oldest: i64,
-        entries: usize,
-    ) -> rusqlite::Result<()> {
+    /// Drops the runs of which nothing is left, and begins to write a run anew that leads to something gone, one at a time; goes
+    /// on with what is begun by so many entries. Whether there is more to do.
+    pub(super) fn forget_gone(&mut self, connection: &Connection, entries: usize) -> rusqlite::Result<bool> {
         self.merge(connection, entries)?;
-        let is_free = |run: &&Run| !self.merges.iter().any(|merge| merge.takes(run));
-        let gone: Vec<i64> =
-            self.stored.iter().filter(|run| run.last < oldest).filter(is_free).map(|run| run.number).collect();
-        for run in gone {
-            drop_run(connection, run)?;
-            self.chunks.unused.push_back(run);
-            self.stored.retain(|stored| stored.number != run);
+        if gone::is_noted(connection)? {
+            self.forget_stored(connection)?;
+            self.forget_fresh(connection)?;
         }
-        self.fresh.retain(|run| run.last >= oldest);
+        Ok(self.is_behind() || gone::is_noted(connection)?)
+    }
+
+    fn forget_stored(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let is_free = |run: &&Run| !self.merges.iter().any(|merge| merge.takes(run));
-        let parted = self.stored.iter().filter(|run| run.first < oldest && oldest <= run.last).find(is_free).cloned();
-        if let Some(run) = parted {
-            self.begin_after(connection, vec![run], oldest)?;
+        for run in self.stored.iter().filter(is_free).cloned().collect::<Vec<_>>() {
+            let gone = Gone::read(connection, run.first, run.last)?;
+            if gone.is_empty() {
+                continue;
+            }
+            let left = "SELECT 1 FROM callbacks WHERE arrival BETWEEN ?1 AND ?2 LIMIT 1";
+            if !connection.prepare_cached(left)?.exists([run.first, run.last])? {
+                drop_run(connection, run.number)?;
+                self.chunks.unused.push_back(run.number);
+                self.stored.retain(|stored| stored.number != run.number);
+                gone.forget(connection)?;
+            } else if self.merges.iter().all(|merge| merge.gone().is_empty()) {
+                self.begin_without(connection, vec![run], gone)?;
+            }
         }
-        // What is in memory is small: its entries are made again from the rows that are left.
-        if self.fresh.first().is_some_and(|run| run.first < oldest && self.merges.is_empty()) {
-            self.fresh = Run::of_rows(connection, self.stored.last().map_or(0, |run| run.last))?;
+        Ok(())
+    }
+
+    /// What is in memory is small: its entries are made again from the rows that are left.
+    fn forget_fresh(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let stored = self.stored.last().map_or(0, |run| run.last);
+        let is_held = |run: &Run| run.held.is_some();
+        if self.merges.iter().any(|merge| merge.inputs.iter().any(is_held)) {
+            return Ok(());
+        }
+        let gone = Gone::read(connection, stored + 1, i64::MAX)?;
+        if !gone.is_empty() {
+            self.fresh = Run::of_rows(connection, stored)?;
+            gone.forget(connection)?;
+        }
+        if self.merges.is_empty() {
+            // Of no run, so nothing leads there.
+            Gone::read(connection, i64::MIN, i64::MAX)?.forget(connection)?;
         }
         Ok(())
     }
@@ -331,7 +360,7 @@ impl Runs {
         // Of very different sizes, as transactions are: half of what would fill it is enough.
         let enough = self.sizes.together / 2;
         while let Some(inputs) = self.due(&self.fresh, 1, self.sizes.fresh, enough) {
-            let chunks = Merged::after(connection, &inputs, None, 0)?.all(connection)?;
+            let chunks = Merged::after(connection, &inputs, None, Gone::default())?.all(connection)?;
             let (first, last, last_at) = stretch(&inputs);
             let at = self.fresh.partition_point(|run| run.last < first);
             self.fresh.splice(at..at + inputs.len(), Run::held(chunks, first, last, last_at));
@@ -378,24 +407,24 @@ impl Runs {
     }
 
     fn begin(&mut self, connection: &Connection, inputs: Vec<Run>) -> rusqlite::Result<()> {
-        self.begin_after(connection, inputs, 0)
+        self.begin_without(connection, inputs, Gone::default())
     }
 
-    /// Begins a merge of what arrived at `oldest` or later.
-    fn begin_after(&mut self, connection: &Connection, inputs: Vec<Run>, oldest: i64) -> rusqlite::Result<()> {
+    /// Begins a merge that leaves out what leads to what is gone.
+    fn begin_without(&mut self, connection: &Connection, inputs: Vec<Run>, gone: Gone) -> rusqlite::Result<()> {
         let (first, last, last_at) = stretch(&inputs);
-        let first = first.max(oldest);
         let output = Run { number: self.next, first, last, last_at, held: None };
         self.next += 1;
         connection
             .prepare_cached("INSERT INTO index_runs (run, state, first, last, last_at) VALUES (?1, 1, ?2, ?3, ?4)")?
             .execute(params![output.number, first, last, last_at])?;
-        self.merges.push(Merge::of(connection, output, inputs)?);
+        self.merges.push(Merge::of(connection, output, inputs, gone)?);
         Ok(())
     }
 
     /// Puts the merged run in place of what it was merged from.
     fn finish(&mut self, connection: &Connection, merge: Merge) -> rusqlite::Result<()> {
+        merge.gone().forget(connection)?;
         let Merge { output, inputs, .. } = merge;
         connection.prepare_cached("UPDATE index_runs SET state = 0 WHERE run = ?1")?.execute([output.number])?;
         for run in inputs.iter().filter(|run| run.held.is_none()) {

@@ -30,7 +30,7 @@ fn store() -> Store {
         connection.execute("INSERT INTO services VALUES (?1, ?1, NULL, 0)", [service]).unwrap();
     }
     let fresh = Fresh::default();
-    let indexing = Indexing { sizes: SIZES, ..Indexing::new(fresh.clone()) };
+    let indexing = Indexing { sizes: SIZES, ..Indexing::new(fresh.clone(), true) };
     Store { connection, fresh, indexing, brings: callback, rows: Vec::new() }
 }
 
@@ -148,7 +148,7 @@ proptest! {
                 // As after a stop without warning, half-way through a merge.
                 0 => {
                     store.fresh = Fresh::default();
-                    store.indexing = Indexing { sizes: SIZES, ..Indexing::new(store.fresh.clone()) };
+                    store.indexing = Indexing { sizes: SIZES, ..Indexing::new(store.fresh.clone(), true) };
                 }
                 // As at a stop with warning.
                 1 => {
@@ -180,31 +180,49 @@ fn many_rows_come_to_few_runs_and_what_is_no_longer_used_is_written_over() {
 }
 
 #[test]
-fn what_is_forgotten_is_found_no_more_and_leaves_nothing_behind() {
+fn what_is_gone_is_found_no_more_and_leaves_nothing_behind() {
     let mut store = store();
     for _ in 0..200 {
         store.add(3);
     }
-    let oldest = 333;
-    store.connection.execute("DELETE FROM callbacks WHERE arrival < ?1", [oldest]).unwrap();
-    while store.indexing.forget_before(&store.connection, oldest, 5000, 4).unwrap() {
-        // In the middle of it as at its end, a stop without warning harms nothing.
-        store.indexing = Indexing { sizes: SIZES, ..Indexing::new(store.fresh.clone()) };
+    // All that is old, and of what is newer the texts alone.
+    let is_gone = |n: i64| n < 333 || (n < 450 && n % 5 == 0);
+    let mut stays = 0;
+    for arrival in (1..=600).filter(|n| is_gone(*n)) {
+        store.connection.execute("DELETE FROM callbacks WHERE arrival = ?1", [arrival]).unwrap();
+        gone::note(&store.connection, 0, &[arrival]).unwrap();
+    }
+    while store.indexing.forget_gone(&store.connection, 50, 4).unwrap() {
+        stays += 1;
+        assert!(stays < 1000);
+        if stays == 3 {
+            // More goes meanwhile.
+            store.connection.execute("DELETE FROM callbacks WHERE arrival = 599", []).unwrap();
+            store.connection.execute("DELETE FROM callbacks WHERE arrival = 451", []).unwrap();
+            gone::note(&store.connection, 0, &[451, 599]).unwrap();
+        }
+        if stays % 40 == 0 {
+            // In the middle of it as at its end, a stop without warning harms nothing.
+            store.indexing = Indexing { sizes: SIZES, ..Indexing::new(store.fresh.clone(), true) };
+        }
     }
     store.indexing.committed();
+    let is_gone = |n: i64| is_gone(n) || n == 451 || n == 599;
     let found = store.found(&Wanted::Person("+447700900010".into()), Way::OldestFirst, 0);
-    assert_eq!(found, (oldest..=600).filter(|n| n % 3 == 1).collect::<Vec<_>>());
+    assert_eq!(found, (1..=600).filter(|n| n % 3 == 1 && !is_gone(*n)).collect::<Vec<_>>());
+    let found = store.found(&Wanted::All, Way::OldestFirst, 0);
+    assert_eq!(found, (1..=600).filter(|n| !is_gone(*n)).collect::<Vec<_>>());
     let mut entries = store.connection.prepare("SELECT entries FROM index_chunks").unwrap();
     let entries: Vec<Vec<u8>> = entries.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
     for chunk in entries {
         let mut chunk = chunk::Unpacker::new(chunk.into());
         while chunk.advance().unwrap() {
-            assert!(chunk.entry().arrival >= oldest);
+            assert!(!is_gone(chunk.entry().arrival));
         }
     }
-    let unused: i64 =
-        store.connection.query_row("SELECT count(*) FROM index_runs WHERE state <> 0", [], |row| row.get(0)).unwrap();
-    assert_eq!(unused, 0);
+    let count = |sql: &str| store.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(count("SELECT count(*) FROM index_runs WHERE state <> 0"), 0);
+    assert_eq!(count("SELECT count(*) FROM removed_arrivals"), 0);
 }
 
 #[test]
@@ -224,7 +242,7 @@ fn a_reader_that_began_before_a_run_was_stored_misses_nothing() {
 #[test]
 fn what_nearly_all_references_begin_with_is_found_as_what_few_begin_with() {
     let mut store = store();
-    store.indexing = Indexing { sizes: Sizes::default(), ..Indexing::new(store.fresh.clone()) };
+    store.indexing = Indexing { sizes: Sizes::default(), ..Indexing::new(store.fresh.clone(), true) };
     store.brings = |n| {
         let begin = if n % 3 == 0 {
             "few"

@@ -1,0 +1,159 @@
+//! `counterfoil purge`: what is old goes now, by hand, beside the running server or without one.
+
+use std::io::{self, BufRead as _, IsTerminal as _};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::watch::watch;
+use super::{Data, Failure, say, tell};
+use crate::clock::{self, DAY};
+use crate::store::{self, Counts, Limits, OpenError, Progress, Removal, Stage, Store, StoreError};
+
+/// How long it waits for the server to take what is gone out of its index.
+const SERVER_LOOKS: Duration = Duration::from_millis(500);
+
+/// Remove for good what arrived long ago, and let removal by age go on from there
+///
+/// It says first how many would go, and asks. It works beside the running server. Where it is stopped half-way, what is gone is gone
+/// and the rest is whole: run it again. What could not be understood goes where both receipts and messages go. Backups made
+/// before still hold it all.
+#[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub(super) struct Purge {
+    /// Everything that arrived so many days ago or earlier, such as 90d
+    #[arg(long, value_name = "DAYS", value_parser = days, env = "COUNTERFOIL_OLDER_THAN")]
+    older_than: u32,
+    /// Only received texts
+    #[arg(long, conflicts_with = "receipts", env = "COUNTERFOIL_MESSAGES")]
+    messages: bool,
+    /// Only delivery receipts, returned letters and complaints
+    #[arg(long, env = "COUNTERFOIL_RECEIPTS")]
+    receipts: bool,
+    /// Only say how many would go
+    #[arg(long, env = "COUNTERFOIL_DRY_RUN")]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long, env = "COUNTERFOIL_YES")]
+    yes: bool,
+    #[command(flatten)]
+    data: Data,
+}
+
+fn days(typed: &str) -> Result<u32, String> {
+    let days = typed.strip_suffix('d').and_then(|days| days.parse().ok()).filter(|days| (1..=36_500).contains(days));
+    days.ok_or_else(|| "write it in days, such as 90d; a day is the least".to_owned())
+}
+
+pub(super) async fn run(purge: Purge) -> Result<(), Failure> {
+    let now = clock::now();
+    let before = now - i64::from(purge.older_than) * DAY;
+    let limit = |is_wanted: bool| if is_wanted { before } else { i64::MIN };
+    let limits = Limits { receipts: limit(!purge.messages), messages: limit(!purge.receipts) };
+    // Where no server runs this process is the one that keeps the index.
+    let (store, is_alone) = match Store::existing_alone(&purge.data.data, now) {
+        Err(OpenError::InUse) => (purge.data.open()?, false),
+        opened => (opened?, true),
+    };
+    let counting = store.clone();
+    let counts = watch(move |progress| counting.count_before(limits, progress)).await??;
+    say(&table(&counts))?;
+    if purge.dry_run {
+        return Ok(());
+    }
+    if counts.all() > 0 && !purge.yes {
+        ask(purge.older_than)?;
+    }
+    let (removing, runtime) = (store.clone(), tokio::runtime::Handle::current());
+    let done =
+        watch(move |progress| runtime.block_on(remove(&removing, limits, counts.all(), is_alone, progress))).await?;
+    let removed = done?;
+    if !is_stopped(&removed) {
+        store.let_go(limits, now).await?;
+    }
+    let closing = store.clone();
+    let _closed = tokio::task::spawn_blocking(move || closing.close()).await;
+    match removed {
+        Removed::All(removed) => {
+            tell(&format!("{removed} were removed for good."));
+            Ok(())
+        }
+        Removed::Stopped(removed) => {
+            Err(Failure::new(format!("stopped: {removed} were removed, and the rest is whole. Run it again to go on")))
+        }
+    }
+}
+
+enum Removed {
+    All(usize),
+    Stopped(usize),
+}
+
+fn is_stopped(removed: &Removed) -> bool {
+    matches!(removed, Removed::Stopped(_))
+}
+
+async fn remove(
+    store: &Store,
+    limits: Limits,
+    of: u64,
+    is_alone: bool,
+    progress: &Progress,
+) -> Result<Removed, StoreError> {
+    let mut removed = 0;
+    while let Removal::Removed(some) = store.remove_rows(limits).await? {
+        removed += some;
+        progress.is_at(Stage::Removing, u64::try_from(removed).unwrap_or(u64::MAX), of);
+        if progress.is_stopped() {
+            return Ok(Removed::Stopped(removed));
+        }
+    }
+    progress.is_at(Stage::Forgetting, 0, 0);
+    loop {
+        let is_done =
+            if is_alone { store.forget_removed().await? == Removal::Done } else { !store.has_removed().await? };
+        if is_done || progress.is_stopped() {
+            return Ok(Removed::All(removed));
+        }
+        if !is_alone {
+            tokio::time::sleep(SERVER_LOOKS).await;
+        }
+    }
+}
+
+fn ask(days: u32) -> Result<(), Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::new("nothing was removed: nobody can be asked here. Add --yes to remove it"));
+    }
+    tell(&format!("Remove for good what arrived {days} days ago or earlier? Type yes to go on."));
+    let mut typed = String::new();
+    let failed = |error| Failure::new(format!("nothing was removed: the answer cannot be read: {error}"));
+    io::stdin().lock().read_line(&mut typed).map_err(failed)?;
+    if typed.trim() == "yes" { Ok(()) } else { Err(Failure::new("nothing was removed")) }
+}
+
+fn table(counts: &store::Counts) -> String {
+    let mut lines: Vec<(&str, u64)> = counts.kinds.iter().map(|(kind, count)| (kind.words(), *count)).collect();
+    lines.push(("In quarantine", counts.quarantined));
+    let lines: Vec<String> = lines.into_iter().map(|(name, count)| format!("{name:<24}{count}")).collect();
+    lines.join("\n")
+}
+
+impl Counts {
+    fn all(&self) -> u64 {
+        self.kinds.iter().map(|(_, count)| count).sum::<u64>() + self.quarantined
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_a_number_of_days() {
+        assert_eq!(days("90d"), Ok(90));
+        for wrong in ["", "90", "0d", "-1d", "d", "3m", "90 days"] {
+            assert!(days(wrong).is_err(), "{wrong}");
+        }
+    }
+}

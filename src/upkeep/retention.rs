@@ -1,0 +1,114 @@
+//! What is older than it is to be kept is removed: a look each hour, a removal each day, in small steps with pauses, so that no
+//! callback waits for it.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::clock;
+use crate::store::{Due, Limits, Removal, Removals, Retention, Sort, Store, StoreError};
+
+/// How often it is looked whether a command removed something.
+const TICK: Duration = Duration::from_secs(5);
+/// Ticks from one look to the next, and looks from one removal to the next: each writes a part of the index anew.
+const LOOK_EVERY: u32 = 720;
+const REMOVE_EVERY: u32 = 24;
+/// Between two steps.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Removes until it is dropped.
+pub async fn retain(store: Store, retention: Retention) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut before = None;
+    for tick in 0_u32.. {
+        ticks.tick().await;
+        let look = tick / LOOK_EVERY;
+        let done = if tick.is_multiple_of(LOOK_EVERY) {
+            let removes = look.is_multiple_of(REMOVE_EVERY);
+            look_and_remove(&store, retention, &mut before, removes).await
+        } else {
+            forget_removed(&store).await
+        };
+        if let Err(error) = done {
+            tracing::error!(event = "store.removal_failed", error = %error, "what is old could not be removed, and is tried again");
+        }
+    }
+}
+
+async fn look_and_remove(
+    store: &Store,
+    retention: Retention,
+    before: &mut Option<Removals>,
+    removes: bool,
+) -> Result<(), StoreError> {
+    // Notes what arrived since the last look.
+    remove_rows(store, Limits::NONE).await?;
+    let found = store.due(retention, clock::now()).await?;
+    for sort in Sort::ALL {
+        // Said once, and again each day.
+        if removes || before.map(|before| before.of(sort)) != Some(found.of(sort)) {
+            tell(sort, found.of(sort), before.is_some_and(|before| is_held(before.of(sort))) && !removes);
+        }
+    }
+    *before = Some(found);
+    if removes { remove(store, found.limits()).await } else { forget_removed(store).await }
+}
+
+fn is_held(due: Due) -> bool {
+    matches!(due, Due::Held { .. })
+}
+
+fn tell(sort: Sort, due: Due, was_held: bool) {
+    let what = match sort {
+        Sort::Receipts => "receipts",
+        Sort::Messages => "messages",
+    };
+    let moment = |micros| jiff::Timestamp::from_microsecond(micros).map_or_else(|_| String::new(), |at| at.to_string());
+    match due {
+        Due::From(at) => tracing::warn!(
+            event = "store.removal_announced",
+            what,
+            at = moment(at),
+            "what is older than the setting is removed for good from then on. To keep it, start the server with a longer \
+             --keep-receipts or --keep-messages"
+        ),
+        Due::Held { limit, gone_to } if !was_held => tracing::error!(
+            event = "store.removal_held",
+            what,
+            gone_to = moment(gone_to),
+            limit = moment(limit),
+            "nothing old is removed, because more than a day's worth would go at once: the clock or the setting was changed, \
+             or the server stood still. Check the clock and the setting. If they are right, counterfoil purge --older-than \
+             with the same number of days removes it, and removal goes on from there"
+        ),
+        Due::Held { .. } | Due::Nothing | Due::Before(_) => (),
+    }
+}
+
+async fn remove(store: &Store, limits: Limits) -> Result<(), StoreError> {
+    let removed = remove_rows(store, limits).await?;
+    if removed > 0 {
+        tracing::info!(event = "store.removed", removed, "what was older than it is to be kept was removed");
+    }
+    forget_removed(store).await
+}
+
+async fn remove_rows(store: &Store, limits: Limits) -> Result<usize, StoreError> {
+    let mut removed = 0;
+    while let Removal::Removed(some) = store.remove_rows(limits).await? {
+        removed += some;
+        sleep(PAUSE).await;
+    }
+    Ok(removed)
+}
+
+/// Also what a command removed beside this server: it leaves the index to us.
+async fn forget_removed(store: &Store) -> Result<(), StoreError> {
+    if store.has_removed().await? {
+        while store.forget_removed().await? != Removal::Done {
+            sleep(PAUSE).await;
+        }
+    }
+    Ok(())
+}
