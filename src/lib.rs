@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Each step returns once and nothing calls back up. Who may use whom: `cli` → everything; `web` → `access`, `notify`,
-//! `store`, and from `edge` what a request carries; `upkeep` → `store`; `access` → `store`; `store` → `notify`; `edge` and
-//! `notify` → nothing of ours. `clock` is the time, for those who may ask for it;
+//! `store`, and from `edge` what a request carries; `upkeep` → `store`; `access` → `store`; `store` → `notify`; `edge`,
+//! `outgoing` and `notify` → nothing of ours. `clock` is the time, for those who may ask for it;
 //! `made_up` invents callbacks for `cli` and the benchmarks.
 
 pub mod access;
@@ -18,6 +18,7 @@ pub mod clock;
 pub mod edge;
 pub mod made_up;
 pub mod notify;
+pub mod outgoing;
 pub mod store;
 pub mod upkeep;
 pub mod web;
