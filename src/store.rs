@@ -6,6 +6,7 @@
 //! them; one call fills one page. It knows no HTTP, and is handed the time.
 
 mod arrivals;
+mod backfill;
 mod backup;
 mod backups;
 mod check;
@@ -13,6 +14,7 @@ mod checkpoint;
 mod conversations;
 mod damage;
 mod envelope;
+mod erased;
 mod find;
 mod index;
 mod key;
@@ -38,6 +40,7 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 
 pub use arrivals::{Arrival, Ready};
+pub use backfill::{Fetched, Filled, ReadSoFar, Reading, Service};
 pub use backup::{BackupError, back_up};
 pub use backups::{BackupFolder, BackupMade};
 pub use check::{CheckError, Report, check};

@@ -16,6 +16,10 @@ pub enum Stage {
     Encrypting,
     /// It compares what stands in the store with what it is found by.
     Comparing,
+    /// It reads what a service sent, as Notify lists it.
+    Notifications,
+    /// It reads the text messages that people sent in, as Notify lists them.
+    ReceivedTexts,
 }
 
 /// How far a long piece of work is; clones are of the same piece.
@@ -58,11 +62,14 @@ impl Progress {
         self.0.stopped.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn is_stopped(&self) -> bool {
+    /// Whether it was asked to stop.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
         self.0.stopped.load(Ordering::Relaxed)
     }
 
-    pub(super) fn is_at(&self, stage: Stage, done: u64, of: u64) {
+    /// Says where it is.
+    pub fn is_at(&self, stage: Stage, done: u64, of: u64) {
         *self.0.reached.lock().unwrap_or_else(PoisonError::into_inner) = Reached { stage, done, of };
     }
 }
