@@ -107,7 +107,7 @@ impl Backups {
 }
 
 /// A length of time of a minute or more, in which a day has 24 hours.
-fn turn(typed: &str) -> Result<Duration, String> {
+pub(super) fn turn(typed: &str) -> Result<Duration, String> {
     let day = jiff::SpanRelativeTo::days_are_24_hours();
     let time = typed.parse::<jiff::Span>().and_then(|span| span.to_duration(day)).ok();
     let time = time.and_then(|time| Duration::try_from(time).ok()).filter(|time| *time >= Duration::from_mins(1));

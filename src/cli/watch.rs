@@ -87,6 +87,8 @@ fn words(stage: Stage) -> Option<&'static str> {
         Stage::Checking => Some("Checking for damage"),
         Stage::Encrypting => Some("Encrypting"),
         Stage::Comparing => Some("Comparing with the index"),
+        Stage::Notifications => Some("Reading notifications"),
+        Stage::ReceivedTexts => Some("Reading received text messages"),
     }
 }
 

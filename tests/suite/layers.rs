@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A layer and those of ours that it may name.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("web", &["access", "notify", "store", "edge", "clock"]),
-    ("upkeep", &["store", "clock"]),
+    ("upkeep", &["backfill", "store", "clock"]),
+    ("backfill", &["outgoing", "notify", "store", "clock"]),
     ("access", &["store", "clock"]),
     ("store", &["notify", "clock"]),
     ("edge", &[]),
