@@ -28,6 +28,7 @@ mod restore;
 mod row;
 mod sealing;
 mod searches;
+mod signs;
 mod tokens;
 mod writer;
 
@@ -57,6 +58,7 @@ pub use removal::Removal;
 pub use restore::restore;
 pub use row::Kept;
 pub use sealing::Recipient;
+pub use signs::Gap;
 pub use tokens::{AddTokenError, TokenRow};
 
 /// How long one read may take before it is stopped, so that a slow search cannot hold the log open.
@@ -153,6 +155,8 @@ struct Inner {
     folder: open::Folder,
     damage: damage::Damage,
     closing: damage::Closing,
+    /// What was known when a server opened it.
+    start: signs::Start,
 }
 
 impl Store {
@@ -183,7 +187,11 @@ impl Store {
     fn open(folder: &Path, purpose: open::Use, now: i64) -> Result<Store, OpenError> {
         let folder = open::Folder::claim(folder, purpose, now)?;
         let key = key::Key::read_or_make(&folder)?;
-        let writing = folder.connect()?;
+        let mut writing = folder.connect()?;
+        let start = match purpose {
+            open::Use::Serve => signs::Start::note(&mut writing, now).map_err(|error| open::damaged(&error))?,
+            open::Use::Beside | open::Use::Existing => signs::Start::default(),
+        };
         let (readers, door) = (readers(&folder, READERS)?, readers(&folder, 1)?);
         let (fresh, damage) = (index::Fresh::default(), damage::Damage::default());
         let writer = writer::Writer::start(writing, key.clone(), fresh.clone(), damage.clone())
@@ -192,7 +200,7 @@ impl Store {
             writer.get_ready().map_err(|error| OpenError::Unreadable(error.to_string()))?;
         }
         let closing = damage::Closing::default();
-        Ok(Store { inner: Arc::new(Inner { readers, door, writer, fresh, key, folder, damage, closing }) })
+        Ok(Store { inner: Arc::new(Inner { readers, door, writer, fresh, key, folder, damage, closing, start }) })
     }
 
     /// Runs one read on a pooled connection, off the async threads, under the deadline.

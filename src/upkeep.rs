@@ -1,5 +1,6 @@
 //! The clockwork: what happens by the clock and not because somebody asked. Each tick calls one method of the store.
 
+mod backfill;
 mod backups;
 
 use std::time::Duration;
@@ -9,6 +10,7 @@ use tokio::time::{interval, sleep};
 use crate::clock::{self, DAY};
 use crate::store::{Checkpoint, Store};
 
+pub use backfill::{ReadBack, read_back};
 pub use backups::{Schedule, back_up};
 
 /// How often the log is looked at while something is written.

@@ -40,7 +40,7 @@ pub(super) struct Backfill {
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = since, env = "COUNTERFOIL_SINCE")]
     since: Since,
     /// The address of Notify’s API
-    #[arg(long, value_name = "URL", default_value = NOTIFY, value_parser = super::public_url, env = "COUNTERFOIL_URL")]
+    #[arg(long, value_name = "URL", default_value = NOTIFY, value_parser = super::public_url, env = "COUNTERFOIL_BACKFILL_URL")]
     url: String,
     #[command(flatten)]
     data: Data,

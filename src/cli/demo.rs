@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::send::{Destination, Options, Progress, Summary, deliver};
-use super::serve::{self, Server};
+use super::serve::{self, Clockwork, Server};
 use super::{Data, Failure, say, tell};
 use crate::access::{Passwords, Secret, token_sha256};
 use crate::clock::{self, DAY};
@@ -51,7 +51,7 @@ pub(super) async fn run(demo: Demo) -> Result<(), Failure> {
         return Err(Failure::new(format!("the folder {} {words}", folder.display())));
     }
     let data = Data { data: demo.keep.clone().unwrap_or_else(|| temporary.path().join("store")) };
-    let server = Server::start(&data, &[demo.listen], &[], None, None)?;
+    let server = Server::start(&data, &[demo.listen], &[], None, Clockwork::default())?;
     let address = server.pages_at.first().copied().unwrap_or(demo.listen);
     let senders = senders(&server.store, address).await?;
     let password = account(&server.store).await?;

@@ -15,10 +15,11 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use super::{Data, Failure};
+use super::backfill::{NOTIFY, source};
+use super::{Data, Failure, listed};
 use crate::edge::{self, Limits, Routes};
 use crate::store::{BackupFolder, Checkpoint, Recipient, Store};
-use crate::upkeep::Schedule;
+use crate::upkeep::{ReadBack, Schedule};
 use crate::web::{self, Site};
 use crate::{clock, upkeep};
 
@@ -55,6 +56,8 @@ pub(super) struct Serve {
     public_url: Option<String>,
     #[command(flatten)]
     backups: Backups,
+    #[command(flatten)]
+    backfills: Backfills,
     /// The least that is logged: error, warn, info or debug
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "COUNTERFOIL_LOG_LEVEL")]
     log_level: LevelFilter,
@@ -106,6 +109,51 @@ impl Backups {
     }
 }
 
+/// What was missed is read back.
+#[derive(Args, Debug)]
+struct Backfills {
+    /// Read back from Notify what was missed, as counterfoil backfill does, after each start and every hour: the service’s name and the
+    /// file of its API key. May be given several times
+    #[arg(
+        long = "backfill",
+        value_name = "NAME=KEYFILE",
+        value_parser = name_and_file,
+        value_delimiter = ';',
+        env = "COUNTERFOIL_BACKFILL"
+    )]
+    services: Vec<(String, PathBuf)>,
+    /// The address of Notify’s API
+    #[arg(
+        long = "backfill-url",
+        value_name = "URL",
+        value_parser = super::public_url,
+        default_value = NOTIFY,
+        env = "COUNTERFOIL_BACKFILL_URL"
+    )]
+    url: String,
+}
+
+impl Backfills {
+    fn services(self) -> Result<Vec<ReadBack>, Failure> {
+        let Backfills { services, url } = self;
+        let read_back = |(name, file): (String, PathBuf)| Ok(ReadBack { name, source: source(&file, &url)? });
+        services.into_iter().map(read_back).collect()
+    }
+}
+
+fn name_and_file(typed: &str) -> Result<(String, PathBuf), String> {
+    let parts = typed.split_once('=').filter(|(name, file)| !name.trim().is_empty() && !file.is_empty());
+    let (name, file) = parts.ok_or("write it as the service’s name, = and the key file")?;
+    Ok((name.trim().to_owned(), PathBuf::from(file)))
+}
+
+/// What the server does by the clock.
+#[derive(Default)]
+pub(super) struct Clockwork {
+    backups: Option<Schedule>,
+    backfills: Vec<ReadBack>,
+}
+
 /// A length of time of a minute or more, in which a day has 24 hours.
 pub(super) fn turn(typed: &str) -> Result<Duration, String> {
     let day = jiff::SpanRelativeTo::days_are_24_hours();
@@ -118,8 +166,8 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     log_to_stderr(serve.log_level);
     // Caught before anything is opened, so that a stop at any moment is a clean one.
     let stopped = stop_signal()?;
-    let server =
-        Server::start(&serve.data, &serve.listen, &serve.callbacks_listen, serve.public_url, serve.backups.schedule())?;
+    let clockwork = Clockwork { backups: serve.backups.schedule(), backfills: serve.backfills.services()? };
+    let server = Server::start(&serve.data, &serve.listen, &serve.callbacks_listen, serve.public_url, clockwork)?;
     for address in &server.pages_at {
         tracing::info!(target: READY, event = "serve.listening", "listening on http://{address}");
     }
@@ -155,16 +203,17 @@ impl Server {
         listen: &[SocketAddr],
         callbacks_listen: &[SocketAddr],
         public_url: Option<String>,
-        backups: Option<Schedule>,
+        clockwork: Clockwork,
     ) -> Result<Server, Failure> {
         let store = Store::serve(&data.data, clock::now())?;
+        tell_of_gap(&store);
         let limits = limits(listen.len() + callbacks_listen.len());
         let bound = |addresses: &[SocketAddr]| addresses.iter().map(|address| bind(*address)).collect();
         let (pages, callbacks): (Result<Vec<_>, _>, Result<Vec<_>, _>) = (bound(listen), bound(callbacks_listen));
         let (pages, callbacks) = (pages?, callbacks?);
         let site = Site::new(&store, public_url);
         let (stop, stopped) = watch::channel(false);
-        let upkeep = tokio::spawn(keep_up(store.clone(), backups));
+        let upkeep = tokio::spawn(keep_up(store.clone(), clockwork));
         let mut server = Server { pages_at: vec![], callbacks_at: vec![], store, stop, tasks: JoinSet::new(), upkeep };
         for listener in pages {
             server.pages_at.push(local(&listener)?);
@@ -188,6 +237,9 @@ impl Server {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
         self.upkeep.abort();
+        if let Err(error) = self.store.note_alive(clock::now()).await {
+            tracing::warn!(event = "serve.stop_not_noted", error = %error, "the next start may take this stop for an outage");
+        }
         let store = self.store.clone();
         let closed = tokio::task::spawn_blocking(move || store.close()).await;
         if !matches!(closed, Ok(Checkpoint::Whole)) {
@@ -196,13 +248,26 @@ impl Server {
     }
 }
 
-async fn keep_up(store: Store, backups: Option<Schedule>) {
+async fn keep_up(store: Store, clockwork: Clockwork) {
+    let Clockwork { backups, backfills } = clockwork;
     let backing_up = async {
         if let Some(schedule) = backups {
             upkeep::back_up(store.clone(), schedule).await;
         }
     };
-    tokio::join!(upkeep::run(store.clone()), backing_up);
+    tokio::join!(upkeep::run(store.clone()), backing_up, upkeep::read_back(store.clone(), backfills));
+}
+
+fn tell_of_gap(store: &Store) {
+    if let Some(gap) = store.gap() {
+        tracing::error!(
+            event = "store.gap",
+            from = listed(Some(gap.began_at)),
+            until = listed(Some(gap.ended_at)),
+            "there was no sign of life for so long that Notify may have given callbacks up. Read them back with counterfoil backfill for \
+             each service, with --since a week or so"
+        );
+    }
 }
 
 /// Of each listener: its connections are its own, so that a flood of one cannot starve another.

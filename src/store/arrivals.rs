@@ -12,7 +12,8 @@ use super::index::{Fresh, Indexing, Keys};
 use super::key::Key;
 use super::row::{self, Columns, Kept};
 use super::{ServiceId, Store, StoreError};
-use super::{quarantine, tokens};
+use super::{quarantine, signs, tokens};
+use crate::clock::MINUTE;
 use crate::notify::status::Standing;
 use crate::notify::{Callback, Content};
 
@@ -93,12 +94,14 @@ impl Arrival {
 pub(super) struct Ledger {
     pub(super) indexing: Indexing,
     templates: Templates,
+    /// When the last sign of life was given.
+    alive_at: Option<i64>,
 }
 
 impl Ledger {
     /// Tells the readers what it has in memory of the index.
     pub(super) fn new(fresh: Fresh) -> Ledger {
-        Ledger { indexing: Indexing::new(fresh), templates: Templates::default() }
+        Ledger { indexing: Indexing::new(fresh), templates: Templates::default(), alive_at: None }
     }
 
     /// The transaction was committed.
@@ -110,6 +113,7 @@ impl Ledger {
     pub(super) fn forget(&mut self) {
         self.indexing.forget();
         self.templates.forget();
+        self.alive_at = None;
     }
 
     /// Stores arrivals in their order, within the caller's transaction.
@@ -148,6 +152,10 @@ impl Ledger {
             next += 1;
         }
         self.indexing.end(connection, &added, next, now)?;
+        if self.alive_at.is_none_or(|alive_at| now - alive_at >= MINUTE) {
+            signs::note(connection, now)?;
+            self.alive_at = Some(now);
+        }
         Ok(stored)
     }
 }

@@ -376,6 +376,6 @@ fn unreadable(error: &rusqlite::Error) -> OpenError {
     OpenError::Unreadable(error.to_string())
 }
 
-fn damaged(error: &rusqlite::Error) -> OpenError {
+pub(super) fn damaged(error: &rusqlite::Error) -> OpenError {
     if is_damage(error) { OpenError::Damaged(error.to_string()) } else { unreadable(error) }
 }

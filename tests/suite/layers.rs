@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// A layer and those of ours that it may name.
 const MAY_USE: [(&str, &[&str]); 10] = [
     ("web", &["access", "notify", "store", "edge", "clock"]),
-    ("upkeep", &["backfill", "store", "clock"]),
+    ("upkeep", &["backfill", "notify", "store", "clock"]),
     ("backfill", &["outgoing", "notify", "store", "clock"]),
     ("access", &["store", "clock"]),
     ("store", &["notify", "clock"]),
