@@ -188,7 +188,7 @@ impl Backfill<'_> {
             }
             self.tally.seen += 1;
             match item.called_back {
-                CalledBack::With(callback) => callbacks.push(callback),
+                CalledBack::With(callback) => callbacks.push(*callback),
                 CalledBack::Later => self.tally.on_their_way += 1,
                 CalledBack::Never => self.tally.letters += 1,
             }

@@ -61,7 +61,7 @@ pub struct Item {
 #[derive(Debug)]
 pub enum CalledBack {
     /// This.
-    With(Callback),
+    With(Box<Callback>),
     /// Nothing yet: it is on its way.
     Later,
     /// Nothing ever: it is a letter.
@@ -133,7 +133,7 @@ struct Notification {
     email_address: Option<String>,
     phone_number: Option<String>,
     #[serde(rename = "type")]
-    notification_type: Option<String>,
+    sent_as: Option<String>,
     status: String,
     template: Option<Template>,
     created_at: Option<String>,
@@ -150,7 +150,7 @@ struct Template {
 fn notification(listed: Notification) -> Item {
     let (id, created_at) = (listed.id.clone(), listed.created_at.as_deref().and_then(time::instant));
     let status = Status::from(listed.status.as_str());
-    if listed.notification_type.as_deref() == Some("letter") {
+    if listed.sent_as.as_deref() == Some("letter") {
         return Item { id, created_at, called_back: CalledBack::Never };
     }
     if !status.is_final() {
@@ -166,11 +166,11 @@ fn notification(listed: Notification) -> Item {
         created_at: listed.created_at,
         completed_at: listed.completed_at,
         sent_at: listed.sent_at,
-        notification_type: listed.notification_type,
+        notification_type: listed.sent_as,
         template_id,
         template_version,
     });
-    Item { id, created_at, called_back: CalledBack::With(Callback { content, verbatim: None }) }
+    Item { id, created_at, called_back: CalledBack::With(Box::new(Callback { content, verbatim: None })) }
 }
 
 #[derive(Deserialize)]
@@ -197,7 +197,7 @@ fn text(listed: Text) -> Item {
         message: listed.content,
         date_received: listed.created_at,
     });
-    Item { id, created_at, called_back: CalledBack::With(Callback { content, verbatim: None }) }
+    Item { id, created_at, called_back: CalledBack::With(Box::new(Callback { content, verbatim: None })) }
 }
 
 #[cfg(test)]
@@ -226,7 +226,7 @@ mod tests {
         let CalledBack::With(callback) = &page.0[0].called_back else { panic!("it is finished") };
         let sent = r#"{"id": "740e5834-3a29-46b4-9a6f-16142fde533a", "reference": null, "to": "07700 900123", "status": "delivered", "created_at": "2026-11-20T10:15:30.000000Z", "completed_at": "2026-11-20T10:15:33.000000Z", "sent_at": "2026-11-20T10:15:31.000000Z", "notification_type": "sms", "template_id": "f9d696de-3ce8-459f-9f0e-8781d2fe61a6", "template_version": 2}"#;
         assert_eq!(String::from_utf8(callback.body()).unwrap(), sent);
-        assert_eq!(*callback, Callback::read(sent.as_bytes()).unwrap());
+        assert_eq!(**callback, Callback::read(sent.as_bytes()).unwrap());
     }
 
     #[test]

@@ -59,9 +59,12 @@ impl ApiKey {
     pub fn token(&self, now: i64) -> String {
         let claims = format!(r#"{{"iss":"{}","iat":{}}}"#, self.service_id, now.div_euclid(1_000_000));
         let signed = format!("{HEADER}.{}", URL_SAFE_NO_PAD.encode(claims));
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes()).expect("a key of any length is allowed");
-        mac.update(signed.as_bytes());
-        let signature = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
+        // HMAC takes a key of any length.
+        let signature = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes()).map(|mac| {
+            let signature = mac.chain_update(signed.as_bytes()).finalize().into_bytes();
+            URL_SAFE_NO_PAD.encode(signature)
+        });
+        let signature = signature.unwrap_or_default();
         format!("{signed}.{signature}")
     }
 }

@@ -127,8 +127,9 @@ impl Store {
                 arrived_at: page.at,
                 path: String::new(),
             };
-            let ready = page.callbacks.into_iter().map(|callback| Ready::new(envelope.clone(), callback)).collect();
-            let filled = fill(connection, ledger, &key, ready, page.oldest, page.at)?;
+            let ready = page.callbacks.into_iter().map(|callback| Ready::new(envelope.clone(), callback));
+            let ready: Vec<Ready> = ready.collect();
+            let filled = fill(connection, ledger, &key, &ready, page.oldest, page.at)?;
             note_reading(connection, page.service, page.list, &page.reading)?;
             connection
                 .prepare_cached(
@@ -162,7 +163,7 @@ fn fill(
     connection: &Connection,
     ledger: &mut Ledger,
     key: &Key,
-    page: Vec<Ready>,
+    page: &[Ready],
     oldest: Option<i64>,
     now: i64,
 ) -> rusqlite::Result<Filled> {
@@ -170,7 +171,7 @@ fn fill(
     let erased = Erased::of(connection)?;
     let mut keeping = Keeping::new(connection, key, ledger)?;
     let (mut filled, mut added) = (Filled::default(), Vec::new());
-    for ready in &page {
+    for ready in page {
         let before = keeping.events_before(ready)?;
         let verdict = verdict(&ready.callback, &before, next);
         filled.missing += u64::from(verdict == Verdict::Missing);

@@ -10,6 +10,7 @@ use warp::reply::Response;
 
 use super::back::Back;
 use super::chrome::{Chrome, Here};
+use super::gap::{self, GapNotice};
 use super::plain_text::{Body, grouped};
 use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
@@ -26,6 +27,7 @@ const LIST: &str = "/quarantine";
 struct QuarantinePage {
     chrome: Chrome,
     title: String,
+    gap: Option<GapNotice>,
     rows: Vec<Row>,
     previous: Option<String>,
     next: Option<String>,
@@ -84,6 +86,7 @@ async fn list(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: W
     html(&QuarantinePage {
         chrome: Chrome::new(Some(&caseworker), Here::Quarantine),
         title: trail.title("Quarantine"),
+        gap: gap::notice(&site, &caseworker).await?,
         rows: page.rows.iter().map(row).collect(),
         previous: trail.previous(LIST),
         next: trail.next(LIST, page.next),

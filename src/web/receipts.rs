@@ -8,6 +8,7 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::chrome::{Chrome, Here};
+use super::gap::{self, GapNotice};
 use super::plain_text::{self, grouped};
 use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
@@ -29,6 +30,7 @@ const LONGEST_SENDER: usize = 11;
 #[template(path = "receipts.html")]
 struct ReceiptsPage {
     chrome: Chrome,
+    gap: Option<GapNotice>,
     /// What stands before what was typed.
     heading: String,
     typed: String,
@@ -165,7 +167,10 @@ async fn results(site: &Site, caseworker: &Caseworker, asked: Asked, query: &Wor
         return Ok(see_other(&asked.link(status, None)));
     }
     let number = if from.is_some() { query.number("page").unwrap_or(2).clamp(1, 1_000_000) } else { 1 };
-    html(&page(caseworker, &asked, status, number, &found))
+    // The first page is where people begin.
+    let begins = asked.typed.is_empty() && from.is_none();
+    let gap = if begins { gap::notice(site, caseworker).await? } else { None };
+    html(&ReceiptsPage { gap, ..page(caseworker, &asked, status, number, &found) })
 }
 
 fn narrowed(query: &Words) -> Option<Narrowed> {
@@ -180,6 +185,7 @@ fn page(caseworker: &Caseworker, asked: &Asked, status: Option<Narrowed>, number
     };
     let title = if number > 1 { format!("{caption} (page {number})") } else { caption.clone() };
     ReceiptsPage {
+        gap: None,
         chrome: Chrome::new(Some(caseworker), Here::Receipts).with_search(&asked.typed),
         heading,
         typed: asked.typed.clone(),

@@ -61,12 +61,12 @@ impl NotifyApi {
         format!("live key-1-{SERVICE_ID}-{SECRET}\n")
     }
 
-    /// A text that the service sent.
+    /// An email that the service sent.
     pub(crate) fn sent(&self, id: &str, status: &str, created_at: i64) {
         let done = status == "delivered";
         let item = json!({
-            "id": id, "reference": "REF", "email_address": null, "phone_number": "07700 900123", "line_1": null, "line_2": null,
-            "line_3": null, "line_4": null, "line_5": null, "line_6": null, "postcode": null, "type": "sms", "status": status,
+            "id": id, "reference": "REF", "email_address": "Amy@example.com", "phone_number": null, "line_1": null, "line_2": null,
+            "line_3": null, "line_4": null, "line_5": null, "line_6": null, "postcode": null, "type": "email", "status": status,
             "template": {"version": 1, "id": SECRET, "uri": "https://api.example/v2/template/x"}, "body": "Hello", "subject": null,
             "created_at": canonical(created_at), "created_by_name": null, "sent_at": canonical(created_at + 1),
             "completed_at": done.then(|| canonical(created_at + 2)), "scheduled_for": null, "postage": null,
@@ -107,9 +107,9 @@ impl NotifyApi {
                     return;
                 }
                 if let Some(rest) = line.strip_prefix("GET ") {
-                    path = rest.split(' ').next().unwrap().to_owned();
+                    rest.split(' ').next().unwrap().clone_into(&mut path);
                 } else if let Some(rest) = line.to_lowercase().strip_prefix("authorization: bearer ") {
-                    token = line[line.len() - rest.len()..].trim().to_owned();
+                    line[line.len() - rest.len()..].trim().clone_into(&mut token);
                 } else if line == "\r\n" {
                     break;
                 }
@@ -159,8 +159,8 @@ impl NotifyApi {
         let items: Vec<&Value> = older.iter().map(|(_, item)| item).collect();
         let current = format!("https://api.example{path}");
         let links = match items.last() {
-            Some(last) => {
-                json!({"current": current, "next": format!("https://api.example{route}?older_than={}", last["id"])})
+            Some(oldest) => {
+                json!({"current": current, "next": format!("https://api.example{route}?older_than={}", oldest["id"])})
             }
             None => json!({"current": current}),
         };

@@ -30,11 +30,3 @@ CREATE TABLE gaps (
     began_at INTEGER PRIMARY KEY,
     ended_at INTEGER NOT NULL
 ) STRICT;
-
--- How many callbacks came in which hour, for some weeks.
-CREATE TABLE callback_hours (
-    service   INTEGER NOT NULL,
-    hour      INTEGER NOT NULL,                   -- since 1970 UTC
-    callbacks INTEGER NOT NULL,
-    PRIMARY KEY (service, hour)
-) STRICT, WITHOUT ROWID;
