@@ -53,8 +53,10 @@ impl Set {
     }
 }
 
+/// Random in all of its bytes, as Notify's are: the index goes by the first of them.
 fn id(number: usize) -> String {
-    uuid::Uuid::from_u128(0x4000_0000_0000_0000_u128 << 64 | number as u128).hyphenated().to_string()
+    let spread = (number as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    uuid::Uuid::from_u128(spread).hyphenated().to_string()
 }
 
 /// The number that stands behind a name in the report.
