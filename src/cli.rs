@@ -1,6 +1,7 @@
 //! What may be typed: a file a verb. The only module that prints, reads the environment (through clap) and picks exit codes.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
 
+mod backfill;
 mod backup;
 mod check;
 mod demo;
@@ -39,6 +40,7 @@ enum Verb {
     Serve(serve::Serve),
     Token(token::Token),
     User(user::User),
+    Backfill(backfill::Backfill),
     Backup(backup::Backup),
     Restore(restore::Restore),
     Check(check::Check),
@@ -125,6 +127,7 @@ async fn verb(verb: Verb) -> Result<(), Failure> {
         Verb::Serve(serve) => serve::run(serve).await,
         Verb::Token(token) => token::run(token).await,
         Verb::User(user) => user::run(user).await,
+        Verb::Backfill(backfill) => backfill::run(backfill).await,
         Verb::Backup(backup) => backup::run(backup).await,
         Verb::Restore(restore) => restore::run(restore).await,
         Verb::Check(check) => check::run(check).await,

@@ -8,16 +8,19 @@
 //! ```
 //!
 //! Each step returns once and nothing calls back up. Who may use whom: `cli` → everything; `web` → `access`, `notify`,
-//! `store`, and from `edge` what a request carries; `upkeep` → `store`; `access` → `store`; `store` → `notify`; `edge` and
+//! `store`, and from `edge` what a request carries; `upkeep` → `backfill`, `notify`,
+//! `store`; `backfill` → `outgoing`, `notify`, `store`; `access` → `store`; `store` → `notify`; `edge`, `outgoing` and
 //! `notify` → nothing of ours. `clock` is the time, for those who may ask for it;
 //! `made_up` invents callbacks for `cli` and the benchmarks.
 
 pub mod access;
+pub mod backfill;
 pub mod cli;
 pub mod clock;
 pub mod edge;
 pub mod made_up;
 pub mod notify;
+pub mod outgoing;
 pub mod store;
 pub mod upkeep;
 pub mod web;

@@ -1,5 +1,7 @@
 //! Notify's world, without I/O: what it sends, what its words mean, whose a number or an address is. It knows nothing of ours.
 
+pub mod api;
+pub mod api_key;
 pub mod filter;
 pub mod recipient;
 pub mod status;

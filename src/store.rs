@@ -6,6 +6,7 @@
 //! them; one call fills one page. It knows no HTTP, and is handed the time.
 
 mod arrivals;
+mod backfill;
 mod backup;
 mod backups;
 mod check;
@@ -13,6 +14,7 @@ mod checkpoint;
 mod conversations;
 mod damage;
 mod envelope;
+mod erased;
 mod find;
 mod index;
 mod key;
@@ -28,6 +30,7 @@ mod retention;
 mod row;
 mod sealing;
 mod searches;
+mod signs;
 mod tokens;
 mod writer;
 
@@ -40,6 +43,7 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 
 pub use arrivals::{Arrival, Ready};
+pub use backfill::{Fetched, Filled, ReadSoFar, Reading, Service};
 pub use backup::{BackupError, back_up};
 pub use backups::{BackupFolder, BackupMade};
 pub use check::{CheckError, Report, check};
@@ -58,6 +62,7 @@ pub use restore::restore;
 pub use retention::{Due, Keep, Removals, Retention, Sort};
 pub use row::Kept;
 pub use sealing::Recipient;
+pub use signs::Gap;
 pub use tokens::{AddTokenError, TokenRow};
 
 /// How long one read may take before it is stopped, so that a slow search cannot hold the log open.
@@ -159,6 +164,8 @@ struct Inner {
     closing: damage::Closing,
     /// Where removal by age stands.
     removals: Mutex<Option<Removals>>,
+    /// What was known when a server opened it.
+    start: signs::Start,
 }
 
 impl Store {
@@ -200,7 +207,11 @@ impl Store {
     fn open(folder: &Path, purpose: open::Use, now: i64) -> Result<Store, OpenError> {
         let folder = open::Folder::claim(folder, purpose, now)?;
         let key = key::Key::read_or_make(&folder)?;
-        let writing = folder.connect()?;
+        let mut writing = folder.connect()?;
+        let start = match purpose {
+            open::Use::Serve => signs::Start::note(&mut writing, now).map_err(|error| open::damaged(&error))?,
+            open::Use::Beside | open::Use::Existing => signs::Start::default(),
+        };
         let (readers, door) = (readers(&folder, READERS)?, readers(&folder, 1)?);
         let (fresh, damage) = (index::Fresh::default(), damage::Damage::default());
         // Of two processes that merged the same runs each would write over the other's chunks.
@@ -222,6 +233,7 @@ impl Store {
                 damage,
                 closing,
                 removals: Mutex::default(),
+                start,
             }),
         })
     }

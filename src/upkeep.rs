@@ -1,5 +1,6 @@
 //! The clockwork: what happens by the clock and not because somebody asked. Each tick calls one method of the store.
 
+mod backfill;
 mod backups;
 mod retention;
 
@@ -10,6 +11,7 @@ use tokio::time::{interval, sleep};
 use crate::clock::{self, DAY};
 use crate::store::{Checkpoint, Store};
 
+pub use backfill::{ReadBack, read_back};
 pub use backups::{Schedule, back_up};
 pub use retention::retain;
 

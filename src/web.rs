@@ -9,6 +9,7 @@ mod back;
 mod callbacks;
 mod chrome;
 mod cookies;
+mod gap;
 mod keeping;
 mod messages;
 mod plain_text;

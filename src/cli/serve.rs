@@ -15,10 +15,11 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use super::{Data, Failure};
+use super::backfill::{NOTIFY, source};
+use super::{Data, Failure, listed};
 use crate::edge::{self, Limits, Routes};
 use crate::store::{BackupFolder, Checkpoint, Keep, Recipient, Retention, Store};
-use crate::upkeep::Schedule;
+use crate::upkeep::{ReadBack, Schedule};
 use crate::web::{self, Site};
 use crate::{clock, upkeep};
 
@@ -57,6 +58,8 @@ pub(super) struct Serve {
     keeping: Keeping,
     #[command(flatten)]
     backups: Backups,
+    #[command(flatten)]
+    backfills: Backfills,
     /// The least that is logged: error, warn, info or debug
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "COUNTERFOIL_LOG_LEVEL")]
     log_level: LevelFilter,
@@ -136,8 +139,46 @@ impl Backups {
     }
 }
 
+/// What was missed is read back.
+#[derive(Args, Debug)]
+struct Backfills {
+    /// Read back from Notify what was missed, as counterfoil backfill does, after each start and every hour: the service’s name and the
+    /// file of its API key. May be given several times
+    #[arg(
+        long = "backfill",
+        value_name = "NAME=KEYFILE",
+        value_parser = name_and_file,
+        value_delimiter = ';',
+        env = "COUNTERFOIL_BACKFILL"
+    )]
+    services: Vec<(String, PathBuf)>,
+    /// The address of Notify’s API
+    #[arg(
+        long = "backfill-url",
+        value_name = "URL",
+        value_parser = super::public_url,
+        default_value = NOTIFY,
+        env = "COUNTERFOIL_BACKFILL_URL"
+    )]
+    url: String,
+}
+
+impl Backfills {
+    fn services(self) -> Result<Vec<ReadBack>, Failure> {
+        let Backfills { services, url } = self;
+        let read_back = |(name, file): (String, PathBuf)| Ok(ReadBack { name, source: source(&file, &url)? });
+        services.into_iter().map(read_back).collect()
+    }
+}
+
+fn name_and_file(typed: &str) -> Result<(String, PathBuf), String> {
+    let parts = typed.split_once('=').filter(|(name, file)| !name.trim().is_empty() && !file.is_empty());
+    let (name, file) = parts.ok_or("write it as the service’s name, = and the key file")?;
+    Ok((name.trim().to_owned(), PathBuf::from(file)))
+}
+
 /// A length of time of a minute or more, in which a day has 24 hours.
-fn turn(typed: &str) -> Result<Duration, String> {
+pub(super) fn turn(typed: &str) -> Result<Duration, String> {
     let day = jiff::SpanRelativeTo::days_are_24_hours();
     let time = typed.parse::<jiff::Span>().and_then(|span| span.to_duration(day)).ok();
     let time = time.and_then(|time| Duration::try_from(time).ok()).filter(|time| *time >= Duration::from_mins(1));
@@ -149,7 +190,8 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     // Caught before anything is opened, so that a stop at any moment is a clean one.
     let stopped = stop_signal()?;
     let retention = Retention { receipts: serve.keeping.receipts, messages: serve.keeping.messages };
-    let clockwork = Clockwork { retention, backups: serve.backups.schedule() };
+    let (backups, backfills) = (serve.backups.schedule(), serve.backfills.services()?);
+    let clockwork = Clockwork { retention, backups, backfills };
     let server = Server::start(&serve.data, &serve.listen, &serve.callbacks_listen, serve.public_url, clockwork)?;
     tracing::info!(
         target: READY,
@@ -180,6 +222,7 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
 pub(super) struct Clockwork {
     pub(super) retention: Retention,
     pub(super) backups: Option<Schedule>,
+    pub(super) backfills: Vec<ReadBack>,
 }
 
 /// A running server, for `serve` and for `demo`.
@@ -202,6 +245,7 @@ impl Server {
         clockwork: Clockwork,
     ) -> Result<Server, Failure> {
         let store = Store::serve(&data.data, clock::now())?;
+        tell_of_gap(&store);
         let limits = limits(listen.len() + callbacks_listen.len());
         let bound = |addresses: &[SocketAddr]| addresses.iter().map(|address| bind(*address)).collect();
         let (pages, callbacks): (Result<Vec<_>, _>, Result<Vec<_>, _>) = (bound(listen), bound(callbacks_listen));
@@ -233,6 +277,9 @@ impl Server {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
         self.upkeep.abort();
+        if let Err(error) = self.store.note_alive(clock::now()).await {
+            tracing::warn!(event = "serve.stop_not_noted", error = %error, "the next start may take this stop for an outage");
+        }
         let store = self.store.clone();
         let closed = tokio::task::spawn_blocking(move || store.close()).await;
         if !matches!(closed, Ok(Checkpoint::Whole)) {
@@ -242,12 +289,26 @@ impl Server {
 }
 
 async fn keep_up(store: Store, clockwork: Clockwork) {
+    let Clockwork { retention, backups, backfills } = clockwork;
     let backing_up = async {
-        if let Some(schedule) = clockwork.backups {
+        if let Some(schedule) = backups {
             upkeep::back_up(store.clone(), schedule).await;
         }
     };
-    tokio::join!(upkeep::run(store.clone()), upkeep::retain(store.clone(), clockwork.retention), backing_up);
+    let retaining = upkeep::retain(store.clone(), retention);
+    tokio::join!(upkeep::run(store.clone()), retaining, backing_up, upkeep::read_back(store.clone(), backfills));
+}
+
+fn tell_of_gap(store: &Store) {
+    if let Some(gap) = store.gap() {
+        tracing::error!(
+            event = "store.gap",
+            from = listed(Some(gap.began_at)),
+            until = listed(Some(gap.ended_at)),
+            "there was no sign of life for so long that Notify may have given callbacks up. Read them back with counterfoil backfill for \
+             each service, with --since a week or so"
+        );
+    }
 }
 
 /// Of each listener: its connections are its own, so that a flood of one cannot starve another.

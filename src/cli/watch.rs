@@ -90,6 +90,8 @@ fn words(stage: Stage) -> Option<&'static str> {
         Stage::Removing => Some("Removing"),
         Stage::Forgetting => Some("Clearing the index"),
         Stage::Comparing => Some("Comparing with the index"),
+        Stage::Notifications => Some("Reading notifications"),
+        Stage::ReceivedTexts => Some("Reading received text messages"),
     }
 }
 

@@ -6,12 +6,14 @@ use std::collections::HashMap;
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, params};
 
-use super::envelope::{Envelope, Stored};
+use super::envelope::{Envelope, Origin, Stored};
+use super::erased::Erased;
 use super::index::{Indexing, Keys};
 use super::key::Key;
 use super::row::{self, Columns, Kept};
 use super::{ServiceId, Store, StoreError};
-use super::{quarantine, tokens};
+use super::{quarantine, signs, tokens};
+use crate::clock::MINUTE;
 use crate::notify::status::Standing;
 use crate::notify::{Callback, Content};
 
@@ -46,18 +48,24 @@ impl Store {
 
 /// A callback with all that can be worked out before it waits for the writer.
 pub struct Ready {
-    envelope: Envelope,
-    callback: Callback,
-    keys: Keys,
-    columns: Columns,
+    pub(super) envelope: Envelope,
+    pub(super) callback: Callback,
+    pub(super) keys: Keys,
+    pub(super) columns: Columns,
+}
+
+impl Ready {
+    pub(super) fn new(envelope: Envelope, callback: Callback) -> Ready {
+        let (keys, columns) = (Keys::of(&callback, envelope.service), row::columns(&callback));
+        Ready { envelope, callback, keys, columns }
+    }
 }
 
 impl Arrival {
     /// A body that was understood.
     #[must_use]
     pub fn callback(envelope: Envelope, callback: Callback) -> Arrival {
-        let (keys, columns) = (Keys::of(&callback, envelope.service), row::columns(&callback));
-        Arrival::Callback(Box::new(Ready { envelope, callback, keys, columns }))
+        Arrival::Callback(Box::new(Ready::new(envelope, callback)))
     }
 
     fn envelope(&self) -> &Envelope {
@@ -86,12 +94,14 @@ impl Arrival {
 pub(super) struct Ledger {
     pub(super) indexing: Indexing,
     templates: Templates,
+    /// When the last sign of life was given.
+    alive_at: Option<i64>,
 }
 
 impl Ledger {
     /// Knows nothing yet.
     pub(super) fn new(indexing: Indexing) -> Ledger {
-        Ledger { indexing, templates: Templates::default() }
+        Ledger { indexing, templates: Templates::default(), alive_at: None }
     }
 
     /// The transaction was committed.
@@ -103,6 +113,7 @@ impl Ledger {
     pub(super) fn forget(&mut self) {
         self.indexing.forget();
         self.templates.forget();
+        self.alive_at = None;
     }
 
     /// Stores arrivals in their order, within the caller's transaction.
@@ -113,6 +124,7 @@ impl Ledger {
         arrivals: impl Iterator<Item = &'a Arrival>,
     ) -> rusqlite::Result<Vec<Stored>> {
         let mut next = self.indexing.begin(connection)?;
+        let erased = Erased::of(connection)?;
         let mut keeping = Keeping::new(connection, key, self)?;
         let (mut stored, mut added) = (Vec::new(), Vec::new());
         let (mut noted, mut now) = (None, i64::MIN);
@@ -124,9 +136,10 @@ impl Ledger {
             }
             now = now.max(envelope.arrived_at);
             stored.push(match arrival {
+                Arrival::Callback(ready) if erased.holds(&ready.columns.notify_id)? => Stored::Erased,
                 Arrival::Callback(ready) => {
                     let kept = keeping.callback(ready, next)?;
-                    if !kept.again {
+                    if let Stored::New(_) = kept {
                         added.push((&ready.keys, next));
                     }
                     kept
@@ -139,12 +152,16 @@ impl Ledger {
             next += 1;
         }
         self.indexing.end(connection, &added, next, now)?;
+        if self.alive_at.is_none_or(|alive_at| now - alive_at >= MINUTE) {
+            signs::note(connection, now)?;
+            self.alive_at = Some(now);
+        }
         Ok(stored)
     }
 }
 
 /// What one transaction keeps callbacks with. The statement is fetched once for all of them.
-struct Keeping<'a, 'l> {
+pub(super) struct Keeping<'a, 'l> {
     connection: &'a Connection,
     key: &'a Key,
     ledger: &'l mut Ledger,
@@ -152,33 +169,54 @@ struct Keeping<'a, 'l> {
 }
 
 impl<'a, 'l> Keeping<'a, 'l> {
-    fn new(connection: &'a Connection, key: &'a Key, ledger: &'l mut Ledger) -> rusqlite::Result<Keeping<'a, 'l>> {
+    pub(super) fn new(
+        connection: &'a Connection,
+        key: &'a Key,
+        ledger: &'l mut Ledger,
+    ) -> rusqlite::Result<Keeping<'a, 'l>> {
         let insert = connection.prepare_cached(row::INSERT)?;
         Ok(Keeping { connection, key, ledger, insert })
     }
 
     fn callback(&mut self, ready: &Ready, number: i64) -> rusqlite::Result<Stored> {
-        let Ready { envelope, callback, keys, columns } = ready;
+        let Ready { envelope, callback, .. } = ready;
         let before = self.events_before(ready)?;
         if let Some(same) = before.iter().find(|kept| kept.callback == *callback) {
             self.connection
                 .prepare_cached("UPDATE callbacks SET times = times + 1, last_arrived_at = ?2 WHERE arrival = ?1")?
                 .execute([same.arrival, envelope.arrived_at])?;
-            return Ok(Stored { arrival: same.arrival, again: true });
+            return Ok(Stored::Again(same.arrival));
         }
-        let shown = before.is_empty() || decide_shown(self.connection, callback, &before, number)?;
-        let template = columns.template_id.as_ref();
-        let template = template.map(|id| self.ledger.templates.number(self.connection, id)).transpose()?;
+        if let Some(fetched) = before.iter().find(|kept| is_fetched_of(kept, callback)) {
+            let template = self.template(ready)?;
+            row::take_place(self.connection, fetched.arrival, ready, template)?;
+            return Ok(Stored::Again(fetched.arrival));
+        }
+        self.add(ready, &before, number)?;
+        Ok(Stored::New(number))
+    }
+
+    /// Adds a row after those that came `before` for the same message.
+    pub(super) fn add(&mut self, ready: &Ready, before: &[Kept], number: i64) -> rusqlite::Result<()> {
+        let Ready { envelope, callback, keys, columns } = ready;
+        let shown = before.is_empty() || decide_shown(self.connection, callback, before, number)?;
+        let template = self.template(ready)?;
         row::insert(&mut self.insert, number, envelope, callback, columns, template, shown)?;
         if let (Content::ReceivedText(_), Some(person)) = (&callback.content, &keys.person) {
             note_text(self.connection, self.key, person.as_str(), envelope.service, number)?;
         }
         self.ledger.indexing.added(keys, number);
-        Ok(Stored { arrival: number, again: false })
+        Ok(())
+    }
+
+    /// The number of its template here.
+    fn template(&mut self, ready: &Ready) -> rusqlite::Result<Option<i64>> {
+        let template = ready.columns.template_id.as_ref();
+        template.map(|id| self.ledger.templates.number(self.connection, id)).transpose()
     }
 
     /// What came before for this message: callbacks of its kind and service that have its id.
-    fn events_before(&self, ready: &Ready) -> rusqlite::Result<Vec<Kept>> {
+    pub(super) fn events_before(&self, ready: &Ready) -> rusqlite::Result<Vec<Kept>> {
         let dated_at = match &ready.columns.dated_at {
             Some(Value::Integer(at)) => Some(*at),
             _ => None,
@@ -249,8 +287,24 @@ fn decide_shown(connection: &Connection, callback: &Callback, before: &[Kept], n
     Ok(beaten)
 }
 
+/// Whether the row was read from Notify's API for this very callback, which had not come yet. What the API lists differs a little:
+/// of a received text it says when Notify got it, and not the phone network's time.
+fn is_fetched_of(kept: &Kept, callback: &Callback) -> bool {
+    let same = match (&kept.callback.content, &callback.content) {
+        (Content::DeliveryReceipt(fetched), Content::DeliveryReceipt(called)) => {
+            fetched.status == called.status && fetched.notification_type == called.notification_type
+        }
+        (Content::ReceivedText(fetched), Content::ReceivedText(called)) => fetched.message == called.message,
+        _ => false,
+    };
+    // What it is found by stays as it is.
+    same && kept.origin == Origin::Fetched
+        && kept.callback.reference() == callback.reference()
+        && kept.callback.person() == callback.person()
+}
+
 /// What the rule for *the* status compares; only delivery receipts have one.
-fn standing(callback: &Callback, arrival: i64) -> Option<Standing<'_>> {
+pub(super) fn standing(callback: &Callback, arrival: i64) -> Option<Standing<'_>> {
     match &callback.content {
         Content::DeliveryReceipt(receipt) => {
             Some(Standing { status: &receipt.status, completed_at: receipt.completed_at.as_deref(), arrival })

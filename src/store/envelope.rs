@@ -52,9 +52,11 @@ pub struct Envelope {
 
 /// What became of an arrival, once it is committed and synced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Stored {
-    /// The number of the row that holds it.
-    pub arrival: i64,
-    /// Whether the row was there already, from the same bytes.
-    pub again: bool,
+pub enum Stored {
+    /// The row of this number holds it.
+    New(i64),
+    /// The row of this number held it already.
+    Again(i64),
+    /// It is of a message that was erased, and was not kept.
+    Erased,
 }

@@ -14,13 +14,14 @@ use super::index;
 /// "CFoi": marks a file as ours in `SQLite`'s header.
 const APPLICATION_ID: i32 = 0x4346_6f69;
 /// What each version added, in order; the store's `user_version` counts those that it has.
-pub(super) const MIGRATIONS: [&str; 6] = [
+pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0001-callbacks.sql"),
     include_str!("migrations/0002-people.sql"),
     include_str!("migrations/0003-index-in-runs.sql"),
     include_str!("migrations/0004-quarantine-origin.sql"),
     include_str!("migrations/0005-marks.sql"),
     include_str!("migrations/0006-removal.sql"),
+    include_str!("migrations/0007-rescue.sql"),
 ];
 /// What the writer touches again and again is small: the ends of a few tables.
 const WRITER_CACHE_KIB: i64 = 8 * 1024;
@@ -376,6 +377,6 @@ fn unreadable(error: &rusqlite::Error) -> OpenError {
     OpenError::Unreadable(error.to_string())
 }
 
-fn damaged(error: &rusqlite::Error) -> OpenError {
+pub(super) fn damaged(error: &rusqlite::Error) -> OpenError {
     if is_damage(error) { OpenError::Damaged(error.to_string()) } else { unreadable(error) }
 }

@@ -22,6 +22,10 @@ pub enum Stage {
     Forgetting,
     /// It compares what stands in the store with what it is found by.
     Comparing,
+    /// It reads what a service sent, as Notify lists it.
+    Notifications,
+    /// It reads the text messages that people sent in, as Notify lists them.
+    ReceivedTexts,
 }
 
 /// How far a long piece of work is; clones are of the same piece.

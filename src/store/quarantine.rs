@@ -115,7 +115,7 @@ pub(super) fn keep(
 ) -> rusqlite::Result<Stored> {
     let sha256: [u8; 32] = Sha256::digest(body).into();
     if let Some(arrival) = repeated(connection, envelope, &sha256)? {
-        return Ok(Stored { arrival, again: true });
+        return Ok(Stored::Again(arrival));
     }
     connection
         .prepare_cached(
@@ -134,7 +134,7 @@ pub(super) fn keep(
             sha256,
             body
         ])?;
-    Ok(Stored { arrival: number, again: false })
+    Ok(Stored::New(number))
 }
 
 fn repeated(connection: &Connection, envelope: &Envelope, sha256: &[u8; 32]) -> rusqlite::Result<Option<i64>> {

@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::arrivals::{Arrival, Ledger};
-use super::envelope::{Envelope, Origin};
+use super::envelope::{Envelope, Origin, Stored};
 use super::key::Key;
 use super::{ServiceId, Services, Store, StoreError};
 use crate::notify::{Callback, Unreadable};
@@ -95,6 +95,8 @@ fn requeue(
     let notify_id = callback.notify_id().to_owned();
     let kept = [Arrival::callback(body.envelope, callback)];
     for stored in ledger.keep_all(connection, key, kept.iter())? {
+        // What was erased meanwhile leaves quarantine, and is kept nowhere.
+        let (Stored::New(number) | Stored::Again(number)) = stored else { continue };
         // It came as often as it came.
         connection
             .prepare_cached(
@@ -103,7 +105,7 @@ fn requeue(
                          CASE WHEN times + ?2 - 1 > 1 THEN NULL ELSE arrived_at END)
                  WHERE arrival = ?1",
             )?
-            .execute(params![stored.arrival, body.times, body.last_arrived_at])?;
+            .execute(params![number, body.times, body.last_arrived_at])?;
     }
     connection.prepare_cached("DELETE FROM quarantine WHERE arrival = ?1")?.execute([arrival])?;
     Ok(Requeued::Understood { notify_id })

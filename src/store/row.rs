@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Statement, ToSql, params};
 use uuid::Uuid;
 
 use super::ServiceId;
+use super::arrivals::Ready;
 use super::envelope::{Envelope, Origin};
 use super::index::{Keys, Mark, SENT, Said, Way};
 use crate::notify::filter::Filter;
@@ -333,6 +334,30 @@ pub(super) fn insert(
         columns.destination,
         columns.message,
         columns.details,
+        callback.verbatim
+    ])?;
+    Ok(())
+}
+
+/// Puts a callback in the place of the row that was fetched for it.
+pub(super) fn take_place(
+    connection: &Connection,
+    arrival: i64,
+    ready: &Ready,
+    template: Option<i64>,
+) -> rusqlite::Result<()> {
+    let Ready { envelope, callback, columns, .. } = ready;
+    let sql = "UPDATE callbacks SET origin = ?2, dated_at = ?3, sent_at = ?4, completed_at = ?5, template = ?6, template_version = ?7,
+        destination = ?8, verbatim = ?9 WHERE arrival = ?1";
+    connection.prepare_cached(sql)?.execute(params![
+        arrival,
+        envelope.origin.code(),
+        columns.dated_at,
+        columns.sent_at,
+        columns.completed_at,
+        template,
+        columns.template_version,
+        columns.destination,
         callback.verbatim
     ])?;
     Ok(())

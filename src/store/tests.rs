@@ -45,12 +45,13 @@ fn the_same_bytes_again_are_one_row_and_another_status_is_another_event() {
         let (store, service) = store_with_service(folder.path()).await;
         let first = keep(&store, receipt("a", "delivered", "2026-01-01T00:00:00.000000Z"), service).await;
         let again = keep(&store, receipt("a", "delivered", "2026-01-01T00:00:00.000000Z"), service).await;
-        assert_eq!(again, Stored { arrival: first.arrival, again: true });
+        let Stored::New(first) = first else { panic!("{first:?}") };
+        assert_eq!(again, Stored::Again(first));
         let other = keep(&store, receipt("a", "permanent-failure", "2025-12-31T00:00:00.000000Z"), service).await;
-        assert!(!other.again);
+        let Stored::New(other) = other else { panic!("{other:?}") };
         let page = store.receipt(&Services::All, "a").await.unwrap().unwrap();
         let shown: Vec<_> = page.events.iter().map(|kept| (kept.arrival, kept.times, kept.shown)).collect();
-        assert_eq!(shown, [(first.arrival, 2, true), (other.arrival, 1, false)]);
+        assert_eq!(shown, [(first, 2, true), (other, 1, false)]);
     });
 }
 

@@ -18,7 +18,7 @@ use crate::access::{Refused, Sender};
 use crate::clock;
 use crate::edge::{CloseUnanswered, Peer};
 use crate::notify::{Callback, Kind, Unreadable};
-use crate::store::{Arrival, Envelope, Origin};
+use crate::store::{Arrival, Envelope, Origin, Stored};
 
 /// No callback is larger. The one body that a valid token does not save.
 const LARGEST: usize = 1024 * 1024;
@@ -123,7 +123,14 @@ fn arrival(envelope: Envelope, headers: &HeaderMap, body: Vec<u8>) -> Arrival {
 
 async fn keep(site: &Site, arrival: Arrival) -> Response {
     match tokio::time::timeout(COMMIT_WITHIN, site.store.keep(arrival)).await {
-        Ok(Ok(_)) => empty(StatusCode::OK),
+        Ok(Ok(Stored::New(_) | Stored::Again(_))) => empty(StatusCode::OK),
+        Ok(Ok(Stored::Erased)) => {
+            tracing::info!(
+                event = "callback.erased",
+                "a callback for a message that was erased was acknowledged and not kept"
+            );
+            empty(StatusCode::OK)
+        }
         Ok(Err(error)) => {
             tracing::error!(event = "callback.not_stored", error = %error, "a callback could not be stored: Notify sends it again");
             empty(StatusCode::SERVICE_UNAVAILABLE)

@@ -10,6 +10,7 @@ use warp::reply::Response;
 
 use super::back::Back;
 use super::chrome::{Chrome, Here};
+use super::gap::{self, GapNotice};
 use super::keeping::Keeping;
 use super::plain_text::{Body, grouped};
 use super::problem::{Answer, Problem, answer, html, see_other, set};
@@ -28,6 +29,7 @@ struct QuarantinePage {
     keeping: Keeping,
     chrome: Chrome,
     title: String,
+    gap: Option<GapNotice>,
     rows: Vec<Row>,
     previous: Option<String>,
     next: Option<String>,
@@ -105,6 +107,7 @@ async fn list(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: W
         keeping: Keeping::of(&site),
         chrome: Chrome::new(Some(&caseworker), Here::Quarantine),
         title: trail.title("Quarantine"),
+        gap: gap::notice(&site, &caseworker).await?,
         rows: page.rows.iter().map(row).collect(),
         previous: trail.previous(LIST),
         next: trail.next(LIST, page.next),

@@ -8,6 +8,7 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::chrome::{Chrome, Here};
+use super::gap::{self, GapNotice};
 use super::keeping::Keeping;
 use super::plain_text::{self, grouped};
 use super::problem::{Answer, Problem, answer, html, see_other};
@@ -31,6 +32,7 @@ const LONGEST_SENDER: usize = 11;
 struct ReceiptsPage {
     keeping: Keeping,
     chrome: Chrome,
+    gap: Option<GapNotice>,
     /// What stands before what was typed.
     heading: String,
     typed: String,
@@ -167,7 +169,10 @@ async fn results(site: &Site, caseworker: &Caseworker, asked: Asked, query: &Wor
         return Ok(see_other(&asked.link(status, None)));
     }
     let number = if from.is_some() { query.number("page").unwrap_or(2).clamp(1, 1_000_000) } else { 1 };
-    html(&ReceiptsPage { keeping: Keeping::of(site), ..page(caseworker, &asked, status, number, &found) })
+    // The first page is where people begin.
+    let begins = asked.typed.is_empty() && from.is_none();
+    let gap = if begins { gap::notice(site, caseworker).await? } else { None };
+    html(&ReceiptsPage { gap, keeping: Keeping::of(site), ..page(caseworker, &asked, status, number, &found) })
 }
 
 fn narrowed(query: &Words) -> Option<Narrowed> {
@@ -183,6 +188,7 @@ fn page(caseworker: &Caseworker, asked: &Asked, status: Option<Narrowed>, number
     let title = if number > 1 { format!("{caption} (page {number})") } else { caption.clone() };
     ReceiptsPage {
         keeping: Keeping::default(),
+        gap: None,
         chrome: Chrome::new(Some(caseworker), Here::Receipts).with_search(&asked.typed),
         heading,
         typed: asked.typed.clone(),

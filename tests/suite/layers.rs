@@ -4,12 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A layer and those of ours that it may name.
-const MAY_USE: [(&str, &[&str]); 8] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("web", &["access", "notify", "store", "edge", "clock"]),
-    ("upkeep", &["store", "clock"]),
+    ("upkeep", &["backfill", "notify", "store", "clock"]),
+    ("backfill", &["outgoing", "notify", "store", "clock"]),
     ("access", &["store", "clock"]),
     ("store", &["notify", "clock"]),
     ("edge", &[]),
+    ("outgoing", &[]),
     ("notify", &[]),
     ("made_up", &["notify", "clock"]),
     ("clock", &[]),

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod backfill;
 mod backups;
 mod bodies;
 mod browser;
@@ -17,6 +18,7 @@ mod crash;
 mod damage;
 mod layers;
 mod limits;
+mod notify_api;
 mod pages;
 mod quarantine;
 mod retention;

@@ -1,0 +1,166 @@
+//! A server that we call: one kept-alive HTTP/1.1 connection to it, in the clear or with TLS. It knows nothing of what is said over it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::HeaderValue;
+use http::response::Parts;
+use http::{Request, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// Where a server is, and how it is spoken to.
+#[derive(Clone)]
+pub struct Server {
+    host: String,
+    port: u16,
+    authority: HeaderValue,
+    tls: Option<TlsConnector>,
+    path: String,
+}
+
+/// What is wrong with a URL; it goes after the words "the URL".
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum WrongUrl {
+    /// It does not parse.
+    #[error("cannot be read")]
+    Unreadable,
+    /// Another scheme.
+    #[error("begins with neither http:// nor https://")]
+    Scheme,
+    /// No host.
+    #[error("names no server")]
+    Host,
+}
+
+impl Server {
+    /// The server that a URL names. An https one is believed when its certificate leads to the public roots.
+    ///
+    /// # Errors
+    /// When the URL names no server.
+    pub fn new(url: &str) -> Result<Server, WrongUrl> {
+        let uri: Uri = url.parse().map_err(|_| WrongUrl::Unreadable)?;
+        let tls = match uri.scheme_str() {
+            Some("https") => Some(trusting_public_roots()),
+            Some("http") => None,
+            _ => return Err(WrongUrl::Scheme),
+        };
+        let host = uri.host().ok_or(WrongUrl::Host)?.trim_matches(['[', ']']).to_owned();
+        let authority = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+        Ok(Server {
+            port: uri.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 }),
+            host,
+            authority: authority.ok_or(WrongUrl::Host)?,
+            tls,
+            path: uri.path().to_owned(),
+        })
+    }
+
+    /// What the `Host` header says.
+    #[must_use]
+    pub fn authority(&self) -> HeaderValue {
+        self.authority.clone()
+    }
+
+    /// The path that the URL named.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+fn trusting_public_roots() -> TlsConnector {
+    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    TlsConnector::from(Arc::new(config))
+}
+
+/// What was answered.
+pub struct Answered {
+    /// The status and the headers.
+    pub head: Parts,
+    /// The body, as far as it was to be kept.
+    pub body: Vec<u8>,
+    /// Whether there was more of it than that.
+    pub cut: bool,
+}
+
+/// A connection to a server, made when it is needed. One that failed is made anew for the next request.
+pub struct Connection {
+    to: Server,
+    open: Option<SendRequest<Full<Bytes>>>,
+}
+
+impl Connection {
+    /// Not made yet.
+    #[must_use]
+    pub fn new(to: Server) -> Connection {
+        Connection { to, open: None }
+    }
+
+    /// One request and its whole answer, of whose body so many bytes are kept; `None` where the connection failed before it
+    /// was whole. Where this is dropped half-way, so is the connection.
+    pub async fn exchange(&mut self, request: Request<Full<Bytes>>, kept: usize) -> Option<Answered> {
+        let mut connection = self.connection().await?;
+        let response = connection.send_request(request).await.ok()?;
+        let (head, mut incoming) = response.into_parts();
+        let (mut body, mut cut) = (Vec::new(), false);
+        while let Some(frame) = incoming.frame().await {
+            let Ok(data) = frame.ok()?.into_data() else { continue };
+            let piece = data.get(..data.len().min(kept - body.len())).unwrap_or_default();
+            body.extend_from_slice(piece);
+            cut |= piece.len() < data.len();
+        }
+        self.open = Some(connection);
+        Some(Answered { head, body, cut })
+    }
+
+    /// The open connection; a new one where the server has closed it meanwhile.
+    async fn connection(&mut self) -> Option<SendRequest<Full<Bytes>>> {
+        if let Some(mut open) = self.open.take()
+            && open.ready().await.is_ok()
+        {
+            return Some(open);
+        }
+        let stream = TcpStream::connect((self.to.host.as_str(), self.to.port)).await.ok()?;
+        stream.set_nodelay(true).ok()?;
+        match &self.to.tls {
+            None => talk(stream).await,
+            Some(tls) => {
+                let name = ServerName::try_from(self.to.host.clone()).ok()?;
+                talk(tls.connect(name, stream).await.ok()?).await
+            }
+        }
+    }
+}
+
+async fn talk<S>(stream: S) -> Option<SendRequest<Full<Bytes>>>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let builder = http1::Builder::new().title_case_headers(true).handshake(TokioIo::new(stream));
+    let (mut sender, connection) = builder.await.ok()?;
+    // An error here shows at the request that was under way.
+    tokio::spawn(async move { connection.await.ok() });
+    sender.ready().await.ok()?;
+    Some(sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_names_no_server_is_told_apart() {
+        let wrong = |url| Server::new(url).err();
+        assert_eq!(wrong("http://127.0.0.1:8080"), None);
+        assert_eq!(wrong("ftp://a.example"), Some(WrongUrl::Scheme));
+        assert_eq!(wrong("a b"), Some(WrongUrl::Unreadable));
+        let server = Server::new("https://[::1]/callbacks").ok().unwrap();
+        assert_eq!((server.host.as_str(), server.port, server.path()), ("::1", 443, "/callbacks"));
+    }
+}

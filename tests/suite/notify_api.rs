@@ -1,0 +1,169 @@
+//! A stand-in for Notify's REST API, which answers as Notify does: pages of 250 that are strictly older than an id, `links.next` on
+//! every page that is not empty, and refusals and failures when it is told to.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use counterfoil::notify::time::canonical;
+use serde_json::{Value, json};
+
+pub(crate) const SERVICE_ID: &str = "8d1ee2f1-0a55-4a1f-a2b2-3bd4b1c5f6aa";
+const SECRET: &str = "f9d696de-3ce8-459f-9f0e-8781d2fe61a6";
+const PAGE: usize = 250;
+
+/// How it answers a request in place of the page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fails {
+    Status(u16, &'static str),
+    /// Half of the page, and then the connection is closed.
+    Cut,
+}
+
+#[derive(Default)]
+struct State {
+    notifications: Vec<(i64, Value)>,
+    texts: Vec<(i64, Value)>,
+    /// The paths that were asked for.
+    asked: Vec<String>,
+    /// What the next requests get.
+    fails: Vec<Fails>,
+    /// What every request gets.
+    always: Option<Fails>,
+}
+
+#[derive(Clone)]
+pub(crate) struct NotifyApi {
+    pub(crate) at: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+impl NotifyApi {
+    pub(crate) fn start() -> NotifyApi {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let api = NotifyApi { at: listener.local_addr().unwrap(), state: Arc::default() };
+        let theirs = api.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let api = theirs.clone();
+                std::thread::spawn(move || api.serve(stream.unwrap()));
+            }
+        });
+        api
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.at)
+    }
+
+    /// A key as Notify gives them out.
+    pub(crate) fn key() -> String {
+        format!("live key-1-{SERVICE_ID}-{SECRET}\n")
+    }
+
+    /// An email that the service sent.
+    pub(crate) fn sent(&self, id: &str, status: &str, created_at: i64) {
+        let done = status == "delivered";
+        let item = json!({
+            "id": id, "reference": "REF", "email_address": "Amy@example.com", "phone_number": null, "line_1": null, "line_2": null,
+            "line_3": null, "line_4": null, "line_5": null, "line_6": null, "postcode": null, "type": "email", "status": status,
+            "template": {"version": 1, "id": SECRET, "uri": "https://api.example/v2/template/x"}, "body": "Hello", "subject": null,
+            "created_at": canonical(created_at), "created_by_name": null, "sent_at": canonical(created_at + 1),
+            "completed_at": done.then(|| canonical(created_at + 2)), "scheduled_for": null, "postage": null,
+            "one_click_unsubscribe_url": null, "cost_in_pounds": 0.0, "is_cost_data_ready": true,
+            "cost_details": {"billable_sms_fragments": 1},
+        });
+        self.state.lock().unwrap().notifications.push((created_at, item));
+    }
+
+    /// A text that somebody sent to it.
+    pub(crate) fn received(&self, id: &str, created_at: i64) {
+        let item = json!({
+            "id": id, "user_number": "447700900123", "notify_number": "07700931494", "service_id": SERVICE_ID, "content": "Hello",
+            "created_at": canonical(created_at),
+        });
+        self.state.lock().unwrap().texts.push((created_at, item));
+    }
+
+    pub(crate) fn fails(&self, fails: &[Fails]) {
+        self.state.lock().unwrap().fails = fails.to_vec();
+    }
+
+    pub(crate) fn always_fails(&self, fails: Option<Fails>) {
+        self.state.lock().unwrap().always = fails;
+    }
+
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.state.lock().unwrap().asked.clone()
+    }
+
+    fn serve(&self, stream: TcpStream) {
+        let mut reader = BufReader::new(stream);
+        loop {
+            let (mut path, mut token) = (String::new(), String::new());
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                    return;
+                }
+                if let Some(rest) = line.strip_prefix("GET ") {
+                    rest.split(' ').next().unwrap().clone_into(&mut path);
+                } else if let Some(rest) = line.to_lowercase().strip_prefix("authorization: bearer ") {
+                    line[line.len() - rest.len()..].trim().clone_into(&mut token);
+                } else if line == "\r\n" {
+                    break;
+                }
+            }
+            let (fails, body) = self.answer(&path, &token);
+            let status = if let Some(Fails::Status(status, _)) = fails { status } else { 200 };
+            let head = format!(
+                "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            let sent = if fails == Some(Fails::Cut) { body.len() / 2 } else { body.len() };
+            // Whoever was killed reads no more.
+            let written = reader.get_mut().write_all(&[head.as_bytes(), &body.as_bytes()[..sent]].concat());
+            if written.is_err() || sent < body.len() {
+                return;
+            }
+        }
+    }
+
+    fn answer(&self, path: &str, token: &str) -> (Option<Fails>, String) {
+        let mut state = self.state.lock().unwrap();
+        state.asked.push(path.to_owned());
+        let fails = if state.fails.is_empty() { state.always } else { Some(state.fails.remove(0)) };
+        if let Some(Fails::Status(status, message)) = fails {
+            let errors = json!([{"error": "AuthError", "message": message}]);
+            return (fails, json!({"status_code": status, "errors": errors}).to_string());
+        }
+        // Three parts, of which the second says who asks and when.
+        assert_eq!(token.split('.').count(), 3);
+        let (route, query) = path.split_once('?').unwrap_or((path, ""));
+        let asked: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let value = |name: &str| asked.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let (name, list) = match route {
+            "/v2/notifications" => {
+                assert_eq!(value("include_jobs"), Some("true"), "what was sent from spreadsheets is asked for too");
+                ("notifications", &state.notifications)
+            }
+            "/v2/received-text-messages" => ("received_text_messages", &state.texts),
+            other => panic!("Notify has no {other}"),
+        };
+        // A subquery in Notify: an id that it does not know gives nothing.
+        let before = value("older_than")
+            .map(|id| list.iter().find(|(_, item)| item["id"] == id).map_or(i64::MIN, |(created_at, _)| *created_at));
+        let mut older: Vec<_> = list.iter().filter(|(at, _)| before.is_none_or(|before| *at < before)).collect();
+        older.sort_by_key(|(created_at, _)| std::cmp::Reverse(*created_at));
+        older.truncate(PAGE);
+        let items: Vec<&Value> = older.iter().map(|(_, item)| item).collect();
+        let current = format!("https://api.example{path}");
+        let links = match items.last() {
+            Some(oldest) => {
+                json!({"current": current, "next": format!("https://api.example{route}?older_than={}", oldest["id"])})
+            }
+            None => json!({"current": current}),
+        };
+        (fails, json!({name: items, "links": links}).to_string())
+    }
+}
