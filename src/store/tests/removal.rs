@@ -161,7 +161,8 @@ fn a_stop_between_any_two_steps_of_a_removal_harms_nothing() {
         while let Removal::Removed(some) = store.remove(limits).await.unwrap() {
             removed += some;
             steps += 1;
-            if steps % 7 == 0 {
+            // A run that is written anew begins again after a stop, so now and then it is left in peace.
+            if steps % 7 == 0 && steps % 50 < 25 {
                 assert_eq!(store.close(), Checkpoint::Whole);
                 drop(store);
                 store = Store::serve(folder.path(), super::NOW).unwrap();

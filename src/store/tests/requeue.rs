@@ -12,8 +12,8 @@ async fn quarantine(store: &Store, service: ServiceId, arrived_at: i64, body: &s
     let body = body.as_bytes().to_vec();
     let arrival = Arrival::Quarantine { envelope, reason, content_type: None, content_encoding: None, body };
     match store.keep(arrival).await.unwrap() {
-        Stored::New(number) => number,
-        other => panic!("{other:?}"),
+        Stored::New(number) | Stored::Again(number) => number,
+        Stored::Erased => panic!("quarantine is no message"),
     }
 }
 
