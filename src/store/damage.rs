@@ -17,8 +17,8 @@ use super::{Store, StoreError, open};
 pub(super) const LONGEST_LOG: u64 = 1024 * 1024 * 1024;
 /// How long it gives way.
 const GIVES_WAY: Duration = Duration::from_mins(10);
-/// Steps of `SQLite`'s between two looks at whether to go on: some milliseconds.
-const STEPS: i32 = 100_000;
+/// Steps of `SQLite`'s between two looks at whether to go on: a page that is checked is one, so some milliseconds.
+const STEPS: i32 = 1000;
 /// After a piece of the check after a start it rests so many times as long as that took: callbacks and pages come first.
 const RESTS: u32 = 4;
 /// But not longer than this, whatever kept the piece.

@@ -9,9 +9,9 @@ use crate::clock;
 use crate::store::{Due, Limits, Removal, Removals, Retention, Sort, Store, StoreError};
 
 /// How often it is looked whether a command removed something.
-const TICK: Duration = Duration::from_secs(5);
+const TICK: Duration = Duration::from_mins(1);
 /// Ticks from one look to the next, and looks from one removal to the next: each writes a part of the index anew.
-const LOOK_EVERY: u32 = 720;
+const LOOK_EVERY: u32 = 60;
 const REMOVE_EVERY: u32 = 24;
 /// Between two steps.
 const PAUSE: Duration = Duration::from_millis(20);
