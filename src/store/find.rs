@@ -146,7 +146,7 @@ fn page(index: &Index<'_>, sees: &Services, find: &Find) -> rusqlite::Result<Fou
     }
     let (mut rows, mut reached) = (Vec::new(), None);
     // The first page counts on from where it ends.
-    let mut counting = (find.from.is_none()).then(Counting::default);
+    let mut counting = find.from.is_none().then(Counting::default);
     for place in places {
         let wanted = rows.len() <= PAGE && reached.is_none();
         if !wanted && counting.is_none() {

@@ -89,14 +89,10 @@ fn a_backup_replaces_nothing_and_clears_away_what_a_killed_one_left() {
     assert_eq!(names_in(&backups), ["mine.db", "new.db"]);
 }
 
-#[test]
-fn there_is_no_backup_of_a_damaged_store_and_none_of_no_store() {
-    let folder = folder();
-    let data = folder.path().join("store");
-    let file: PathBuf = folder.path().join("backup.db");
-    assert_eq!(back_up(&file, &data).0, Some(18));
-    let server = Server::start_in(&data, &[]);
-    let token = printed(&run(&["token", "add", "Test service"], &data));
+/// A store of some hundred receipts, as a server left it that was stopped.
+fn leave_receipts(data: &Path) {
+    let server = Server::start_in(data, &[]);
+    let token = printed(&run(&["token", "add", "Test service"], data));
     for n in 0..300 {
         let body = format!(r#"{{"id": "number-{n:04}", "status": "delivered"}}"#);
         let headers = format!("Authorization: Bearer {token}\r\n");
@@ -104,6 +100,15 @@ fn there_is_no_backup_of_a_damaged_store_and_none_of_no_store() {
     }
     server.signal("-TERM");
     assert_eq!(server.ended(), Some(0));
+}
+
+#[test]
+fn there_is_no_backup_of_a_damaged_store_and_none_of_no_store() {
+    let folder = folder();
+    let data = folder.path().join("store");
+    let file: PathBuf = folder.path().join("backup.db");
+    assert_eq!(back_up(&file, &data).0, Some(18));
+    leave_receipts(&data);
     crate::damage::damage(&data.join("counterfoil.db"), b"number-0100");
     let (code, said) = back_up(&file, &data);
     assert_eq!(code, Some(12), "{said}");
@@ -230,15 +235,7 @@ fn a_check_tells_a_damaged_store_and_one_whose_index_leaves_callbacks_out_by_exi
     let data = folder.path().join("store");
     assert_eq!(run(&["check"], &data).status.code(), Some(18));
     assert!(!data.exists());
-    let server = Server::start_in(&data, &[]);
-    let token = printed(&run(&["token", "add", "Test service"], &data));
-    for n in 0..300 {
-        let body = format!(r#"{{"id": "number-{n:04}", "status": "delivered"}}"#);
-        let headers = format!("Authorization: Bearer {token}\r\n");
-        assert_eq!(server.post_with("/callbacks", &headers, body.as_bytes()).status, 200);
-    }
-    server.signal("-TERM");
-    assert_eq!(server.ended(), Some(0));
+    leave_receipts(&data);
     assert_eq!(run(&["check"], &data).status.code(), Some(0));
     let database = data.join("counterfoil.db");
     let more = "INSERT INTO callbacks (arrival, kind, service, shown, origin, arrived_at, notify_id)
