@@ -290,7 +290,7 @@ impl<'a> Looking<'a> {
             Source::Words(words) => words.len() == 1,
             Source::Contains(_) => false,
             _ => wanted.as_ref().is_none_or(Wanted::is_exact),
-        };
+        } && !index.leads_to_gone;
         let candidates = match wanted {
             Some(wanted) => Candidates::Indexed(index.arrivals(wanted, facets(source, sees, status), way, from)),
             None => Candidates::All { way, from, read: Vec::new(), whole: false },

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::chunk::Place;
 use super::facets::Facets;
 use super::runs::{Fence, Run, Seek, entries_at};
-use super::{Field, KEPT_OF_LONG, key};
+use super::{Field, KEPT_OF_LONG, gone, key};
 use crate::notify::recipient::reference_key;
 use crate::store::row;
 
@@ -93,6 +93,8 @@ impl Wanted {
 /// The index as a reader's transaction sees it.
 pub(in crate::store) struct Index<'c> {
     pub(in crate::store) connection: &'c Connection,
+    /// Whether it may lead to rows that are gone.
+    pub(in crate::store) leads_to_gone: bool,
     /// The newest first.
     runs: Vec<Run>,
 }
@@ -106,7 +108,7 @@ impl<'c> Index<'c> {
         // What the writer of another process added, or ours before its first transaction.
         runs.extend(Run::of_rows(connection, runs.last().map_or(0, |run| run.last))?);
         runs.reverse();
-        Ok(Index { connection, runs })
+        Ok(Index { connection, leads_to_gone: gone::is_noted(connection)?, runs })
     }
 
     /// The arrivals that are wanted and meet the facets, one after another; those after `from`, which itself is left out.

@@ -174,3 +174,20 @@ fn a_stop_between_any_two_steps_of_a_removal_harms_nothing() {
         assert_eq!((report.not_found, report.kinds.iter().map(|(_, count)| count).sum::<u64>()), (0, 3350));
     });
 }
+
+#[test]
+fn rows_that_are_gone_are_not_counted_while_the_index_still_leads_to_them() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        for n in 0..120 {
+            keep(&store, service, n, &receipt(&n.to_string(), "REF 1")).await;
+        }
+        while store.remove_rows(Limits::both(40)).await.unwrap() != Removal::Done {}
+        let find = Find { sources: vec![Source::Reference("ref1".into())], status: None, from: None };
+        let found = store.find(&Services::All, find.clone()).await.unwrap();
+        assert_eq!((found.rows.len(), found.count), (50, 80));
+        while store.forget_removed().await.unwrap() != Removal::Done {}
+        assert_eq!(store.find(&Services::All, find).await.unwrap().count, 80);
+    });
+}
