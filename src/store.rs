@@ -18,6 +18,7 @@ mod erased;
 mod find;
 mod index;
 mod key;
+mod look_through;
 mod open;
 mod people;
 mod progress;

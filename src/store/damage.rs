@@ -1,28 +1,19 @@
 //! Damage: once seen it stays known until the next start. Nothing more is taken into a store that cannot be trusted, and nothing
 //! is shown from it.
 //!
-//! It is looked for once after a start, and any read or write may meet it.
+//! It is looked for after a start (`look_through.rs`), and any read or write may meet it.
 
-use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
-use tokio::time::sleep;
 
-use super::{Store, StoreError, open};
+use super::{Store, StoreError};
 
 /// A reader of the whole file keeps the log from being copied: past this it gives way.
 pub(super) const LONGEST_LOG: u64 = 1024 * 1024 * 1024;
-/// How long it gives way.
-const GIVES_WAY: Duration = Duration::from_mins(10);
 /// Steps of `SQLite`'s between two looks at whether to go on: a page that is checked is one, so some milliseconds.
 const STEPS: i32 = 1000;
-/// After a piece of the check after a start it rests so many times as long as that took: callbacks and pages come first.
-const RESTS: u32 = 4;
-/// But not longer than this, whatever kept the piece.
-const LONGEST_REST: Duration = Duration::from_millis(100);
 
 /// What is known of damage; clones know the same.
 #[derive(Clone, Default)]
@@ -80,6 +71,15 @@ pub(super) fn quick_check(
     checked(connection, "PRAGMA quick_check(1)", stops)
 }
 
+/// As [`quick_check`], of one table and its indexes.
+pub(super) fn quick_check_of(
+    connection: &Connection,
+    table: &str,
+    stops: impl FnMut() -> bool + Send + 'static,
+) -> rusqlite::Result<Option<String>> {
+    checked(connection, &format!("PRAGMA quick_check('{table}')"), stops)
+}
+
 /// As [`quick_check`], and also whether indexes agree with their tables, and rows with what they refer to.
 pub(super) fn integrity_check(
     connection: &Connection,
@@ -117,42 +117,6 @@ impl Store {
     #[must_use]
     pub fn is_damaged(&self) -> bool {
         self.inner.damage.is_known()
-    }
-
-    /// Reads the whole file through, beside everything else, and raises the alarm if it finds damage. Where so much is written
-    /// meanwhile that the log grows long, it gives way and begins again later.
-    ///
-    /// # Errors
-    /// When the file cannot be read, or the store is being closed.
-    pub async fn look_for_damage(&self) -> Result<(), StoreError> {
-        loop {
-            let store = self.clone();
-            let looked = tokio::task::spawn_blocking(move || store.look_through()).await;
-            match looked.map_err(|_| StoreError::Closed)? {
-                Err(StoreError::TookTooLong) if !self.inner.closing.load(Ordering::Relaxed) => {
-                    tracing::warn!(event = "store.check_put_off", "so much is written that the check for damage waits");
-                    sleep(GIVES_WAY).await;
-                }
-                done => return done,
-            }
-        }
-    }
-
-    fn look_through(&self) -> Result<(), StoreError> {
-        // A connection of its own: the check fills its memory with pages that nobody else needs.
-        let connection = open::reader(&self.inner.folder)?;
-        let (closing, log) = (self.inner.closing.clone(), self.inner.folder.log());
-        let mut began = Instant::now();
-        let stops = move || {
-            std::thread::sleep((RESTS * began.elapsed()).min(LONGEST_REST));
-            began = Instant::now();
-            closing.load(Ordering::Relaxed) || fs::metadata(&log).is_ok_and(|log| log.len() > LONGEST_LOG)
-        };
-        match quick_check(&connection, stops)? {
-            None => tracing::info!(event = "store.checked", "the whole store was read, and no damage was found"),
-            Some(said) => self.inner.damage.found(&said),
-        }
-        Ok(())
     }
 }
 

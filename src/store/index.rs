@@ -3,8 +3,9 @@
 //! Keys come in no order, so an index that is kept up row by row would touch another page for each, and the more the larger
 //! it is. Here the entries of each transaction are sorted into one small *run*: a stretch of arrivals in the order of their
 //! keys. The newest runs are in memory, and are made again from the rows after a start; some thousand arrivals at a time are
-//! merged into one run in the store, and sixteen neighbours of a size into a larger one, up to some millions of arrivals. So
-//! everything is written in order, three times, and a search asks some dozens of runs, the newest first, until its page is full.
+//! merged into one run in the store, and 32 neighbours of a size into a larger one, up to some millions of arrivals; in a quiet
+//! moment four are enough. So everything is written in order, a few times, and a search asks some dozens of runs at most, the
+//! newest first, until its page is full.
 //! Each entry says what its callback is, so that a search that is limited to a service or a status reads no rows of others.
 
 mod chunk;
@@ -266,7 +267,11 @@ impl Indexing {
     /// Goes on with merging in a quiet moment.
     pub(super) fn catch_up(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         self.begin(connection)?;
-        self.known.as_mut().map_or(Ok(()), |known| known.runs.merge(connection, QUIET_MERGE))
+        let Some(known) = self.known.as_mut().filter(|_| !self.only_looks) else { return Ok(()) };
+        if !known.runs.is_behind() {
+            known.runs.begin_quietly(connection)?;
+        }
+        known.runs.merge(connection, QUIET_MERGE)
     }
 
     /// Puts what is in memory into the store, so that the next start finds it there.
@@ -290,6 +295,11 @@ impl Indexing {
         self.begin(connection)?;
         let Some(known) = self.known.as_mut().filter(|_| !self.only_looks) else { return Ok(false) };
         Ok(known.runs.forget_gone(connection, entries)? || known.runs.clear(connection, chunks)?)
+    }
+
+    /// Whether a quiet moment would make a search ask fewer runs.
+    pub(super) fn could_be_tidier(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| !self.only_looks && known.runs.could_be_fewer())
     }
 
     /// Whether there is something to merge.
@@ -321,6 +331,18 @@ pub(super) fn make_up(connection: &mut Connection) -> rusqlite::Result<()> {
         tracing::info!(event = "store.index_made_up", indexed, newest, "making the index of what the store holds");
         Runs::make_up(&transaction, indexed)?;
         transaction.commit()?;
+    }
+}
+
+/// Whether bytes are a chunk of the index that can be read to its end.
+pub(super) fn is_chunk(bytes: &[u8]) -> bool {
+    let mut entries = chunk::Unpacker::new(bytes.to_vec().into());
+    loop {
+        match entries.advance() {
+            Ok(true) => (),
+            Ok(false) => return true,
+            Err(Damaged) => return false,
+        }
     }
 }
 

@@ -377,12 +377,32 @@ fn damage_that_is_not_seen_at_the_start_is_found_by_reading_everything() {
         assert!(matches!(store.tokens().await, Err(StoreError::Damaged(_))));
         assert!(matches!(store.tidy(NOW, NOW, NOW).await, Err(StoreError::Damaged(_))));
     });
-    let whole = tempfile::tempdir().unwrap();
-    runtime().block_on(async {
-        let (store, _) = store_with_service(whole.path()).await;
+}
+
+#[test]
+fn what_is_whole_is_called_whole_and_bytes_that_are_no_part_of_the_index_are_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let looked = || async {
+        let store = Store::serve(folder.path(), NOW).unwrap();
         store.look_for_damage().await.unwrap();
-        assert!(!store.is_damaged());
+        let damaged = store.is_damaged();
+        assert_eq!(store.close(), Checkpoint::Whole);
+        damaged
+    };
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        // More than one stretch of rows.
+        for n in 0..1100 {
+            keep(&store, receipt(&format!("number-{n:04}"), "delivered", "x"), service).await;
+        }
+        assert_eq!(store.close(), Checkpoint::Whole);
     });
+    assert!(!runtime().block_on(looked()));
+    let connection = Connection::open(folder.path().join("counterfoil.db")).unwrap();
+    let last = "UPDATE index_chunks SET entries = x'ffffffff' WHERE chunk = (SELECT max(chunk) FROM index_chunks)";
+    assert_eq!(connection.execute(last, []).unwrap(), 1);
+    drop(connection);
+    assert!(runtime().block_on(looked()));
 }
 
 #[test]

@@ -29,6 +29,8 @@ const GATHERS: Duration = Duration::from_millis(1);
 const RELIEF_EVERY: u32 = 64;
 /// How long the writer waits for work before it goes on with the index.
 const PAUSE: Duration = Duration::from_millis(5);
+/// How long it waits before it makes the index tidier than it has to be.
+const QUIET: Duration = Duration::from_millis(20);
 /// How long it waits when the index needs nothing.
 const LONG_PAUSE: Duration = Duration::from_hours(1);
 
@@ -323,7 +325,14 @@ impl Pen<'_> {
     }
 
     fn patience(&self) -> Duration {
-        if self.ledger.indexing.is_behind() { PAUSE } else { LONG_PAUSE }
+        let indexing = &self.ledger.indexing;
+        if indexing.is_behind() {
+            PAUSE
+        } else if indexing.could_be_tidier() {
+            QUIET
+        } else {
+            LONG_PAUSE
+        }
     }
 
     /// One transaction with everything in it. Where that fails by something one callback brought, each is tried by itself.

@@ -16,8 +16,10 @@ use crate::store::row;
 /// When runs are merged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
-    /// So many neighbouring runs of a size become one.
+    /// So many neighbouring runs of a size become one while callbacks come.
     pub(super) together: i64,
+    /// In a quiet moment so few do: each run is one more place to look.
+    pub(super) quietly: i64,
     /// Runs in memory that span so many arrivals become one in the store. After a start the entries of so many are made again.
     pub(super) fresh: i64,
     /// A run that spans so many arrivals is merged no more: clearing away what is old stays cheap.
@@ -26,7 +28,7 @@ pub(super) struct Sizes {
 
 impl Default for Sizes {
     fn default() -> Self {
-        Sizes { together: 16, fresh: 8192, large: 1 << 20 }
+        Sizes { together: 32, quietly: 4, fresh: 8192, large: 1 << 22 }
     }
 }
 
@@ -263,6 +265,19 @@ impl Runs {
         !self.merges.is_empty()
     }
 
+    /// Whether a quiet moment is of use.
+    pub(super) fn could_be_fewer(&self) -> bool {
+        self.due_stored(self.sizes.quietly).is_some()
+    }
+
+    /// Begins what only a quiet moment is for; nothing else is under way.
+    pub(super) fn begin_quietly(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        match self.due_stored(self.sizes.quietly) {
+            Some(inputs) => self.begin(connection, inputs),
+            None => Ok(()),
+        }
+    }
+
     /// Adds a run of these entries, which are in order; `now` is when the latest of their arrivals came.
     pub(super) fn add(&mut self, connection: &Connection, entries: &[Entry<'_>], now: i64) -> rusqlite::Result<()> {
         self.fresh.extend(Run::of(entries, now));
@@ -358,8 +373,9 @@ impl Runs {
     /// Merges what is in memory there.
     fn merge_fresh(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         // Of very different sizes, as transactions are: half of what would fill it is enough.
-        let enough = self.sizes.together / 2;
-        while let Some(inputs) = self.due(&self.fresh, 1, self.sizes.fresh, enough) {
+        let together = self.sizes.together / 2;
+        let (sizes, enough) = ((1, self.sizes.fresh), together / 2);
+        while let Some(inputs) = self.due(&self.fresh, sizes, together, enough) {
             let chunks = Merged::after(connection, &inputs, None, Gone::default())?.all(connection)?;
             let (first, last, last_at) = stretch(&inputs);
             let at = self.fresh.partition_point(|run| run.last < first);
@@ -380,27 +396,28 @@ impl Runs {
 
     /// Begins the merges that are due.
     fn begin_merges(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        // As many of the largest among them as can be: the fewer runs there are, the quicker is a search.
-        let enough = self.sizes.together - 1;
-        while let Some(inputs) = self.due(&self.stored, self.sizes.fresh, self.sizes.large, enough) {
+        while let Some(inputs) = self.due_stored(self.sizes.together) {
             self.begin(connection, inputs)?;
         }
         Ok(())
     }
 
-    /// Neighbours that should become one run, the smallest first: enough of them, and together `enough` times as large as the
-    /// largest.
-    fn due(&self, runs: &[Run], smallest: i64, large: i64, enough: i64) -> Option<Vec<Run>> {
+    /// So many neighbours in the store that should become one run.
+    fn due_stored(&self, together: i64) -> Option<Vec<Run>> {
+        // As many of the largest among them as can be: the fewer runs there are, the quicker is a search.
+        self.due(&self.stored, (self.sizes.fresh, self.sizes.large), together, together - 1)
+    }
+
+    /// Neighbours that should become one run, the smallest first: `together` or more of them, and all of them `enough` times as
+    /// large as the largest.
+    fn due(&self, runs: &[Run], (smallest, large): (i64, i64), together: i64, enough: i64) -> Option<Vec<Run>> {
         let is_free = |run: &Run| run.span() < large && !self.merges.iter().any(|merge| merge.takes(run));
-        let (together, mut limit) = (self.sizes.together, smallest);
+        let mut limit = smallest;
         while limit < large {
             limit = large.min(limit * together);
-            let groups = runs.split(|run| !is_free(run) || run.span() >= limit);
-            for group in groups.filter(|group| i64::try_from(group.len()).is_ok_and(|length| length >= together)) {
-                let spans = || group.iter().map(Run::span);
-                if spans().sum::<i64>() >= enough * spans().max().unwrap_or_default() {
-                    return Some(group.to_vec());
-                }
+            let mut groups = runs.split(|run| !is_free(run) || run.span() >= limit);
+            if let Some(due) = groups.find_map(|group| newest_alike(group, together, enough)) {
+                return Some(due.to_vec());
             }
         }
         None
@@ -437,6 +454,18 @@ impl Runs {
         self.stored.insert(at, output);
         Ok(())
     }
+}
+
+/// As many of the newest among neighbours as are not too different in size.
+fn newest_alike(group: &[Run], together: i64, enough: i64) -> Option<&[Run]> {
+    let (mut runs, mut span, mut largest, mut alike) = (0, 0, 0, None);
+    for (at, run) in group.iter().enumerate().rev() {
+        (runs, span, largest) = (runs + 1, span + run.span(), largest.max(run.span()));
+        if runs >= together && span >= enough * largest {
+            alike = group.get(at..);
+        }
+    }
+    alike
 }
 
 /// The first and last arrival of neighbouring runs, and when the latest came.

@@ -12,7 +12,7 @@ use crate::store::row;
 use crate::store::{ServiceId, Services};
 
 /// So small that a few hundred rows go through every size.
-const SIZES: Sizes = Sizes { together: 4, fresh: 16, large: 256 };
+const SIZES: Sizes = Sizes { together: 4, quietly: 2, fresh: 16, large: 256 };
 
 struct Store {
     connection: Connection,
@@ -177,6 +177,29 @@ fn many_rows_come_to_few_runs_and_what_is_no_longer_used_is_written_over() {
     assert!(count("SELECT count(*) FROM index_runs WHERE state = 0") < 16);
     let (chunks, fences) = (count("SELECT count(*) FROM index_chunks"), count("SELECT count(*) FROM index_fences"));
     assert_eq!(chunks, fences, "no chunk is lost");
+}
+
+#[test]
+fn in_quiet_moments_a_search_comes_to_ask_few_runs() {
+    let mut store = store();
+    let runs = |store: &Store| {
+        store.connection.query_row("SELECT count(*) FROM index_runs WHERE state = 0", [], |row| row.get::<_, i64>(0))
+    };
+    for _ in 0..11 {
+        store.add(20);
+        store.indexing.store_all(&store.connection).unwrap();
+    }
+    let busy = runs(&store).unwrap();
+    let mut moments = 0;
+    while store.indexing.is_behind() || store.indexing.could_be_tidier() {
+        store.indexing.catch_up(&store.connection).unwrap();
+        store.indexing.committed();
+        moments += 1;
+        assert!(moments < 1000, "it comes to an end");
+    }
+    let quiet = runs(&store).unwrap();
+    assert!(quiet < busy && quiet <= 4, "{quiet} of {busy}");
+    store.check(100);
 }
 
 #[test]
