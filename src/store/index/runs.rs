@@ -416,7 +416,7 @@ impl Runs {
         while limit < large {
             limit = large.min(limit * together);
             let mut groups = runs.split(|run| !is_free(run) || run.span() >= limit);
-            if let Some(due) = groups.find_map(|group| newest_alike(group, together, enough)) {
+            if let Some(due) = groups.find_map(|group| newest_alike(group, large, together, enough)) {
                 return Some(due.to_vec());
             }
         }
@@ -456,13 +456,16 @@ impl Runs {
     }
 }
 
-/// As many of the newest among neighbours as are not too different in size.
-fn newest_alike(group: &[Run], together: i64, enough: i64) -> Option<&[Run]> {
+/// As many of the newest among neighbours as are not too different in size, until they are large together.
+fn newest_alike(group: &[Run], large: i64, together: i64, enough: i64) -> Option<&[Run]> {
     let (mut runs, mut span, mut largest, mut alike) = (0, 0, 0, None);
     for (at, run) in group.iter().enumerate().rev() {
         (runs, span, largest) = (runs + 1, span + run.span(), largest.max(run.span()));
         if runs >= together && span >= enough * largest {
             alike = group.get(at..);
+            if span >= large {
+                break;
+            }
         }
     }
     alike
