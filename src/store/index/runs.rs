@@ -456,11 +456,15 @@ impl Runs {
     }
 }
 
-/// As many of the newest among neighbours as are not too different in size, until they are large together.
+/// As many of the newest among neighbours as are not too different in size, until they are large together, and never so many
+/// that they are far larger.
 fn newest_alike(group: &[Run], large: i64, together: i64, enough: i64) -> Option<&[Run]> {
     let (mut runs, mut span, mut largest, mut alike) = (0, 0, 0, None);
     for (at, run) in group.iter().enumerate().rev() {
         (runs, span, largest) = (runs + 1, span + run.span(), largest.max(run.span()));
+        if span > 4 * large {
+            break;
+        }
         if runs >= together && span >= enough * largest {
             alike = group.get(at..);
             if span >= large {
