@@ -18,6 +18,7 @@ mod errors;
 mod kills;
 mod load;
 mod power;
+mod restarts;
 #[allow(dead_code, reason = "the other suite uses the rest")]
 #[path = "../suite/server.rs"]
 mod server;

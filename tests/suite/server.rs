@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -47,6 +48,23 @@ pub(crate) fn printed(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap().trim_end_matches('\n').to_owned()
 }
 
+/// The binary, to be handed one or two descriptors as systemd does, each with its name.
+pub(crate) fn handed(descriptors: &[(BorrowedFd<'_>, &str)]) -> Command {
+    let hand = |number: usize| match descriptors.get(number) {
+        Some((descriptor, _)) => Stdio::from(descriptor.try_clone_to_owned().unwrap()),
+        None => Stdio::null(),
+    };
+    let names: Vec<&str> = descriptors.iter().map(|(_, name)| *name).collect();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", r#"exec 3<&0 4>&1 </dev/null >/dev/null; LISTEN_PID=$$ exec "$0" "$@""#, BINARY])
+        .env("LISTEN_FDS", names.len().to_string())
+        .env("LISTEN_FDNAMES", names.join(":"))
+        .stdin(hand(0))
+        .stdout(hand(1));
+    command
+}
+
 pub(crate) struct Server {
     child: Child,
     pub(crate) data: PathBuf,
@@ -76,12 +94,18 @@ impl Server {
 
     /// On a store that stays when the server ends. There is no token in `token`.
     pub(crate) fn start_in(data: &Path, more: &[&str]) -> Server {
-        let mut child = Command::new(BINARY)
+        let mut command = Command::new(BINARY);
+        command.stdout(Stdio::null());
+        Server::start_as(command, data, more)
+    }
+
+    /// As [`Server::start_in`], by a command that runs the binary.
+    pub(crate) fn start_as(mut command: Command, data: &Path, more: &[&str]) -> Server {
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(more)
             .stderr(Stdio::piped())
-            .stdout(Stdio::null())
             .spawn()
             .unwrap();
         let log = lines(child.stderr.take().unwrap());
@@ -258,7 +282,7 @@ impl Answer {
         lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     }
 
-    fn parse(bytes: &[u8]) -> Answer {
+    pub(crate) fn parse(bytes: &[u8]) -> Answer {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(bytes.len());
         let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
