@@ -23,6 +23,7 @@ mod restarts;
 #[path = "../suite/server.rs"]
 mod server;
 mod slow;
+mod stuck;
 mod trouble;
 
 use std::env;

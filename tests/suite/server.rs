@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::BorrowedFd;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -63,6 +64,57 @@ pub(crate) fn handed(descriptors: &[(BorrowedFd<'_>, &str)]) -> Command {
         .stdin(hand(0))
         .stdout(hand(1));
     command
+}
+
+/// What listens where a server is to tell systemd how it is.
+pub(crate) struct Told {
+    socket: UnixDatagram,
+    folder: TempDir,
+}
+
+impl Told {
+    pub(crate) fn listen() -> Told {
+        let folder = folder();
+        let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Told { socket, folder }
+    }
+
+    /// The binary, which is to tell it; at least every `watchdog` where there is one.
+    pub(crate) fn command(&self, watchdog: Option<Duration>) -> Command {
+        let mut command = Command::new(BINARY);
+        command.env("NOTIFY_SOCKET", self.folder.path().join("notify")).stdout(Stdio::null());
+        if let Some(time) = watchdog {
+            command.env("WATCHDOG_USEC", time.as_micros().to_string());
+        }
+        command
+    }
+
+    /// Hears on until this is said; gives all that was said before it.
+    pub(crate) fn wait_for(&self, words: &str) -> Vec<String> {
+        let mut heard = Vec::new();
+        loop {
+            let mut said = [0; 4096];
+            let length = self.socket.recv(&mut said).unwrap_or_else(|_| panic!("{words} was not said: {heard:?}"));
+            let said = String::from_utf8_lossy(&said[..length]).into_owned();
+            if said.contains(words) {
+                return heard;
+            }
+            heard.push(said);
+        }
+    }
+
+    /// What was said and not heard yet.
+    pub(crate) fn heard(&self) -> Vec<String> {
+        self.socket.set_nonblocking(true).unwrap();
+        let mut said = [0; 4096];
+        let mut heard = Vec::new();
+        while let Ok(length) = self.socket.recv(&mut said) {
+            heard.push(String::from_utf8_lossy(&said[..length]).into_owned());
+        }
+        self.socket.set_nonblocking(false).unwrap();
+        heard
+    }
 }
 
 pub(crate) struct Server {

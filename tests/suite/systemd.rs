@@ -7,8 +7,9 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use crate::server::{Answer, BINARY, Server, exchange, folder, handed, printed, request, run};
+use crate::server::{Answer, BINARY, Server, Told, exchange, folder, handed, printed, request, run};
 
 const BODY: &[u8] = br#"{"id": "a", "status": "delivered"}"#;
 
@@ -67,6 +68,40 @@ fn what_is_no_socket_to_listen_on_is_told_with_an_exit_code_of_its_own() {
         assert!(said.contains("cannot be used") && said.contains("ListenStream="), "{said}");
         assert!(!folder.path().join("store").exists(), "it is told before anything is made");
     }
+}
+
+#[test]
+fn systemd_is_told_that_it_is_ready_when_callbacks_are_answered_and_that_it_stops() {
+    let folder = folder();
+    let token = printed(&run(&["token", "add", "Test service"], folder.path()));
+    let at = socket().local_addr().unwrap();
+    let told = Told::listen();
+    let command = told.command(None);
+    let heard = std::thread::spawn(move || {
+        let before = told.wait_for("READY=1");
+        let headers = format!("Authorization: Bearer {token}\r\n");
+        (before, exchange(at, &request("POST", "/callbacks", &headers, BODY)).status, told)
+    });
+    let server = Server::start_as(command, folder.path(), &["--listen", &at.to_string()]);
+    let (before, status, told) = heard.join().unwrap();
+    assert_eq!((before, status), (vec!["STATUS=Opening the store.\n".to_owned()], 200));
+    server.signal("-TERM");
+    assert_eq!(server.ended(), Some(0));
+    assert!(told.heard().concat().contains("STOPPING=1"));
+}
+
+#[test]
+fn a_watchdog_hears_from_it_and_without_one_it_says_nothing_more() {
+    let (watched, told) = (Told::listen(), Told::listen());
+    let (one, other) = (folder(), folder());
+    let watchdog = Some(Duration::from_millis(100));
+    let _watched = Server::start_as(watched.command(watchdog), one.path(), &[]);
+    let _server = Server::start_as(told.command(None), other.path(), &[]);
+    told.wait_for("READY=1");
+    for _ in 0..10 {
+        watched.wait_for("WATCHDOG=1");
+    }
+    assert_eq!(told.heard(), Vec::<String>::new());
 }
 
 #[test]
