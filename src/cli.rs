@@ -10,6 +10,7 @@ mod quarantine;
 mod restore;
 mod send;
 mod serve;
+mod systemd;
 mod token;
 mod user;
 mod watch;

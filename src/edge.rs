@@ -36,6 +36,9 @@ const BACKLOG: i32 = 4096;
 const BREATH: Duration = Duration::from_millis(50);
 /// When the server stops, a request that is on its way in has so long.
 const WHOLE_SOON: Duration = Duration::from_secs(1);
+/// When the server stops, a connection that has nothing in hand has so long for one more request, whose answer says that it is the
+/// last. To close it at once would break the request that is already under way to it.
+const ONE_MORE_WITHIN: Duration = Duration::from_millis(500);
 
 /// What is served: something that answers every request.
 pub type Routes = BoxedFilter<(Response,)>;
@@ -94,6 +97,15 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+/// Listens on a socket that somebody else has opened and keeps open: who connects while nobody accepts waits there.
+///
+/// # Errors
+/// When the system refuses it.
+pub fn take_over(socket: std::net::TcpListener) -> io::Result<TcpListener> {
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket)
 }
 
 /// Lets the process open so many files, as far as the system does; gives what it allows.
@@ -183,7 +195,7 @@ async fn talk<S>(stream: S, peer: Peer, served: &Served, place: &Place)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let answer = service_fn(|request| answer(request, peer, served.routes.clone(), place.request()));
+    let answer = service_fn(|request| answer(request, peer, served, place.request()));
     let limits = &served.limits;
     let talking = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -191,10 +203,14 @@ where
         .serve_connection(TokioIo::new(Stalling::new(stream, limits.stall)), answer);
     let mut talking = std::pin::pin!(talking);
     let mut stop = served.stop.clone();
+    let is_last = async {
+        let _told = stop.wait_for(|stop| *stop).await.is_ok();
+        tokio::time::sleep(ONE_MORE_WITHIN).await;
+    };
     // What ends with an error ended for the client too: there is nobody to tell.
     tokio::select! {
         _ended = talking.as_mut() => return,
-        _stopped = stop.wait_for(|stop| *stop) => (),
+        () = is_last => (),
         () = tokio::time::sleep(limits.age) => (),
     }
     // The request in hand is answered, and no other is taken.
@@ -209,7 +225,7 @@ where
 #[error("closed unanswered")]
 struct Closed;
 
-async fn answer(request: Request<Incoming>, peer: Peer, routes: Routes, in_hand: InHand) -> Result<Response, Closed> {
+async fn answer(request: Request<Incoming>, peer: Peer, served: &Served, in_hand: InHand) -> Result<Response, Closed> {
     // warp expects a path that begins with a slash.
     if request.method() == Method::CONNECT || !request.uri().path().starts_with('/') {
         return Ok(not_allowed());
@@ -217,10 +233,13 @@ async fn answer(request: Request<Incoming>, peer: Peer, routes: Routes, in_hand:
     // The body is gone when it has been read; what it is read for still has to be done.
     let mut request = request.map(|body| Arriving::new(body, in_hand.clone()));
     request.extensions_mut().insert(peer);
-    let answered =
-        hyper::service::Service::call(&hyper_util::service::TowerToHyperService::new(warp::service(routes)), request);
-    let response = answered.await.unwrap_or_else(|never| match never {});
+    let routes = hyper_util::service::TowerToHyperService::new(warp::service(served.routes.clone()));
+    let answered = hyper::service::Service::call(&routes, request);
+    let mut response = answered.await.unwrap_or_else(|never| match never {});
     drop(in_hand);
+    if *served.stop.borrow() {
+        response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    }
     if response.extensions().get::<CloseUnanswered>().is_some() { Err(Closed) } else { Ok(response) }
 }
 

@@ -16,6 +16,7 @@ mod damage;
 mod envelope;
 mod erased;
 mod find;
+mod hours;
 mod index;
 mod key;
 mod look_through;
@@ -52,6 +53,7 @@ pub use checkpoint::Checkpoint;
 pub use conversations::{Conversation, InboxPage, InboxRow};
 pub use envelope::{Envelope, Origin, Stored};
 pub use find::{Cursor, Find, Found, Place, Source};
+pub use hours::Silence;
 pub use open::OpenError;
 pub use people::{AddPersonError, Asking, Mark, Person, Role};
 pub use progress::{Progress, Reached, Stage};
@@ -165,6 +167,8 @@ struct Inner {
     closing: damage::Closing,
     /// Where removal by age stands.
     removals: Mutex<Option<Removals>>,
+    /// Of which services nothing came at the last look, where as a rule much does.
+    silences: Mutex<Vec<Silence>>,
     /// What was known when a server opened it.
     start: signs::Start,
 }
@@ -234,6 +238,7 @@ impl Store {
                 damage,
                 closing,
                 removals: Mutex::default(),
+                silences: Mutex::default(),
                 start,
             }),
         })

@@ -3,6 +3,7 @@
 mod backfill;
 mod backups;
 mod retention;
+mod silences;
 
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ const SEARCHES_KEPT: i64 = 30 * DAY;
 
 /// Runs until it is dropped.
 pub async fn run(store: Store) {
-    tokio::join!(checkpoints(&store), tidying(&store), looking_for_damage(&store));
+    tokio::join!(checkpoints(&store), tidying(&store), looking_for_damage(&store), silences::listening(&store));
 }
 
 async fn checkpoints(store: &Store) {

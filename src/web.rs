@@ -23,6 +23,7 @@ mod safe;
 mod search;
 mod set_password;
 mod sign_in;
+mod silence;
 mod trail;
 mod uk_time;
 

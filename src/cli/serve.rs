@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -16,6 +17,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::backfill::{NOTIFY, source};
+use super::systemd::{self, Inherited};
 use super::{Data, Failure, listed};
 use crate::edge::{self, Limits, Routes};
 use crate::store::{BackupFolder, Checkpoint, Keep, Recipient, Retention, Store};
@@ -34,12 +36,12 @@ const DESCRIPTORS_BESIDE: usize = 256;
 ///
 /// Stop it with SIGTERM or Ctrl-C: it finishes what is in flight. Exit codes: 10 the folder holds something else, 11 the store
 /// is empty, 12 it is damaged, 13 it is another program's, 14 it is of a newer release, 15 another server has it open, 16 and
-/// 17 it cannot be read or written.
+/// 17 it cannot be read or written, 19 what systemd handed over is no socket to listen on.
 #[derive(Args, Debug)]
 pub(super) struct Serve {
     #[command(flatten)]
     data: Data,
-    /// Where to listen; may be given several times. Port 0 takes a free one
+    /// Where to listen; may be given several times. Port 0 takes a free one. Sockets that systemd hands over are used in its place
     #[arg(
         long,
         value_name = "ADDR:PORT",
@@ -48,7 +50,8 @@ pub(super) struct Serve {
         env = "COUNTERFOIL_LISTEN"
     )]
     listen: Vec<SocketAddr>,
-    /// A listener for callbacks alone: every path there is taken for one, and no page is served
+    /// A listener for callbacks alone: every path there is taken for one, and no page is served. Sockets of systemd with
+    /// FileDescriptorName=callbacks are used in its place
     #[arg(long, value_name = "ADDR:PORT", value_delimiter = ',', env = "COUNTERFOIL_CALLBACKS_LISTEN")]
     callbacks_listen: Vec<SocketAddr>,
     /// How people and Notify reach this server, such as <https://callbacks.example.gov.uk>
@@ -192,7 +195,13 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     let retention = Retention { receipts: serve.keeping.receipts, messages: serve.keeping.messages };
     let (backups, backfills) = (serve.backups.schedule(), serve.backfills.services()?);
     let clockwork = Clockwork { retention, backups, backfills };
-    let server = Server::start(&serve.data, &serve.listen, &serve.callbacks_listen, serve.public_url, clockwork)?;
+    let inherited = Inherited::take()?;
+    systemd::tell(&[NotifyState::Status("Opening the store.")]);
+    let listen = Listen {
+        pages: or_inherited(serve.listen, inherited.pages),
+        callbacks: or_inherited(serve.callbacks_listen, inherited.callbacks),
+    };
+    let server = Server::start(&serve.data, listen, serve.public_url, clockwork)?;
     tracing::info!(
         target: READY,
         event = "serve.keeping",
@@ -212,10 +221,42 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
             server.stop().await;
             return Err(Failure::new("the store's writer failed. Look at the log, then start again"));
         }
+        never = systemd::keep_told(&server.store) => match never {},
     }
+    systemd::tell(&[NotifyState::Stopping, NotifyState::Status("Stopping: finishing what is in flight.")]);
     server.stop().await;
     tracing::info!(event = "serve.stopped", "stopped");
     Ok(())
+}
+
+/// Where a server listens.
+pub(super) struct Listen {
+    pub(super) pages: Vec<Socket>,
+    /// For callbacks alone.
+    pub(super) callbacks: Vec<Socket>,
+}
+
+/// One socket to listen on.
+pub(super) enum Socket {
+    At(SocketAddr),
+    Inherited(std::net::TcpListener),
+}
+
+impl Socket {
+    fn open(self) -> Result<TcpListener, Failure> {
+        match self {
+            Socket::At(address) => bind(address),
+            Socket::Inherited(socket) => edge::take_over(socket)
+                .map_err(|error| Failure::new(format!("the socket that systemd handed over cannot be used: {error}"))),
+        }
+    }
+}
+
+fn or_inherited(addresses: Vec<SocketAddr>, inherited: Vec<std::net::TcpListener>) -> Vec<Socket> {
+    if inherited.is_empty() {
+        return addresses.into_iter().map(Socket::At).collect();
+    }
+    inherited.into_iter().map(Socket::Inherited).collect()
 }
 
 /// What a server does by the clock.
@@ -239,17 +280,15 @@ impl Server {
     /// Opens the store and the sockets, and begins to serve.
     pub(super) fn start(
         data: &Data,
-        listen: &[SocketAddr],
-        callbacks_listen: &[SocketAddr],
+        listen: Listen,
         public_url: Option<String>,
         clockwork: Clockwork,
     ) -> Result<Server, Failure> {
         let store = Store::serve(&data.data, clock::now())?;
         tell_of_gap(&store);
-        let limits = limits(listen.len() + callbacks_listen.len());
-        let bound = |addresses: &[SocketAddr]| addresses.iter().map(|address| bind(*address)).collect();
-        let (pages, callbacks): (Result<Vec<_>, _>, Result<Vec<_>, _>) = (bound(listen), bound(callbacks_listen));
-        let (pages, callbacks) = (pages?, callbacks?);
+        let limits = limits(listen.pages.len() + listen.callbacks.len());
+        let open = |sockets: Vec<Socket>| sockets.into_iter().map(Socket::open).collect::<Result<Vec<_>, _>>();
+        let (pages, callbacks) = (open(listen.pages)?, open(listen.callbacks)?);
         store.is_to_keep(clockwork.retention);
         let site = Site::new(&store, public_url);
         let (stop, stopped) = watch::channel(false);

@@ -8,6 +8,7 @@ use rusqlite::{CachedStatement, Connection, params};
 
 use super::envelope::{Envelope, Origin, Stored};
 use super::erased::Erased;
+use super::hours::Tally;
 use super::index::{Indexing, Keys};
 use super::key::Key;
 use super::row::{self, Columns, Kept};
@@ -96,12 +97,13 @@ pub(super) struct Ledger {
     templates: Templates,
     /// When the last sign of life was given.
     alive_at: Option<i64>,
+    tally: Tally,
 }
 
 impl Ledger {
     /// Knows nothing yet.
     pub(super) fn new(indexing: Indexing) -> Ledger {
-        Ledger { indexing, templates: Templates::default(), alive_at: None }
+        Ledger { indexing, templates: Templates::default(), alive_at: None, tally: Tally::default() }
     }
 
     /// The transaction was committed.
@@ -114,6 +116,7 @@ impl Ledger {
         self.indexing.forget();
         self.templates.forget();
         self.alive_at = None;
+        self.tally = Tally::default();
     }
 
     /// Stores arrivals in their order, within the caller's transaction.
@@ -128,6 +131,7 @@ impl Ledger {
         let mut keeping = Keeping::new(connection, key, self)?;
         let (mut stored, mut added) = (Vec::new(), Vec::new());
         let (mut noted, mut now) = (None, i64::MIN);
+        let mut came: Vec<(ServiceId, i64)> = Vec::new();
         for arrival in arrivals {
             let envelope = arrival.envelope();
             if noted != Some(envelope.token) {
@@ -135,6 +139,10 @@ impl Ledger {
                 noted = Some(envelope.token);
             }
             now = now.max(envelope.arrived_at);
+            match came.last_mut() {
+                Some((service, came)) if *service == envelope.service => *came += 1,
+                _ => came.push((envelope.service, 1)),
+            }
             stored.push(match arrival {
                 Arrival::Callback(ready) if erased.holds(&ready.columns.notify_id)? => Stored::Erased,
                 Arrival::Callback(ready) => {
@@ -152,7 +160,9 @@ impl Ledger {
             next += 1;
         }
         self.indexing.end(connection, &added, next, now)?;
-        if self.alive_at.is_none_or(|alive_at| now - alive_at >= MINUTE) {
+        let is_time = self.alive_at.is_none_or(|alive_at| now - alive_at >= MINUTE);
+        self.tally.add(connection, now, &came, is_time)?;
+        if is_time {
             signs::note(connection, now)?;
             self.alive_at = Some(now);
         }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Services, Store, StoreError, signs};
+use super::{Services, Store, StoreError, hours, signs};
 use crate::clock::MINUTE;
 
 /// What a person may do.
@@ -287,6 +287,7 @@ impl Store {
     pub async fn tidy(&self, now: i64, sessions_before: i64, searches_before: i64) -> Result<(), StoreError> {
         self.write(move |connection| {
             signs::note(connection, now)?;
+            hours::tidy(connection, now)?;
             connection.execute("DELETE FROM sessions WHERE made_at < ?1", [sessions_before])?;
             connection.execute("DELETE FROM one_time_links WHERE expires_at < ?1", [now - MINUTE])?;
             connection.execute("DELETE FROM searches WHERE made_at < ?1", [searches_before]).map(drop)

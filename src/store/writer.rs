@@ -152,6 +152,15 @@ impl Writer {
         F: FnOnce(&Connection, &mut Ledger) -> rusqlite::Result<T> + Send + 'static,
     {
         self.damage.refuse()?;
+        self.ask(work).await
+    }
+
+    /// As [`Writer::write_with_ledger`], also where damage is known: for what then writes nothing.
+    pub(super) async fn ask<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection, &mut Ledger) -> rusqlite::Result<T> + Send + 'static,
+    {
         let (answer, answered) = oneshot::channel();
         self.queue.push(|waiting| {
             if waiting.pages.len() >= PAGES_WAITING {

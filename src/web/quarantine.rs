@@ -16,6 +16,7 @@ use super::plain_text::{Body, grouped};
 use super::problem::{Answer, Problem, answer, html, see_other, set};
 use super::request::{self, Words};
 use super::results::{Moment, at, href};
+use super::silence::{self, SilenceNotice};
 use super::trail::Trail;
 use super::{Site, get, one_of};
 use crate::access::Caseworker;
@@ -30,6 +31,7 @@ struct QuarantinePage {
     chrome: Chrome,
     title: String,
     gap: Option<GapNotice>,
+    silences: Vec<SilenceNotice>,
     rows: Vec<Row>,
     previous: Option<String>,
     next: Option<String>,
@@ -108,6 +110,7 @@ async fn list(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: W
         chrome: Chrome::new(Some(&caseworker), Here::Quarantine),
         title: trail.title("Quarantine"),
         gap: gap::notice(&site, &caseworker).await?,
+        silences: silence::notices(&site, &caseworker).await?,
         rows: page.rows.iter().map(row).collect(),
         previous: trail.previous(LIST),
         next: trail.next(LIST, page.next),

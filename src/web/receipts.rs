@@ -14,6 +14,7 @@ use super::plain_text::{self, grouped};
 use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
 use super::results::ResultRow;
+use super::silence::{self, SilenceNotice};
 use super::{Site, get, one_of, search};
 use crate::access::Caseworker;
 use crate::clock;
@@ -33,6 +34,7 @@ struct ReceiptsPage {
     keeping: Keeping,
     chrome: Chrome,
     gap: Option<GapNotice>,
+    silences: Vec<SilenceNotice>,
     /// What stands before what was typed.
     heading: String,
     typed: String,
@@ -172,7 +174,13 @@ async fn results(site: &Site, caseworker: &Caseworker, asked: Asked, query: &Wor
     // The first page is where people begin.
     let begins = asked.typed.is_empty() && from.is_none();
     let gap = if begins { gap::notice(site, caseworker).await? } else { None };
-    html(&ReceiptsPage { gap, keeping: Keeping::of(site), ..page(caseworker, &asked, status, number, &found) })
+    let silences = if begins { silence::notices(site, caseworker).await? } else { Vec::new() };
+    html(&ReceiptsPage {
+        gap,
+        silences,
+        keeping: Keeping::of(site),
+        ..page(caseworker, &asked, status, number, &found)
+    })
 }
 
 fn narrowed(query: &Words) -> Option<Narrowed> {
@@ -189,6 +197,7 @@ fn page(caseworker: &Caseworker, asked: &Asked, status: Option<Narrowed>, number
     ReceiptsPage {
         keeping: Keeping::default(),
         gap: None,
+        silences: Vec::new(),
         chrome: Chrome::new(Some(caseworker), Here::Receipts).with_search(&asked.typed),
         heading,
         typed: asked.typed.clone(),

@@ -1,11 +1,8 @@
 //! Moments as people in the United Kingdom write them, by the clock of Europe/London.
 
-use std::sync::LazyLock;
-
-use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 
-static LONDON: LazyLock<TimeZone> = LazyLock::new(|| TimeZone::get("Europe/London").unwrap_or(TimeZone::UTC));
+use crate::clock::LONDON;
 
 /// "12:15pm on 14 May 2017", from microseconds since 1970 UTC. Noon and midnight have their words.
 pub(super) fn words(micros: i64) -> String {

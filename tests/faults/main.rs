@@ -18,10 +18,12 @@ mod errors;
 mod kills;
 mod load;
 mod power;
+mod restarts;
 #[allow(dead_code, reason = "the other suite uses the rest")]
 #[path = "../suite/server.rs"]
 mod server;
 mod slow;
+mod stuck;
 mod trouble;
 
 use std::env;

@@ -275,6 +275,30 @@ fn managers_are_told_of_an_outage_until_it_is_read_back() {
     assert!(alive > hour_ago + 59 * MINUTE);
 }
 
+#[test]
+fn managers_are_told_of_a_silence_until_a_callback_comes() {
+    let set = Set::up();
+    drop(Server::start_in(&set.data, &[]));
+    let store = rusqlite::Connection::open(set.data.join("counterfoil.db")).unwrap();
+    // Some came each hour of the weeks before, and until six hours ago.
+    let fill = "WITH RECURSIVE ago (hours) AS (SELECT 6 UNION ALL SELECT hours + 1 FROM ago WHERE hours < 800)
+        INSERT INTO hours SELECT ?1 - hours, (SELECT id FROM services WHERE name = 'Housing'), 40 FROM ago";
+    store.execute(fill, [clock::now() / (60 * MINUTE)]).unwrap();
+    let mut server = Server::start_in(&set.data, &[]);
+    let line = logged(&mut server, "callback.silence");
+    assert!(line.contains("Housing") && line.contains("usual=") && line.contains("counterfoil backfill"), "{line}");
+    let (mut manager, mut caseworker) = (server.signed_in("manager"), server.signed_in("caseworker"));
+    let told = "Nothing has come from Notify for <bdi>Housing</bdi> since";
+    for path in ["/receipts", "/quarantine"] {
+        let page = manager.get(path).text();
+        assert!(page.contains(told) && page.contains("0 on average"), "{path}: {page}");
+    }
+    assert!(!caseworker.get("/receipts").text().contains(told));
+    let headers = format!("Authorization: Bearer {}\r\n", set.token);
+    assert_eq!(server.post_with("/callbacks", &headers, br#"{"id": "a", "status": "delivered"}"#).status, 200);
+    assert!(!manager.get("/receipts").text().contains(told));
+}
+
 /// The line of an event, once it is logged.
 fn logged(server: &mut Server, event: &str) -> String {
     let began = Instant::now();

@@ -27,3 +27,4 @@ mod sealed;
 mod searches;
 #[allow(dead_code, reason = "the faults use the rest")]
 mod server;
+mod systemd;

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::BorrowedFd;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -47,6 +49,74 @@ pub(crate) fn printed(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap().trim_end_matches('\n').to_owned()
 }
 
+/// The binary, to be handed one or two descriptors as systemd does, each with its name.
+pub(crate) fn handed(descriptors: &[(BorrowedFd<'_>, &str)]) -> Command {
+    let hand = |number: usize| match descriptors.get(number) {
+        Some((descriptor, _)) => Stdio::from(descriptor.try_clone_to_owned().unwrap()),
+        None => Stdio::null(),
+    };
+    let names: Vec<&str> = descriptors.iter().map(|(_, name)| *name).collect();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", r#"exec 3<&0 4>&1 </dev/null >/dev/null; LISTEN_PID=$$ exec "$0" "$@""#, BINARY])
+        .env("LISTEN_FDS", names.len().to_string())
+        .env("LISTEN_FDNAMES", names.join(":"))
+        .stdin(hand(0))
+        .stdout(hand(1));
+    command
+}
+
+/// What listens where a server is to tell systemd how it is.
+pub(crate) struct Told {
+    socket: UnixDatagram,
+    folder: TempDir,
+}
+
+impl Told {
+    pub(crate) fn listen() -> Told {
+        let folder = folder();
+        let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Told { socket, folder }
+    }
+
+    /// The binary, which is to tell it; at least every `watchdog` where there is one.
+    pub(crate) fn command(&self, watchdog: Option<Duration>) -> Command {
+        let mut command = Command::new(BINARY);
+        command.env("NOTIFY_SOCKET", self.folder.path().join("notify")).stdout(Stdio::null());
+        if let Some(time) = watchdog {
+            command.env("WATCHDOG_USEC", time.as_micros().to_string());
+        }
+        command
+    }
+
+    /// Hears on until this is said; gives all that was said before it.
+    pub(crate) fn wait_for(&self, words: &str) -> Vec<String> {
+        let mut heard = Vec::new();
+        loop {
+            let mut said = [0; 4096];
+            let length = self.socket.recv(&mut said).unwrap_or_else(|_| panic!("{words} was not said: {heard:?}"));
+            let said = String::from_utf8_lossy(&said[..length]).into_owned();
+            if said.contains(words) {
+                return heard;
+            }
+            heard.push(said);
+        }
+    }
+
+    /// What was said and not heard yet.
+    pub(crate) fn heard(&self) -> Vec<String> {
+        self.socket.set_nonblocking(true).unwrap();
+        let mut said = [0; 4096];
+        let mut heard = Vec::new();
+        while let Ok(length) = self.socket.recv(&mut said) {
+            heard.push(String::from_utf8_lossy(&said[..length]).into_owned());
+        }
+        self.socket.set_nonblocking(false).unwrap();
+        heard
+    }
+}
+
 pub(crate) struct Server {
     child: Child,
     pub(crate) data: PathBuf,
@@ -76,12 +146,18 @@ impl Server {
 
     /// On a store that stays when the server ends. There is no token in `token`.
     pub(crate) fn start_in(data: &Path, more: &[&str]) -> Server {
-        let mut child = Command::new(BINARY)
+        let mut command = Command::new(BINARY);
+        command.stdout(Stdio::null());
+        Server::start_as(command, data, more)
+    }
+
+    /// As [`Server::start_in`], by a command that runs the binary.
+    pub(crate) fn start_as(mut command: Command, data: &Path, more: &[&str]) -> Server {
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(more)
             .stderr(Stdio::piped())
-            .stdout(Stdio::null())
             .spawn()
             .unwrap();
         let log = lines(child.stderr.take().unwrap());
@@ -258,7 +334,7 @@ impl Answer {
         lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     }
 
-    fn parse(bytes: &[u8]) -> Answer {
+    pub(crate) fn parse(bytes: &[u8]) -> Answer {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(bytes.len());
         let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
