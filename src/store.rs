@@ -110,6 +110,9 @@ pub enum StoreError {
     /// Too much waits to be written.
     #[error("the queue to the store is full")]
     Full,
+    /// Another process was writing for longer than we wait. Nothing was done: the same can be tried again.
+    #[error("the store is busy: another program is writing to it")]
+    Busy,
     /// A read ran into its deadline, or no reader became free.
     #[error("the read took too long")]
     TookTooLong,
@@ -137,6 +140,7 @@ impl From<&rusqlite::Error> for StoreError {
     fn from(error: &rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::OperationInterrupted) => StoreError::TookTooLong,
+            Some(rusqlite::ErrorCode::DatabaseBusy) => StoreError::Busy,
             _ if damage::is_damage(error) => StoreError::Damaged(error.to_string()),
             _ => StoreError::Sqlite(error.to_string()),
         }

@@ -104,8 +104,11 @@ impl Visitors {
         let asking = self.store.session(secret.bytes()).await.map_err(NotSignedIn::Store)?;
         let asking = asking.filter(|asking| is_fresh(asking, now)).ok_or(NotSignedIn::NoSession)?;
         // Once a minute is exact enough for a limit of half an hour.
-        if now - asking.last_seen_at > MINUTE {
-            self.store.touch_session(secret.bytes(), now).await.map_err(NotSignedIn::Store)?;
+        if now - asking.last_seen_at > MINUTE
+            && let Err(error) = self.store.touch_session(secret.bytes(), now).await
+        {
+            // Where nothing can be written what is there can still be read: the session only ends the sooner.
+            tracing::warn!(event = "access.use_not_noted", error = %error, "the use of a session could not be noted");
         }
         Ok(Caseworker { email: asking.person.email, role: asking.person.role, sees: asking.sees })
     }

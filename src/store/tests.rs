@@ -326,6 +326,30 @@ fn a_full_queue_refuses_at_once_and_what_it_took_is_answered() {
 }
 
 #[test]
+fn where_another_process_writes_for_long_whoever_writes_is_told_that_the_store_is_busy_and_nothing_was_done() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, _) = store_with_service(folder.path()).await;
+        let other = Connection::open(folder.path().join("counterfoil.db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let pages: Vec<_> = (0..3)
+            .map(|n| {
+                let store = store.clone();
+                tokio::spawn(
+                    async move { store.add_person(format!("{n}@example.gov.uk"), Role::Manager, None, NOW).await },
+                )
+            })
+            .collect();
+        for page in pages {
+            assert!(matches!(page.await.unwrap(), Err(AddPersonError::Store(StoreError::Busy))));
+        }
+        other.execute_batch("ROLLBACK").unwrap();
+        assert!(store.people().await.unwrap().is_empty());
+        store.add_person("0@example.gov.uk".into(), Role::Manager, None, NOW).await.unwrap();
+    });
+}
+
+#[test]
 fn slow_pages_do_not_keep_callbacks_at_the_door() {
     let folder = tempfile::tempdir().unwrap();
     let busy = tokio::runtime::Runtime::new().unwrap();

@@ -43,7 +43,10 @@ pub(super) struct Writer {
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 /// Told after the commit how it went.
 type Settle = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-type PageWork = Box<dyn FnOnce(&Transaction<'_>, &mut Ledger) -> Option<Settle> + Send>;
+/// Given the transaction, or why there is none: whoever asked is told either way.
+type PageWork = Box<dyn FnOnce(Result<Hands<'_>, StoreError>) -> Option<Settle> + Send>;
+/// What a page's work is done with.
+type Hands<'a> = (&'a Transaction<'a>, &'a mut Ledger);
 
 struct CallbackJob {
     arrival: Arrival,
@@ -360,10 +363,11 @@ impl Pen<'_> {
     fn try_commit(&mut self, pages: Vec<PageWork>, callbacks: &[CallbackJob]) -> rusqlite::Result<Vec<Stored>> {
         let mut settles = Vec::with_capacity(pages.len());
         let (key, ledger) = (self.key, &mut self.ledger);
+        let mut pages = pages.into_iter();
         let done = (|| {
-            let mut transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            for work in pages {
-                settles.extend(in_savepoint(&mut transaction, ledger, work)?);
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for work in pages.by_ref() {
+                settles.extend(in_savepoint(&transaction, ledger, work)?);
             }
             let stored = match callbacks {
                 [] => Vec::new(),
@@ -381,6 +385,12 @@ impl Pen<'_> {
         }
         for settle in settles {
             settle(done.as_ref().map(|_| ()).map_err(StoreError::from));
+        }
+        // Those that did not begin: nothing of them was done.
+        if let Err(error) = &done {
+            for work in pages {
+                let _settled = work(Err(error.into())).is_some();
+            }
         }
         done
     }
@@ -406,12 +416,15 @@ impl Pen<'_> {
 
 /// A page's work that fails takes back only what itself did.
 fn in_savepoint(
-    transaction: &mut Transaction<'_>,
+    transaction: &Transaction<'_>,
     ledger: &mut Ledger,
     work: PageWork,
 ) -> rusqlite::Result<Option<Settle>> {
-    transaction.execute_batch("SAVEPOINT page")?;
-    let settle = work(transaction, ledger);
+    if let Err(error) = transaction.execute_batch("SAVEPOINT page") {
+        let _settled = work(Err(StoreError::from(&error))).is_some();
+        return Err(error);
+    }
+    let settle = work(Ok((transaction, &mut *ledger)));
     if settle.is_none() {
         ledger.forget();
     }
@@ -424,14 +437,17 @@ where
     T: Send + 'static,
     F: FnOnce(&Connection, &mut Ledger) -> rusqlite::Result<T> + Send + 'static,
 {
-    Box::new(move |transaction, ledger| match work(transaction, ledger) {
-        Ok(value) => Some(Box::new(move |done: Result<(), StoreError>| {
-            // Nobody listens any more when the page's reader has gone away.
-            let _heard = answer.send(done.map(|()| value)).is_ok();
-        })),
-        Err(error) => {
-            let _heard = answer.send(Err(error.into())).is_ok();
-            None
+    Box::new(move |hands| {
+        let done = hands.and_then(|(transaction, ledger)| Ok(work(transaction, ledger)?));
+        match done {
+            Ok(value) => Some(Box::new(move |done: Result<(), StoreError>| {
+                // Nobody listens any more when the page's reader has gone away.
+                let _heard = answer.send(done.map(|()| value)).is_ok();
+            })),
+            Err(error) => {
+                let _heard = answer.send(Err(error)).is_ok();
+                None
+            }
         }
     })
 }
@@ -462,6 +478,7 @@ impl StoreError {
     fn again(&self) -> StoreError {
         match self {
             StoreError::Full => StoreError::Full,
+            StoreError::Busy => StoreError::Busy,
             StoreError::TookTooLong => StoreError::TookTooLong,
             StoreError::Stopped => StoreError::Stopped,
             StoreError::Closed => StoreError::Closed,

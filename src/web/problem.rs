@@ -47,8 +47,8 @@ pub(super) type Answer = Result<Response, Problem>;
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Problem {
         match error {
-            StoreError::Full | StoreError::TookTooLong => {
-                tracing::warn!(event = "page.store_busy", error = %error, "a page could not be shown in time");
+            StoreError::Full | StoreError::Busy | StoreError::TookTooLong => {
+                tracing::warn!(event = "page.store_busy", error = %error, "a page could not be answered in time");
                 Problem::Busy
             }
             // The alarm was raised when it was found.
@@ -119,7 +119,7 @@ impl Problem {
             Problem::BadRequest | Problem::WrongMethod { .. } => {
                 ("There is a problem with this request", &["Go back, load the page again and try once more."])
             }
-            Problem::Busy => ("The service is busy", &["Nothing is lost. Wait a moment, then load the page again."]),
+            Problem::Busy => ("The service is busy", &["Nothing is lost. Wait a moment, then try again."]),
             Problem::Damaged => (
                 "The service has stopped because its data is damaged",
                 &[
@@ -267,6 +267,7 @@ mod tests {
     fn a_store_that_is_busy_is_told_from_one_that_failed() {
         assert!(matches!(Problem::from(StoreError::TookTooLong), Problem::Busy));
         assert!(matches!(Problem::from(StoreError::Full), Problem::Busy));
+        assert!(matches!(Problem::from(StoreError::Busy), Problem::Busy));
         assert!(matches!(Problem::from(StoreError::Damaged(String::new())), Problem::Damaged));
         assert!(matches!(Problem::from(StoreError::Closed), Problem::Failed));
     }
