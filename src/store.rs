@@ -11,6 +11,7 @@ mod backup;
 mod backups;
 mod check;
 mod checkpoint;
+mod condition;
 mod conversations;
 mod damage;
 mod envelope;
@@ -113,6 +114,9 @@ pub enum StoreError {
     /// Another process was writing for longer than we wait. Nothing was done: the same can be tried again.
     #[error("the store is busy: another program is writing to it")]
     Busy,
+    /// The log cannot be copied into the file, and may grow no longer. It goes on when it has been copied.
+    #[error("the store's log is too long and cannot be copied; the server's log says what to do")]
+    LogTooLong,
     /// A read ran into its deadline, or no reader became free.
     #[error("the read took too long")]
     TookTooLong,
@@ -164,7 +168,7 @@ struct Inner {
     fresh: index::Fresh,
     key: key::Key,
     folder: open::Folder,
-    damage: damage::Damage,
+    condition: condition::Condition,
     closing: damage::Closing,
     /// Where removal by age stands.
     removals: Mutex<Option<Removals>>,
@@ -209,6 +213,10 @@ impl Store {
     }
 
     fn open(folder: &Path, purpose: open::Use, now: i64) -> Result<Store, OpenError> {
+        Store::open_with(folder, purpose, now, checkpoint::LONGEST)
+    }
+
+    fn open_with(folder: &Path, purpose: open::Use, now: i64, longest_log: u64) -> Result<Store, OpenError> {
         let folder = open::Folder::claim(folder, purpose, now)?;
         let key = key::Key::read_or_make(&folder)?;
         let mut writing = folder.connect()?;
@@ -217,10 +225,12 @@ impl Store {
             open::Use::Beside | open::Use::Existing => signs::Start::default(),
         };
         let (readers, door) = (readers(&folder, READERS)?, readers(&folder, 1)?);
-        let (fresh, damage) = (index::Fresh::default(), damage::Damage::default());
+        let log = checkpoint::LogLength::at_most(longest_log);
+        let (fresh, condition) =
+            (index::Fresh::default(), condition::Condition { damage: damage::Damage::default(), log });
         // Of two processes that merged the same runs each would write over the other's chunks.
         let indexing = index::Indexing::new(fresh.clone(), purpose != open::Use::Existing);
-        let writer = writer::Writer::start(writing, key.clone(), indexing, damage.clone())
+        let writer = writer::Writer::start(writing, key.clone(), indexing, condition.clone())
             .map_err(|error| OpenError::Unreadable(error.to_string()))?;
         if purpose == open::Use::Serve {
             writer.get_ready().map_err(|error| OpenError::Unreadable(error.to_string()))?;
@@ -234,7 +244,7 @@ impl Store {
                 fresh,
                 key,
                 folder,
-                damage,
+                condition,
                 closing,
                 removals: Mutex::default(),
                 start,
@@ -283,9 +293,9 @@ impl Store {
         &self,
         work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.inner.damage.refuse()?;
+        self.inner.condition.damage.refuse()?;
         let done = tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)?;
-        self.inner.damage.noted(done)
+        self.inner.condition.damage.noted(done)
     }
 
     /// Runs one write of a page or a command in the writer's next transaction, ahead of the callbacks that wait.
@@ -307,7 +317,7 @@ impl Store {
     pub fn close(&self) -> Checkpoint {
         self.inner.closing.store(true, Ordering::Relaxed);
         self.inner.writer.stop();
-        checkpoint::last(&self.inner.folder, &self.inner.damage)
+        checkpoint::last(&self.inner.folder, &self.inner.condition)
     }
 }
 

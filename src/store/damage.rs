@@ -116,7 +116,7 @@ impl Store {
     /// Whether damage has been seen since the store was opened. Then nothing is taken or shown any more.
     #[must_use]
     pub fn is_damaged(&self) -> bool {
-        self.inner.damage.is_known()
+        self.inner.condition.damage.is_known()
     }
 
     /// Reads the whole file through, beside everything else, and raises the alarm if it finds damage. Where so much is written
@@ -150,7 +150,7 @@ impl Store {
         };
         match quick_check(&connection, stops)? {
             None => tracing::info!(event = "store.checked", "the whole store was read, and no damage was found"),
-            Some(said) => self.inner.damage.found(&said),
+            Some(said) => self.inner.condition.damage.found(&said),
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::arrivals::{Arrival, Ledger};
-use super::damage::Damage;
+use super::condition::Condition;
 use super::envelope::Stored;
 use super::index::Indexing;
 use super::key::Key;
@@ -35,7 +35,7 @@ const LONG_PAUSE: Duration = Duration::from_hours(1);
 /// The way to the writer thread.
 pub(super) struct Writer {
     queue: Arc<Queue>,
-    damage: Damage,
+    condition: Condition,
     ended: watch::Receiver<bool>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
@@ -108,22 +108,22 @@ impl Writer {
         connection: Connection,
         key: Key,
         indexing: Indexing,
-        damage: Damage,
+        condition: Condition,
     ) -> std::io::Result<Writer> {
         let queue = Arc::new(Queue::default());
         let (alive, ended) = watch::channel(false);
-        let (theirs, noted) = (queue.clone(), damage.clone());
+        let (theirs, noted) = (queue.clone(), condition.clone());
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || {
             // Dropped on a panic too, and then nothing waits for an answer that cannot come.
             let _closes = CloseOnDrop { queue: theirs.clone(), alive };
             run(connection, &theirs, &key, Ledger::new(indexing), noted);
         })?;
-        Ok(Writer { queue, damage, ended, thread: Mutex::new(Some(thread)) })
+        Ok(Writer { queue, condition, ended, thread: Mutex::new(Some(thread)) })
     }
 
     /// Stores one callback; the answer comes after its transaction is committed and synced.
     pub(super) async fn keep(&self, arrival: Arrival) -> Result<Stored, StoreError> {
-        self.damage.refuse()?;
+        self.condition.refuse_writes()?;
         let (answer, answered) = oneshot::channel();
         self.queue.push(|waiting| {
             if waiting.callbacks.len() >= CALLBACKS_WAITING {
@@ -152,7 +152,7 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Connection, &mut Ledger) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.damage.refuse()?;
+        self.condition.refuse_writes()?;
         let (answer, answered) = oneshot::channel();
         self.queue.push(|waiting| {
             if waiting.pages.len() >= PAGES_WAITING {
@@ -161,7 +161,7 @@ impl Writer {
             waiting.pages.push_back(page_work(work, answer));
             Ok(())
         })?;
-        self.damage.noted(answered.await.map_err(|_| StoreError::Closed)?)
+        self.condition.damage.noted(answered.await.map_err(|_| StoreError::Closed)?)
     }
 
     /// Lets the writer get to know the index before it has anything to write: until then each search makes the newest entries.
@@ -279,8 +279,8 @@ enum Turn {
     End,
 }
 
-fn run(connection: Connection, queue: &Queue, key: &Key, ledger: Ledger, damage: Damage) {
-    let mut pen = Pen { connection, key, ledger, damage, commits: 0, crowd: 0 };
+fn run(connection: Connection, queue: &Queue, key: &Key, ledger: Ledger, condition: Condition) {
+    let mut pen = Pen { connection, key, ledger, condition, commits: 0, crowd: 0 };
     loop {
         match queue.take(pen.patience(), pen.worth()) {
             Turn::Work(pages, callbacks) => {
@@ -288,6 +288,8 @@ fn run(connection: Connection, queue: &Queue, key: &Key, ledger: Ledger, damage:
                 pen.commit(pages, callbacks);
                 pen.note_crowd(batch + queue.lock().callbacks.len());
             }
+            // It would add to the log.
+            Turn::Nothing if pen.is_held_up() => (),
             Turn::Nothing => pen.index(Indexing::catch_up),
             Turn::End => return pen.index(Indexing::store_all),
         }
@@ -301,7 +303,7 @@ struct Pen<'a> {
     connection: Connection,
     key: &'a Key,
     ledger: Ledger,
-    damage: Damage,
+    condition: Condition,
     commits: u32,
     /// How many callbacks are under way at the same time, as it was lately.
     crowd: usize,
@@ -310,9 +312,12 @@ struct Pen<'a> {
 impl Pen<'_> {
     /// Looks now and then whether the log grows faster than it is copied.
     fn relieve(&mut self) {
+        if self.is_held_up() {
+            return checkpoint::try_again(&self.connection, &self.condition);
+        }
         self.commits = self.commits.wrapping_add(1);
         if self.commits.is_multiple_of(RELIEF_EVERY) {
-            checkpoint::relieve(&self.connection, &self.damage);
+            checkpoint::relieve(&self.connection, &self.condition);
         }
     }
 
@@ -325,7 +330,14 @@ impl Pen<'_> {
         self.crowd = callbacks.max(self.crowd - self.crowd.div_ceil(8));
     }
 
+    fn is_held_up(&self) -> bool {
+        self.condition.log.is_too_long()
+    }
+
     fn patience(&self) -> Duration {
+        if self.is_held_up() {
+            return checkpoint::LOOKS_AGAIN;
+        }
         if self.ledger.indexing.is_behind() { PAUSE } else { LONG_PAUSE }
     }
 
@@ -379,7 +391,7 @@ impl Pen<'_> {
         match &done {
             Ok(_) => self.ledger.committed(),
             Err(error) => {
-                self.damage.note(error);
+                self.condition.note(error);
                 self.ledger.forget();
             }
         }
@@ -406,7 +418,7 @@ impl Pen<'_> {
         match done {
             Ok(()) => self.ledger.committed(),
             Err(error) => {
-                self.damage.note(&error);
+                self.condition.note(&error);
                 tracing::warn!(event = "store.index_behind", error = %error, "the index could not be brought up to date yet");
                 self.ledger.forget();
             }
@@ -479,6 +491,7 @@ impl StoreError {
         match self {
             StoreError::Full => StoreError::Full,
             StoreError::Busy => StoreError::Busy,
+            StoreError::LogTooLong => StoreError::LogTooLong,
             StoreError::TookTooLong => StoreError::TookTooLong,
             StoreError::Stopped => StoreError::Stopped,
             StoreError::Closed => StoreError::Closed,
