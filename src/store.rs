@@ -9,6 +9,7 @@ mod arrivals;
 mod backfill;
 mod backup;
 mod backups;
+mod ballast;
 mod check;
 mod checkpoint;
 mod condition;
@@ -47,6 +48,7 @@ pub use arrivals::{Arrival, Ready};
 pub use backfill::{Fetched, Filled, ReadSoFar, Reading, Service};
 pub use backup::{BackupError, back_up};
 pub use backups::{BackupFolder, BackupMade};
+pub use ballast::Ballast;
 pub use check::{CheckError, Report, check};
 pub use checkpoint::Checkpoint;
 pub use conversations::{Conversation, InboxPage, InboxRow};
@@ -117,6 +119,9 @@ pub enum StoreError {
     /// The log cannot be copied into the file, and may grow no longer. It goes on when it has been copied.
     #[error("the store's log is too long and cannot be copied; the server's log says what to do")]
     LogTooLong,
+    /// The disk is full. Nothing was done; what is removed makes room.
+    #[error("the disk is full")]
+    DiskFull,
     /// A read ran into its deadline, or no reader became free.
     #[error("the read took too long")]
     TookTooLong,
@@ -145,6 +150,7 @@ impl From<&rusqlite::Error> for StoreError {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::OperationInterrupted) => StoreError::TookTooLong,
             Some(rusqlite::ErrorCode::DatabaseBusy) => StoreError::Busy,
+            Some(rusqlite::ErrorCode::DiskFull) => StoreError::DiskFull,
             _ if damage::is_damage(error) => StoreError::Damaged(error.to_string()),
             _ => StoreError::Sqlite(error.to_string()),
         }
@@ -217,6 +223,8 @@ impl Store {
     }
 
     fn open_with(folder: &Path, purpose: open::Use, now: i64, longest_log: u64) -> Result<Store, OpenError> {
+        let disk = ballast::Disk::of(folder);
+        disk.make_way();
         let folder = open::Folder::claim(folder, purpose, now)?;
         let key = key::Key::read_or_make(&folder)?;
         let mut writing = folder.connect()?;
@@ -227,7 +235,7 @@ impl Store {
         let (readers, door) = (readers(&folder, READERS)?, readers(&folder, 1)?);
         let log = checkpoint::LogLength::at_most(longest_log);
         let (fresh, condition) =
-            (index::Fresh::default(), condition::Condition { damage: damage::Damage::default(), log });
+            (index::Fresh::default(), condition::Condition { damage: damage::Damage::default(), log, disk });
         // Of two processes that merged the same runs each would write over the other's chunks.
         let indexing = index::Indexing::new(fresh.clone(), purpose != open::Use::Existing);
         let writer = writer::Writer::start(writing, key.clone(), indexing, condition.clone())

@@ -60,6 +60,16 @@ pub(super) struct Serve {
     backups: Backups,
     #[command(flatten)]
     backfills: Backfills,
+    /// Room on the disk, in MiB, that a file in the store's folder takes up: when the disk is full it is given up, so that people can
+    /// still sign in and what is old can be removed, while callbacks are answered 503. 0 is none
+    #[arg(
+        long,
+        value_name = "MIB",
+        value_parser = clap::value_parser!(u32).range(..=1024 * 1024),
+        default_value_t = 64,
+        env = "COUNTERFOIL_BALLAST"
+    )]
+    ballast: u32,
     /// The least that is logged: error, warn, info or debug
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "COUNTERFOIL_LOG_LEVEL")]
     log_level: LevelFilter,
@@ -191,7 +201,8 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     let stopped = stop_signal()?;
     let retention = Retention { receipts: serve.keeping.receipts, messages: serve.keeping.messages };
     let (backups, backfills) = (serve.backups.schedule(), serve.backfills.services()?);
-    let clockwork = Clockwork { retention, backups, backfills };
+    let ballast = u64::from(serve.ballast) * 1024 * 1024;
+    let clockwork = Clockwork { retention, ballast, backups, backfills };
     let server = Server::start(&serve.data, &serve.listen, &serve.callbacks_listen, serve.public_url, clockwork)?;
     tracing::info!(
         target: READY,
@@ -221,6 +232,8 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
 /// What a server does by the clock.
 pub(super) struct Clockwork {
     pub(super) retention: Retention,
+    /// In bytes.
+    pub(super) ballast: u64,
     pub(super) backups: Option<Schedule>,
     pub(super) backfills: Vec<ReadBack>,
 }
@@ -251,6 +264,9 @@ impl Server {
         let (pages, callbacks): (Result<Vec<_>, _>, Result<Vec<_>, _>) = (bound(listen), bound(callbacks_listen));
         let (pages, callbacks) = (pages?, callbacks?);
         store.is_to_keep(clockwork.retention);
+        if let Err(error) = store.is_to_hold_ballast(clockwork.ballast) {
+            tracing::warn!(event = "store.ballast_failed", error = %error, "the ballast cannot be looked at: check counterfoil.ballast");
+        }
         let site = Site::new(&store, public_url);
         let (stop, stopped) = watch::channel(false);
         let upkeep = tokio::spawn(keep_up(store.clone(), clockwork));
@@ -289,7 +305,7 @@ impl Server {
 }
 
 async fn keep_up(store: Store, clockwork: Clockwork) {
-    let Clockwork { retention, backups, backfills } = clockwork;
+    let Clockwork { retention, ballast: _, backups, backfills } = clockwork;
     let backing_up = async {
         if let Some(schedule) = backups {
             upkeep::back_up(store.clone(), schedule).await;

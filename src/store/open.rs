@@ -164,7 +164,7 @@ impl Folder {
         }
         for entry in fs::read_dir(path).map_err(failed)? {
             let found = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-            if found != "lost+found" && found != lock {
+            if !["lost+found", lock, "counterfoil.ballast"].contains(&found.as_str()) {
                 return Err(OpenError::NotEmpty { folder: path.display().to_string(), found });
             }
         }

@@ -123,7 +123,7 @@ impl Writer {
 
     /// Stores one callback; the answer comes after its transaction is committed and synced.
     pub(super) async fn keep(&self, arrival: Arrival) -> Result<Stored, StoreError> {
-        self.condition.refuse_writes()?;
+        self.condition.refuse_arrivals()?;
         let (answer, answered) = oneshot::channel();
         self.queue.push(|waiting| {
             if waiting.callbacks.len() >= CALLBACKS_WAITING {
@@ -161,7 +161,7 @@ impl Writer {
             waiting.pages.push_back(page_work(work, answer));
             Ok(())
         })?;
-        self.condition.damage.noted(answered.await.map_err(|_| StoreError::Closed)?)
+        self.condition.noted(answered.await.map_err(|_| StoreError::Closed)?)
     }
 
     /// Lets the writer get to know the index before it has anything to write: until then each search makes the newest entries.
@@ -492,6 +492,7 @@ impl StoreError {
             StoreError::Full => StoreError::Full,
             StoreError::Busy => StoreError::Busy,
             StoreError::LogTooLong => StoreError::LogTooLong,
+            StoreError::DiskFull => StoreError::DiskFull,
             StoreError::TookTooLong => StoreError::TookTooLong,
             StoreError::Stopped => StoreError::Stopped,
             StoreError::Closed => StoreError::Closed,

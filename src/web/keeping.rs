@@ -24,8 +24,14 @@ impl Keeping {
 
 /// Why what GOV.UK Notify sends is not kept at the moment.
 fn trouble(site: &Site) -> Option<&'static str> {
-    site.store.is_log_too_long().then_some(
-        "New receipts and messages are not kept at the moment, because nothing can be saved. Tell the people who look after the \
+    if site.store.is_log_too_long() {
+        return Some(
+            "New receipts and messages are not kept at the moment, because nothing can be saved. Tell the people who look after \
+             the service now: its log says what to do.",
+        );
+    }
+    site.store.is_disk_full().then_some(
+        "New receipts and messages are not kept at the moment, because the disk is full. Tell the people who look after the \
          service now: its log says what to do.",
     )
 }

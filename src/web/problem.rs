@@ -54,7 +54,7 @@ impl From<StoreError> for Problem {
                 Problem::Busy
             }
             // The alarm was raised when it began.
-            StoreError::LogTooLong => Problem::NothingWritten,
+            StoreError::LogTooLong | StoreError::DiskFull => Problem::NothingWritten,
             // The alarm was raised when it was found.
             StoreError::Damaged(_) => Problem::Damaged,
             StoreError::Stopped | StoreError::Closed | StoreError::Sqlite(_) => {
@@ -128,7 +128,7 @@ impl Problem {
                 "Nothing can be saved at the moment",
                 &[
                     "What was saved before is safe and can be read. What you did just now was not saved.",
-                    "Tell the people who run Counterfoil now: its log says what to do. Then try again.",
+                    "Try again. If it goes on, tell the people who run Counterfoil: its log says what to do.",
                 ],
             ),
             Problem::Damaged => (

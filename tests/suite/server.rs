@@ -76,10 +76,18 @@ impl Server {
 
     /// On a store that stays when the server ends. There is no token in `token`.
     pub(crate) fn start_in(data: &Path, more: &[&str]) -> Server {
+        Server::start_in_with(data, more, &[])
+    }
+
+    /// As [`Server::start_in`], with these in its environment.
+    pub(crate) fn start_in_with(data: &Path, more: &[&str], environment: &[(&str, &str)]) -> Server {
         let mut child = Command::new(BINARY)
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(more)
+            // Some MiB for each server would be written in every test. Where it is wanted it is said.
+            .env("COUNTERFOIL_BALLAST", "0")
+            .envs(environment.iter().copied())
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
