@@ -15,6 +15,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod clocks;
 mod errors;
 mod full;
 mod kills;
