@@ -21,6 +21,7 @@ mod full;
 mod kills;
 mod load;
 mod power;
+mod readers;
 #[allow(dead_code, reason = "the other suite uses the rest")]
 #[path = "../suite/server.rs"]
 mod server;
