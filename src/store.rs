@@ -9,8 +9,10 @@ mod arrivals;
 mod backfill;
 mod backup;
 mod backups;
+mod ballast;
 mod check;
 mod checkpoint;
+mod condition;
 mod conversations;
 mod damage;
 mod envelope;
@@ -48,6 +50,7 @@ pub use arrivals::{Arrival, Ready};
 pub use backfill::{Fetched, Filled, ReadSoFar, Reading, Service};
 pub use backup::{BackupError, back_up};
 pub use backups::{BackupFolder, BackupMade};
+pub use ballast::Ballast;
 pub use check::{CheckError, Report, check};
 pub use checkpoint::Checkpoint;
 pub use conversations::{Conversation, InboxPage, InboxRow};
@@ -113,6 +116,15 @@ pub enum StoreError {
     /// Too much waits to be written.
     #[error("the queue to the store is full")]
     Full,
+    /// Another process was writing for longer than we wait. Nothing was done: the same can be tried again.
+    #[error("the store is busy: another program is writing to it")]
+    Busy,
+    /// The log cannot be copied into the file, and may grow no longer. It goes on when it has been copied.
+    #[error("the store's log is too long and cannot be copied; the server's log says what to do")]
+    LogTooLong,
+    /// The disk is full. Nothing was done; what is removed makes room.
+    #[error("the disk is full")]
+    DiskFull,
     /// A read ran into its deadline, or no reader became free.
     #[error("the read took too long")]
     TookTooLong,
@@ -140,6 +152,8 @@ impl From<&rusqlite::Error> for StoreError {
     fn from(error: &rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::OperationInterrupted) => StoreError::TookTooLong,
+            Some(rusqlite::ErrorCode::DatabaseBusy) => StoreError::Busy,
+            Some(rusqlite::ErrorCode::DiskFull) => StoreError::DiskFull,
             _ if damage::is_damage(error) => StoreError::Damaged(error.to_string()),
             _ => StoreError::Sqlite(error.to_string()),
         }
@@ -163,7 +177,7 @@ struct Inner {
     fresh: index::Fresh,
     key: key::Key,
     folder: open::Folder,
-    damage: damage::Damage,
+    condition: condition::Condition,
     closing: damage::Closing,
     /// Where removal by age stands.
     removals: Mutex<Option<Removals>>,
@@ -210,6 +224,12 @@ impl Store {
     }
 
     fn open(folder: &Path, purpose: open::Use, now: i64) -> Result<Store, OpenError> {
+        Store::open_with(folder, purpose, now, checkpoint::LONGEST)
+    }
+
+    fn open_with(folder: &Path, purpose: open::Use, now: i64, longest_log: u64) -> Result<Store, OpenError> {
+        let disk = ballast::Disk::of(folder);
+        disk.make_way();
         let folder = open::Folder::claim(folder, purpose, now)?;
         let key = key::Key::read_or_make(&folder)?;
         let mut writing = folder.connect()?;
@@ -218,10 +238,12 @@ impl Store {
             open::Use::Beside | open::Use::Existing => signs::Start::default(),
         };
         let (readers, door) = (readers(&folder, READERS)?, readers(&folder, 1)?);
-        let (fresh, damage) = (index::Fresh::default(), damage::Damage::default());
+        let log = checkpoint::LogLength::at_most(longest_log);
+        let (fresh, condition) =
+            (index::Fresh::default(), condition::Condition { damage: damage::Damage::default(), log, disk });
         // Of two processes that merged the same runs each would write over the other's chunks.
         let indexing = index::Indexing::new(fresh.clone(), purpose != open::Use::Existing);
-        let writer = writer::Writer::start(writing, key.clone(), indexing, damage.clone())
+        let writer = writer::Writer::start(writing, key.clone(), indexing, condition.clone())
             .map_err(|error| OpenError::Unreadable(error.to_string()))?;
         if purpose == open::Use::Serve {
             writer.get_ready().map_err(|error| OpenError::Unreadable(error.to_string()))?;
@@ -235,7 +257,7 @@ impl Store {
                 fresh,
                 key,
                 folder,
-                damage,
+                condition,
                 closing,
                 removals: Mutex::default(),
                 silences: Mutex::default(),
@@ -285,9 +307,9 @@ impl Store {
         &self,
         work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.inner.damage.refuse()?;
+        self.inner.condition.damage.refuse()?;
         let done = tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)?;
-        self.inner.damage.noted(done)
+        self.inner.condition.damage.noted(done)
     }
 
     /// Runs one write of a page or a command in the writer's next transaction, ahead of the callbacks that wait.
@@ -309,7 +331,7 @@ impl Store {
     pub fn close(&self) -> Checkpoint {
         self.inner.closing.store(true, Ordering::Relaxed);
         self.inner.writer.stop();
-        checkpoint::last(&self.inner.folder, &self.inner.damage)
+        checkpoint::last(&self.inner.folder, &self.inner.condition)
     }
 }
 

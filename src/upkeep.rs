@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{interval, sleep};
 
 use crate::clock::{self, DAY};
-use crate::store::{Checkpoint, Store};
+use crate::store::{Ballast, Checkpoint, Store};
 
 pub use backfill::{ReadBack, read_back};
 pub use backups::{Schedule, back_up};
@@ -18,6 +18,9 @@ pub use retention::retain;
 
 /// How often the log is looked at while something is written.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(500);
+/// How often it is looked whether there is room for the ballast: where it was given up, and where there never was any.
+const GIVEN_UP_LOOK: Duration = Duration::from_secs(1);
+const LACKING_LOOK: Duration = Duration::from_mins(1);
 /// How often what has run out is cleared away.
 const TIDY_EVERY: Duration = Duration::from_hours(1);
 /// Sessions end after 8 hours, and are cleared away after a day.
@@ -27,7 +30,13 @@ const SEARCHES_KEPT: i64 = 30 * DAY;
 
 /// Runs until it is dropped.
 pub async fn run(store: Store) {
-    tokio::join!(checkpoints(&store), tidying(&store), looking_for_damage(&store), silences::listening(&store));
+    tokio::join!(
+        checkpoints(&store),
+        tidying(&store),
+        looking_for_damage(&store),
+        silences::listening(&store),
+        holding_ballast(&store)
+    );
 }
 
 async fn checkpoints(store: &Store) {
@@ -38,6 +47,18 @@ async fn checkpoints(store: &Store) {
         while let Ok(Checkpoint::Part) = store.checkpoint().await {
             tracing::debug!(event = "upkeep.checkpoint_part", "part of the log is still in use");
             sleep(CHECKPOINT_EVERY).await;
+        }
+    }
+}
+
+async fn holding_ballast(store: &Store) {
+    loop {
+        match store.hold_ballast().await {
+            Ok(Ballast::None) | Err(_) => return,
+            // Where nothing goes wrong nothing wakes.
+            Ok(Ballast::Held) => store.ballast_given_up().await,
+            Ok(Ballast::GivenUp) => sleep(GIVEN_UP_LOOK).await,
+            Ok(Ballast::Lacking) => sleep(LACKING_LOOK).await,
         }
     }
 }

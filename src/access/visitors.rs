@@ -13,6 +13,8 @@ use crate::store::{Asking, Person, Role, Services, Store, StoreError};
 const IDLE: i64 = 30 * MINUTE;
 /// A session never lasts longer.
 const ABSOLUTE: i64 = 8 * 60 * MINUTE;
+/// A clock is put right by so little without a word.
+const SET_BACK: i64 = MINUTE;
 /// The cookie's name; the prefix makes browsers take it only from this host, whole and over a safe connection.
 const COOKIE_NAME: &str = "__Host-counterfoil";
 
@@ -104,8 +106,11 @@ impl Visitors {
         let asking = self.store.session(secret.bytes()).await.map_err(NotSignedIn::Store)?;
         let asking = asking.filter(|asking| is_fresh(asking, now)).ok_or(NotSignedIn::NoSession)?;
         // Once a minute is exact enough for a limit of half an hour.
-        if now - asking.last_seen_at > MINUTE {
-            self.store.touch_session(secret.bytes(), now).await.map_err(NotSignedIn::Store)?;
+        if now - asking.last_seen_at > MINUTE
+            && let Err(error) = self.store.touch_session(secret.bytes(), now).await
+        {
+            // Where nothing can be written what is there can still be read: the session only ends the sooner.
+            tracing::warn!(event = "access.use_not_noted", error = %error, "the use of a session could not be noted");
         }
         Ok(Caseworker { email: asking.person.email, role: asking.person.role, sees: asking.sees })
     }
@@ -186,8 +191,10 @@ impl Visitors {
     }
 }
 
+/// One that was used in the future is of a clock that was set back since, and nobody can say how old it is.
 fn is_fresh(asking: &Asking, now: i64) -> bool {
-    now - asking.last_seen_at < IDLE && now - asking.made_at < ABSOLUTE
+    let (unused, age) = (now - asking.last_seen_at, now - asking.made_at);
+    (-SET_BACK..IDLE).contains(&unused) && (-SET_BACK..ABSOLUTE).contains(&age)
 }
 
 fn session_secret(headers: &HeaderMap) -> Option<Secret> {
@@ -238,6 +245,15 @@ mod tests {
         }
         assert!(visitors.recognise(&headers, NOW + ABSOLUTE - 1).await.is_ok());
         assert!(visitors.recognise(&headers, NOW + ABSOLUTE).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_session_ends_when_the_clock_is_set_back_by_more_than_a_little() {
+        let folder = tempfile::tempdir().unwrap();
+        let (visitors, _) = visitors_and_person(folder.path()).await;
+        let headers = session(&visitors).await;
+        assert!(visitors.recognise(&headers, NOW - MINUTE).await.is_ok());
+        assert!(visitors.recognise(&headers, NOW - MINUTE - 1).await.is_err());
     }
 
     #[tokio::test]

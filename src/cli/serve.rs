@@ -63,6 +63,16 @@ pub(super) struct Serve {
     backups: Backups,
     #[command(flatten)]
     backfills: Backfills,
+    /// Room on the disk, in MiB, that a file in the store's folder takes up: when the disk is full it is given up, so that people can
+    /// still sign in and what is old can be removed, while callbacks are answered 503. 0 is none
+    #[arg(
+        long,
+        value_name = "MIB",
+        value_parser = clap::value_parser!(u32).range(..=1024 * 1024),
+        default_value_t = 64,
+        env = "COUNTERFOIL_BALLAST"
+    )]
+    ballast: u32,
     /// The least that is logged: error, warn, info or debug
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "COUNTERFOIL_LOG_LEVEL")]
     log_level: LevelFilter,
@@ -194,7 +204,8 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     let stopped = stop_signal()?;
     let retention = Retention { receipts: serve.keeping.receipts, messages: serve.keeping.messages };
     let (backups, backfills) = (serve.backups.schedule(), serve.backfills.services()?);
-    let clockwork = Clockwork { retention, backups, backfills };
+    let ballast = u64::from(serve.ballast) * 1024 * 1024;
+    let clockwork = Clockwork { retention, ballast, backups, backfills };
     let inherited = Inherited::take()?;
     systemd::tell(&[NotifyState::Status("Opening the store.")]);
     let listen = Listen {
@@ -262,6 +273,8 @@ fn or_inherited(addresses: Vec<SocketAddr>, inherited: Vec<std::net::TcpListener
 /// What a server does by the clock.
 pub(super) struct Clockwork {
     pub(super) retention: Retention,
+    /// In bytes.
+    pub(super) ballast: u64,
     pub(super) backups: Option<Schedule>,
     pub(super) backfills: Vec<ReadBack>,
 }
@@ -290,6 +303,9 @@ impl Server {
         let open = |sockets: Vec<Socket>| sockets.into_iter().map(Socket::open).collect::<Result<Vec<_>, _>>();
         let (pages, callbacks) = (open(listen.pages)?, open(listen.callbacks)?);
         store.is_to_keep(clockwork.retention);
+        if let Err(error) = store.is_to_hold_ballast(clockwork.ballast) {
+            tracing::warn!(event = "store.ballast_failed", error = %error, "the ballast cannot be looked at: check counterfoil.ballast");
+        }
         let site = Site::new(&store, public_url);
         let (stop, stopped) = watch::channel(false);
         let upkeep = tokio::spawn(keep_up(store.clone(), clockwork));
@@ -328,7 +344,7 @@ impl Server {
 }
 
 async fn keep_up(store: Store, clockwork: Clockwork) {
-    let Clockwork { retention, backups, backfills } = clockwork;
+    let Clockwork { retention, ballast: _, backups, backfills } = clockwork;
     let backing_up = async {
         if let Some(schedule) = backups {
             upkeep::back_up(store.clone(), schedule).await;

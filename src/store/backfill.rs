@@ -118,6 +118,7 @@ impl Store {
     /// # Errors
     /// When it cannot be written; then nothing of it was.
     pub async fn fill(&self, page: Fetched) -> Result<Filled, StoreError> {
+        self.inner.condition.refuse_arrivals()?;
         let key = self.inner.key.clone();
         let work = move |connection: &Connection, ledger: &mut Ledger| {
             let envelope = Envelope {

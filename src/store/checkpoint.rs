@@ -1,12 +1,15 @@
 //! Copying the log into the file: run by us, and looked at, because commits go on succeeding while checkpoints fail.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::damage::Damage;
-use super::open::{Folder, OpenError};
+use super::condition::Condition;
+use super::damage::LONGEST_LOG;
+use super::open::{Folder, LOCK_WAIT, OpenError};
 use super::{Store, StoreError};
 
 /// Below this the log is left alone: copying it more often only costs.
@@ -14,6 +17,11 @@ const WORTH_COPYING: u64 = 4 * 1024 * 1024;
 /// Past this the writer itself waits for a checkpoint, so that the log cannot grow without end under steady load.
 /// A start after a stop without warning reads the log through, so its length is also how long that takes.
 const RELIEF_PAGES: i64 = 4 * 1024;
+
+/// Past this nothing more is written. Whoever reads the whole file has given way before.
+pub(super) const LONGEST: u64 = LONGEST_LOG + LONGEST_LOG / 4;
+/// How long the writer then waits before it looks whether the log can be copied.
+pub(super) const LOOKS_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long the last one may take to find nobody else at it.
 const LAST_WITHIN: Duration = Duration::from_secs(5);
@@ -31,7 +39,56 @@ pub enum Checkpoint {
     Failed,
 }
 
+/// Whether the log is so long that nothing more is written until it has been copied; clones know the same.
+#[derive(Clone)]
+pub(super) struct LogLength {
+    /// In bytes.
+    longest: u64,
+    is_too_long: Arc<AtomicBool>,
+}
+
+impl LogLength {
+    pub(super) fn at_most(longest: u64) -> LogLength {
+        LogLength { longest, is_too_long: Arc::default() }
+    }
+
+    pub(super) fn refuse(&self) -> Result<(), StoreError> {
+        if self.is_too_long() { Err(StoreError::LogTooLong) } else { Ok(()) }
+    }
+
+    pub(super) fn is_too_long(&self) -> bool {
+        self.is_too_long.load(Ordering::Relaxed)
+    }
+
+    fn becomes_too_long(&self, bytes: u64) {
+        if !self.is_too_long.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                event = "store.log_too_long",
+                bytes,
+                "the log cannot be copied into the store and is too long: every callback is answered 503 until it can, and Notify \
+                 gives each up after about 25 minutes. If store.checkpoint_failed was logged before, look whether the disk fails or \
+                 is full. If not, another program reads counterfoil.db without an end: stop it. It goes on by itself"
+            );
+        }
+    }
+
+    fn was_copied(&self) {
+        if self.is_too_long.swap(false, Ordering::Relaxed) {
+            tracing::warn!(
+                event = "store.log_copied",
+                "the log was copied into the store, and callbacks are taken again"
+            );
+        }
+    }
+}
+
 impl Store {
+    /// Whether nothing is written because the log cannot be copied.
+    #[must_use]
+    pub fn is_log_too_long(&self) -> bool {
+        self.inner.condition.log.is_too_long()
+    }
+
     /// Waits until something has been written since this was last waited for.
     pub async fn written(&self) {
         self.inner.writer.written().await;
@@ -44,9 +101,9 @@ impl Store {
     pub async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         let store = self.clone();
         let work = move || {
-            let (folder, damage) = (&store.inner.folder, &store.inner.damage);
+            let (folder, condition) = (&store.inner.folder, &store.inner.condition);
             let length = fs::metadata(folder.log()).map_or(0, |log| log.len());
-            if length < WORTH_COPYING { Checkpoint::NotNeeded } else { copy(folder, damage, "PASSIVE") }
+            if length < WORTH_COPYING { Checkpoint::NotNeeded } else { copy(folder, condition, "PASSIVE") }
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)
     }
@@ -60,19 +117,19 @@ impl Store {
     pub(super) async fn empty_log(&self) -> Result<Checkpoint, StoreError> {
         let store = self.clone();
         let work = move || {
-            let (folder, damage) = (&store.inner.folder, &store.inner.damage);
-            let _most = copy(folder, damage, "PASSIVE");
-            copy(folder, damage, "TRUNCATE")
+            let (folder, condition) = (&store.inner.folder, &store.inner.condition);
+            let _most = copy(folder, condition, "PASSIVE");
+            copy(folder, condition, "TRUNCATE")
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)
     }
 }
 
 /// The last one, when the writer has ended: leaves an empty log. One that is under way beside it is waited for.
-pub(super) fn last(folder: &Folder, damage: &Damage) -> Checkpoint {
+pub(super) fn last(folder: &Folder, condition: &Condition) -> Checkpoint {
     let ends = Instant::now() + LAST_WITHIN;
     loop {
-        let done = copy(folder, damage, "TRUNCATE");
+        let done = copy(folder, condition, "TRUNCATE");
         if done != Checkpoint::Part || Instant::now() > ends {
             return done;
         }
@@ -80,36 +137,66 @@ pub(super) fn last(folder: &Folder, damage: &Damage) -> Checkpoint {
     }
 }
 
-fn copy(folder: &Folder, damage: &Damage, mode: &str) -> Checkpoint {
+fn copy(folder: &Folder, condition: &Condition, mode: &str) -> Checkpoint {
     let connection = match folder.connect() {
         Ok(connection) => connection,
         Err(error) => {
             if let OpenError::Damaged(said) = &error {
-                damage.found(said);
+                condition.damage.found(said);
             }
             tracing::error!(event = "store.checkpoint_failed", error = %error, "the log could not be copied into the store");
             return Checkpoint::Failed;
         }
     };
     run(&connection, mode).unwrap_or_else(|error| {
-        failed(&error, damage);
+        failed(&error, condition);
         Checkpoint::Failed
     })
 }
 
 /// Called by the writer between transactions, when nobody adds to the log: once all of it is copied, the next transaction
-/// begins it anew.
-pub(super) fn relieve(connection: &Connection, damage: &Damage) {
-    let length: rusqlite::Result<i64> = connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1));
-    if length.is_ok_and(|pages| pages > RELIEF_PAGES)
+/// begins it anew. Where that goes on failing, nothing more is written.
+pub(super) fn relieve(connection: &Connection, condition: &Condition) {
+    let pages = connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get::<_, i64>(1));
+    let page_size = connection.query_row("PRAGMA page_size", [], |row| row.get::<_, i64>(0));
+    let (Ok(pages), Ok(page_size)) = (pages, page_size) else { return };
+    if pages > RELIEF_PAGES
         && let Err(error) = run(connection, "PASSIVE")
     {
-        failed(&error, damage);
+        failed(&error, condition);
+    }
+    let bytes = pages.saturating_mul(page_size).max(0).unsigned_abs();
+    if bytes > condition.log.longest && !empty_at_once(connection, condition) {
+        condition.log.becomes_too_long(bytes);
     }
 }
 
-fn failed(error: &rusqlite::Error, damage: &Damage) {
-    damage.note(error);
+/// Called by the writer while nothing is written because the log is too long.
+pub(super) fn try_again(connection: &Connection, condition: &Condition) {
+    if empty_at_once(connection, condition) {
+        condition.log.was_copied();
+    }
+}
+
+/// Copies the log and cuts it to nothing, where nobody is at it.
+fn empty_at_once(connection: &Connection, condition: &Condition) -> bool {
+    let done = (|| {
+        connection.busy_timeout(Duration::ZERO)?;
+        let done = run(connection, "TRUNCATE");
+        connection.busy_timeout(LOCK_WAIT)?;
+        done
+    })();
+    match done {
+        Ok(done) => done == Checkpoint::Whole,
+        Err(error) => {
+            failed(&error, condition);
+            false
+        }
+    }
+}
+
+fn failed(error: &rusqlite::Error, condition: &Condition) {
+    condition.note(error);
     tracing::error!(event = "store.checkpoint_failed", error = %error, "the log could not be copied into the store");
 }
 

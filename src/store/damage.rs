@@ -116,7 +116,7 @@ impl Store {
     /// Whether damage has been seen since the store was opened. Then nothing is taken or shown any more.
     #[must_use]
     pub fn is_damaged(&self) -> bool {
-        self.inner.damage.is_known()
+        self.inner.condition.damage.is_known()
     }
 }
 

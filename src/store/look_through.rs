@@ -38,8 +38,8 @@ impl Store {
         let looking = Looking { connection: &connection, closing: self.inner.closing.clone() };
         match looking.damage() {
             Ok(None) => tracing::info!(event = "store.checked", "the whole store was read, and no damage was found"),
-            Ok(Some(said)) => self.inner.damage.found(&said),
-            Err(error) if is_damage(&error) => self.inner.damage.found(&error.to_string()),
+            Ok(Some(said)) => self.inner.condition.damage.found(&said),
+            Err(error) if is_damage(&error) => self.inner.condition.damage.found(&error.to_string()),
             Err(error) => return Err(error.into()),
         }
         Ok(())

@@ -28,8 +28,10 @@ pub(super) const MIGRATIONS: [&str; 8] = [
 const WRITER_CACHE_KIB: i64 = 8 * 1024;
 /// A reader's page is short.
 const READER_CACHE_KIB: i64 = 2 * 1024;
+/// The length to which the log's file is cut.
+const LOG_LEFT: i64 = 64 * 1024 * 1024;
 /// How long a write waits for another process's transaction: less than the time in which a callback is answered.
-const LOCK_WAIT: Duration = Duration::from_secs(2);
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 /// What is wrong with a folder, each fault with a sentence and an exit code of its own.
 #[derive(Debug, thiserror::Error)]
@@ -163,7 +165,7 @@ impl Folder {
         }
         for entry in fs::read_dir(path).map_err(failed)? {
             let found = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-            if found != "lost+found" && found != lock {
+            if !["lost+found", lock, "counterfoil.ballast"].contains(&found.as_str()) {
                 return Err(OpenError::NotEmpty { folder: path.display().to_string(), found });
             }
         }
@@ -353,6 +355,8 @@ fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "secure_delete", true)?;
     // Checkpoints are run and looked at by us.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    // One that grew long is cut when it is begun anew: by its length readers of the whole file see that it is long.
+    connection.pragma_update(None, "journal_size_limit", LOG_LEFT)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())

@@ -70,15 +70,16 @@ impl Store {
         self.write(move |connection| note(connection, now)).await
     }
 
-    /// Has the writer give a sign of life, and waits until it has answered. Where damage is known nothing is written.
+    /// Has the writer give a sign of life, and waits until it has answered. Where writes are refused nothing is written.
     ///
     /// # Errors
     /// What the writer answers; [`StoreError::Full`] and [`StoreError::Closed`] say that it does not.
     pub async fn prove_writer(&self, now: i64) -> Result<(), StoreError> {
-        let is_damaged = self.is_damaged();
-        let sign = move |connection: &Connection| if is_damaged { Ok(()) } else { note(connection, now) };
+        let refused = self.inner.condition.refuse_writes();
+        let writes = refused.is_ok();
+        let sign = move |connection: &Connection| if writes { note(connection, now) } else { Ok(()) };
         self.inner.writer.ask(move |connection, _| sign(connection)).await?;
-        self.inner.damage.refuse()
+        refused
     }
 
     /// The latest gap that ended after `since` and that has not been read back for each service with a valid token that may be seen.

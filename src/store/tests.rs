@@ -326,6 +326,74 @@ fn a_full_queue_refuses_at_once_and_what_it_took_is_answered() {
 }
 
 #[test]
+fn where_another_process_writes_for_long_whoever_writes_is_told_that_the_store_is_busy_and_nothing_was_done() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, _) = store_with_service(folder.path()).await;
+        let other = Connection::open(folder.path().join("counterfoil.db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let pages: Vec<_> = (0..3)
+            .map(|n| {
+                let store = store.clone();
+                tokio::spawn(
+                    async move { store.add_person(format!("{n}@example.gov.uk"), Role::Manager, None, NOW).await },
+                )
+            })
+            .collect();
+        for page in pages {
+            assert!(matches!(page.await.unwrap(), Err(AddPersonError::Store(StoreError::Busy))));
+        }
+        other.execute_batch("ROLLBACK").unwrap();
+        assert!(store.people().await.unwrap().is_empty());
+        store.add_person("0@example.gov.uk".into(), Role::Manager, None, NOW).await.unwrap();
+    });
+}
+
+#[test]
+fn a_log_that_cannot_be_copied_grows_no_longer_than_it_may_and_all_goes_on_when_it_can() {
+    const LONGEST: u64 = 1024 * 1024;
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        drop(store_with_service(folder.path()).await);
+        let store = Store::open_with(folder.path(), open::Use::Serve, NOW, LONGEST).unwrap();
+        let service = store.tokens().await.unwrap().first().unwrap().service;
+        let callback = |n: usize| {
+            let envelope =
+                Envelope { service, token: None, origin: Origin::CalledBack, arrived_at: NOW, path: String::new() };
+            store.keep(Arrival::callback(envelope, receipt(&n.to_string(), "delivered", "x")))
+        };
+        let reader = Connection::open(folder.path().join("counterfoil.db")).unwrap();
+        let reading = reader.unchecked_transaction().unwrap();
+        let _moment: i64 = reading.query_row("SELECT count(*) FROM callbacks", [], |row| row.get(0)).unwrap();
+        let mut kept = 0;
+        let refused = loop {
+            match callback(kept).await {
+                Ok(_) => kept += 1,
+                Err(error) => break error,
+            }
+            assert!(kept < 10_000, "it is refused in the end");
+        };
+        assert!(matches!(refused, StoreError::LogTooLong), "{refused}");
+        assert!(store.is_log_too_long());
+        let person = store.add_person("a@example.gov.uk".into(), Role::Manager, None, NOW).await;
+        assert!(matches!(person, Err(AddPersonError::Store(StoreError::LogTooLong))));
+        assert!(store.receipt(&Services::All, "0").await.unwrap().is_some(), "what is there is shown");
+        let log = std::fs::metadata(store.inner.folder.log()).unwrap().len();
+        // It is looked at after some dozens of transactions.
+        assert!(log < 3 * LONGEST, "{log}");
+        drop(reading);
+        while store.is_log_too_long() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(std::fs::metadata(store.inner.folder.log()).unwrap().len(), 0);
+        callback(kept).await.unwrap();
+        for n in 0..=kept {
+            assert!(store.receipt(&Services::All, &n.to_string()).await.unwrap().is_some(), "{n}");
+        }
+    });
+}
+
+#[test]
 fn slow_pages_do_not_keep_callbacks_at_the_door() {
     let folder = tempfile::tempdir().unwrap();
     let busy = tokio::runtime::Runtime::new().unwrap();

@@ -11,7 +11,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::arrivals::{Arrival, Ledger};
-use super::damage::Damage;
+use super::condition::Condition;
 use super::envelope::Stored;
 use super::index::Indexing;
 use super::key::Key;
@@ -37,7 +37,7 @@ const LONG_PAUSE: Duration = Duration::from_hours(1);
 /// The way to the writer thread.
 pub(super) struct Writer {
     queue: Arc<Queue>,
-    damage: Damage,
+    condition: Condition,
     ended: watch::Receiver<bool>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
@@ -45,7 +45,10 @@ pub(super) struct Writer {
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 /// Told after the commit how it went.
 type Settle = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-type PageWork = Box<dyn FnOnce(&Transaction<'_>, &mut Ledger) -> Option<Settle> + Send>;
+/// Given the transaction, or why there is none: whoever asked is told either way.
+type PageWork = Box<dyn FnOnce(Result<Hands<'_>, StoreError>) -> Option<Settle> + Send>;
+/// What a page's work is done with.
+type Hands<'a> = (&'a Transaction<'a>, &'a mut Ledger);
 
 struct CallbackJob {
     arrival: Arrival,
@@ -107,22 +110,22 @@ impl Writer {
         connection: Connection,
         key: Key,
         indexing: Indexing,
-        damage: Damage,
+        condition: Condition,
     ) -> std::io::Result<Writer> {
         let queue = Arc::new(Queue::default());
         let (alive, ended) = watch::channel(false);
-        let (theirs, noted) = (queue.clone(), damage.clone());
+        let (theirs, noted) = (queue.clone(), condition.clone());
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || {
             // Dropped on a panic too, and then nothing waits for an answer that cannot come.
             let _closes = CloseOnDrop { queue: theirs.clone(), alive };
             run(connection, &theirs, &key, Ledger::new(indexing), noted);
         })?;
-        Ok(Writer { queue, damage, ended, thread: Mutex::new(Some(thread)) })
+        Ok(Writer { queue, condition, ended, thread: Mutex::new(Some(thread)) })
     }
 
     /// Stores one callback; the answer comes after its transaction is committed and synced.
     pub(super) async fn keep(&self, arrival: Arrival) -> Result<Stored, StoreError> {
-        self.damage.refuse()?;
+        self.condition.refuse_arrivals()?;
         let (answer, answered) = oneshot::channel();
         self.queue.push(|waiting| {
             if waiting.callbacks.len() >= CALLBACKS_WAITING {
@@ -151,11 +154,11 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Connection, &mut Ledger) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.damage.refuse()?;
+        self.condition.refuse_writes()?;
         self.ask(work).await
     }
 
-    /// As [`Writer::write_with_ledger`], also where damage is known: for what then writes nothing.
+    /// As [`Writer::write_with_ledger`], also where writes are refused: for what then writes nothing.
     pub(super) async fn ask<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -169,7 +172,7 @@ impl Writer {
             waiting.pages.push_back(page_work(work, answer));
             Ok(())
         })?;
-        self.damage.noted(answered.await.map_err(|_| StoreError::Closed)?)
+        self.condition.noted(answered.await.map_err(|_| StoreError::Closed)?)
     }
 
     /// Lets the writer get to know the index before it has anything to write: until then each search makes the newest entries.
@@ -287,8 +290,8 @@ enum Turn {
     End,
 }
 
-fn run(connection: Connection, queue: &Queue, key: &Key, ledger: Ledger, damage: Damage) {
-    let mut pen = Pen { connection, key, ledger, damage, commits: 0, crowd: 0 };
+fn run(connection: Connection, queue: &Queue, key: &Key, ledger: Ledger, condition: Condition) {
+    let mut pen = Pen { connection, key, ledger, condition, commits: 0, crowd: 0 };
     loop {
         match queue.take(pen.patience(), pen.worth()) {
             Turn::Work(pages, callbacks) => {
@@ -296,6 +299,8 @@ fn run(connection: Connection, queue: &Queue, key: &Key, ledger: Ledger, damage:
                 pen.commit(pages, callbacks);
                 pen.note_crowd(batch + queue.lock().callbacks.len());
             }
+            // It would add to the log.
+            Turn::Nothing if pen.is_held_up() => (),
             Turn::Nothing => pen.index(Indexing::catch_up),
             Turn::End => return pen.index(Indexing::store_all),
         }
@@ -309,7 +314,7 @@ struct Pen<'a> {
     connection: Connection,
     key: &'a Key,
     ledger: Ledger,
-    damage: Damage,
+    condition: Condition,
     commits: u32,
     /// How many callbacks are under way at the same time, as it was lately.
     crowd: usize,
@@ -318,9 +323,12 @@ struct Pen<'a> {
 impl Pen<'_> {
     /// Looks now and then whether the log grows faster than it is copied.
     fn relieve(&mut self) {
+        if self.is_held_up() {
+            return checkpoint::try_again(&self.connection, &self.condition);
+        }
         self.commits = self.commits.wrapping_add(1);
         if self.commits.is_multiple_of(RELIEF_EVERY) {
-            checkpoint::relieve(&self.connection, &self.damage);
+            checkpoint::relieve(&self.connection, &self.condition);
         }
     }
 
@@ -333,9 +341,15 @@ impl Pen<'_> {
         self.crowd = callbacks.max(self.crowd - self.crowd.div_ceil(8));
     }
 
+    fn is_held_up(&self) -> bool {
+        self.condition.log.is_too_long()
+    }
+
     fn patience(&self) -> Duration {
         let indexing = &self.ledger.indexing;
-        if indexing.is_behind() {
+        if self.is_held_up() {
+            checkpoint::LOOKS_AGAIN
+        } else if indexing.is_behind() {
             PAUSE
         } else if indexing.could_be_tidier() {
             QUIET
@@ -378,10 +392,11 @@ impl Pen<'_> {
     fn try_commit(&mut self, pages: Vec<PageWork>, callbacks: &[CallbackJob]) -> rusqlite::Result<Vec<Stored>> {
         let mut settles = Vec::with_capacity(pages.len());
         let (key, ledger) = (self.key, &mut self.ledger);
+        let mut pages = pages.into_iter();
         let done = (|| {
-            let mut transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            for work in pages {
-                settles.extend(in_savepoint(&mut transaction, ledger, work)?);
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for work in pages.by_ref() {
+                settles.extend(in_savepoint(&transaction, ledger, work)?);
             }
             let stored = match callbacks {
                 [] => Vec::new(),
@@ -393,12 +408,18 @@ impl Pen<'_> {
         match &done {
             Ok(_) => self.ledger.committed(),
             Err(error) => {
-                self.damage.note(error);
+                self.condition.note(error);
                 self.ledger.forget();
             }
         }
         for settle in settles {
             settle(done.as_ref().map(|_| ()).map_err(StoreError::from));
+        }
+        // Those that did not begin: nothing of them was done.
+        if let Err(error) = &done {
+            for work in pages {
+                let _settled = work(Err(error.into())).is_some();
+            }
         }
         done
     }
@@ -414,7 +435,7 @@ impl Pen<'_> {
         match done {
             Ok(()) => self.ledger.committed(),
             Err(error) => {
-                self.damage.note(&error);
+                self.condition.note(&error);
                 tracing::warn!(event = "store.index_behind", error = %error, "the index could not be brought up to date yet");
                 self.ledger.forget();
             }
@@ -424,12 +445,15 @@ impl Pen<'_> {
 
 /// A page's work that fails takes back only what itself did.
 fn in_savepoint(
-    transaction: &mut Transaction<'_>,
+    transaction: &Transaction<'_>,
     ledger: &mut Ledger,
     work: PageWork,
 ) -> rusqlite::Result<Option<Settle>> {
-    transaction.execute_batch("SAVEPOINT page")?;
-    let settle = work(transaction, ledger);
+    if let Err(error) = transaction.execute_batch("SAVEPOINT page") {
+        let _settled = work(Err(StoreError::from(&error))).is_some();
+        return Err(error);
+    }
+    let settle = work(Ok((transaction, &mut *ledger)));
     if settle.is_none() {
         ledger.forget();
     }
@@ -442,14 +466,17 @@ where
     T: Send + 'static,
     F: FnOnce(&Connection, &mut Ledger) -> rusqlite::Result<T> + Send + 'static,
 {
-    Box::new(move |transaction, ledger| match work(transaction, ledger) {
-        Ok(value) => Some(Box::new(move |done: Result<(), StoreError>| {
-            // Nobody listens any more when the page's reader has gone away.
-            let _heard = answer.send(done.map(|()| value)).is_ok();
-        })),
-        Err(error) => {
-            let _heard = answer.send(Err(error.into())).is_ok();
-            None
+    Box::new(move |hands| {
+        let done = hands.and_then(|(transaction, ledger)| Ok(work(transaction, ledger)?));
+        match done {
+            Ok(value) => Some(Box::new(move |done: Result<(), StoreError>| {
+                // Nobody listens any more when the page's reader has gone away.
+                let _heard = answer.send(done.map(|()| value)).is_ok();
+            })),
+            Err(error) => {
+                let _heard = answer.send(Err(error)).is_ok();
+                None
+            }
         }
     })
 }
@@ -480,6 +507,9 @@ impl StoreError {
     fn again(&self) -> StoreError {
         match self {
             StoreError::Full => StoreError::Full,
+            StoreError::Busy => StoreError::Busy,
+            StoreError::LogTooLong => StoreError::LogTooLong,
+            StoreError::DiskFull => StoreError::DiskFull,
             StoreError::TookTooLong => StoreError::TookTooLong,
             StoreError::Stopped => StoreError::Stopped,
             StoreError::Closed => StoreError::Closed,

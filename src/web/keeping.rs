@@ -15,10 +15,25 @@ pub(super) struct Keeping {
 
 impl Keeping {
     pub(super) fn of(site: &Site) -> Keeping {
-        let Some(removals) = site.store.removals() else { return Keeping::default() };
-        let notices = Sort::ALL.into_iter().filter_map(|sort| notice(&removals, sort)).collect();
+        let mut notices: Vec<String> = trouble(site).map(str::to_owned).into_iter().collect();
+        let Some(removals) = site.store.removals() else { return Keeping { words: None, notices } };
+        notices.extend(Sort::ALL.into_iter().filter_map(|sort| notice(&removals, sort)));
         Keeping { words: Some(words(&removals)), notices }
     }
+}
+
+/// Why what GOV.UK Notify sends is not kept at the moment.
+fn trouble(site: &Site) -> Option<&'static str> {
+    if site.store.is_log_too_long() {
+        return Some(
+            "New receipts and messages are not kept at the moment, because nothing can be saved. Tell the people who look after \
+             the service now: its log says what to do.",
+        );
+    }
+    site.store.is_disk_full().then_some(
+        "New receipts and messages are not kept at the moment, because the disk is full. Tell the people who look after the \
+         service now: its log says what to do.",
+    )
 }
 
 fn words(removals: &Removals) -> String {

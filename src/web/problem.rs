@@ -35,6 +35,8 @@ pub(super) enum Problem {
     },
     /// The store is busy.
     Busy,
+    /// Nothing can be written for now, and somebody has to do something about it.
+    NothingWritten,
     /// The store is damaged.
     Damaged,
     /// Something failed.
@@ -47,10 +49,12 @@ pub(super) type Answer = Result<Response, Problem>;
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Problem {
         match error {
-            StoreError::Full | StoreError::TookTooLong => {
-                tracing::warn!(event = "page.store_busy", error = %error, "a page could not be shown in time");
+            StoreError::Full | StoreError::Busy | StoreError::TookTooLong => {
+                tracing::warn!(event = "page.store_busy", error = %error, "a page could not be answered in time");
                 Problem::Busy
             }
+            // The alarm was raised when it began.
+            StoreError::LogTooLong | StoreError::DiskFull => Problem::NothingWritten,
             // The alarm was raised when it was found.
             StoreError::Damaged(_) => Problem::Damaged,
             StoreError::Stopped | StoreError::Closed | StoreError::Sqlite(_) => {
@@ -77,7 +81,7 @@ impl Problem {
             Problem::Forbidden | Problem::CrossSite => StatusCode::FORBIDDEN,
             Problem::BadRequest => StatusCode::BAD_REQUEST,
             Problem::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Problem::Busy | Problem::Damaged => StatusCode::SERVICE_UNAVAILABLE,
+            Problem::Busy | Problem::NothingWritten | Problem::Damaged => StatusCode::SERVICE_UNAVAILABLE,
             Problem::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -119,7 +123,14 @@ impl Problem {
             Problem::BadRequest | Problem::WrongMethod { .. } => {
                 ("There is a problem with this request", &["Go back, load the page again and try once more."])
             }
-            Problem::Busy => ("The service is busy", &["Nothing is lost. Wait a moment, then load the page again."]),
+            Problem::Busy => ("The service is busy", &["Nothing is lost. Wait a moment, then try again."]),
+            Problem::NothingWritten => (
+                "Nothing can be saved at the moment",
+                &[
+                    "What was saved before is safe and can be read. What you did just now was not saved.",
+                    "Try again. If it goes on, tell the people who run Counterfoil: its log says what to do.",
+                ],
+            ),
             Problem::Damaged => (
                 "The service has stopped because its data is damaged",
                 &[
@@ -236,6 +247,7 @@ mod tests {
             (Problem::NoSearch, 404),
             (Problem::WrongMethod { allowed: "GET" }, 405),
             (Problem::Busy, 503),
+            (Problem::NothingWritten, 503),
             (Problem::Damaged, 503),
             (Problem::Failed, 500),
         ];
@@ -253,6 +265,7 @@ mod tests {
         for problem in [
             Problem::NotFound,
             Problem::Busy,
+            Problem::NothingWritten,
             Problem::Damaged,
             Problem::Failed,
             Problem::CrossSite,
@@ -267,6 +280,8 @@ mod tests {
     fn a_store_that_is_busy_is_told_from_one_that_failed() {
         assert!(matches!(Problem::from(StoreError::TookTooLong), Problem::Busy));
         assert!(matches!(Problem::from(StoreError::Full), Problem::Busy));
+        assert!(matches!(Problem::from(StoreError::Busy), Problem::Busy));
+        assert!(matches!(Problem::from(StoreError::LogTooLong), Problem::NothingWritten));
         assert!(matches!(Problem::from(StoreError::Damaged(String::new())), Problem::Damaged));
         assert!(matches!(Problem::from(StoreError::Closed), Problem::Failed));
     }

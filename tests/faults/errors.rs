@@ -1,6 +1,6 @@
 //! A disk that answers with errors: for a while nothing can be kept, and then it can again, without a restart.
 
-use crate::server::Server;
+use crate::server::{Server, exchange, request};
 use crate::trouble::Trouble;
 use crate::{is_there, not_tried};
 
@@ -43,6 +43,53 @@ fn where_the_log_cannot_be_written_or_synced_callbacks_are_sent_again_and_pages_
         tried += 1;
     }
     eprintln!("errors in writes and syncs of the log: {tried} tried, {tried} survived");
+}
+
+#[test]
+fn where_the_stores_files_cannot_be_opened_nothing_is_lost_and_it_goes_on_afterwards() {
+    if !is_there("strace") {
+        return not_tried("files that cannot be opened", "strace");
+    }
+    let mut tried = 0;
+    for file in ["counterfoil.db", "counterfoil.db-wal"] {
+        let server = Server::start();
+        let browser = server.signed_in("caseworker");
+        let trouble = Trouble::on(server.pid(), &server.data.join(file), "open,openat", "error=EIO");
+        let acknowledged = std::sync::Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            // More pages than there are readers, so that new ones are opened, and enough callbacks for a checkpoint.
+            for _ in 0..8 {
+                let mut browser = browser.clone();
+                scope.spawn(move || {
+                    for _ in 0..10 {
+                        let status = browser.get("/receipts").status;
+                        assert!(matches!(status, 200 | 503), "{file}: a page says {status}");
+                    }
+                });
+            }
+            for sender in 0..4 {
+                let (at, acknowledged) = (server.at, &acknowledged);
+                let token = format!("Authorization: Bearer {}\r\n", server.token);
+                scope.spawn(move || {
+                    for n in 0..300 {
+                        let id = format!("{sender}-{n}");
+                        match exchange(at, &request("POST", "/callbacks", &token, receipt(&id).as_bytes())).status {
+                            200 => acknowledged.lock().unwrap().push(id),
+                            status => assert_eq!(status, 503, "{file}: nothing else is sent again"),
+                        }
+                    }
+                });
+            }
+        });
+        assert!(trouble.end() > 0, "{file}: calls failed");
+        assert_eq!(server.post("/callbacks", receipt("after").as_bytes()).status, 200);
+        assert_eq!(browser.clone().get("/receipts").status, 200, "{file}: it goes on by itself");
+        let kept = crate::server::ids(&server.data.join("counterfoil.db"));
+        let acknowledged = acknowledged.into_inner().unwrap();
+        assert!(acknowledged.iter().all(|id| kept.contains(id)), "{file}: nothing acknowledged is lost");
+        tried += 1;
+    }
+    eprintln!("files that cannot be opened: {tried} tried, {tried} survived");
 }
 
 #[test]

@@ -72,10 +72,15 @@ impl Site {
 }
 
 impl Sender {
+    /// How many were acknowledged so far.
+    pub(crate) fn acknowledged(&self) -> usize {
+        fs::read_to_string(&self.acks).map_or(0, |ids| ids.lines().count())
+    }
+
     /// Waits until so many were acknowledged, or until it is clear that they will not be.
     pub(crate) fn wait_for(&self, acknowledged: usize) -> bool {
         let ends = Instant::now() + Duration::from_mins(1);
-        while fs::read_to_string(&self.acks).map_or(0, |ids| ids.lines().count()) < acknowledged {
+        while self.acknowledged() < acknowledged {
             if Instant::now() > ends {
                 return false;
             }

@@ -2,7 +2,8 @@
 //! keep it answered in a way that Notify sends again.
 //!
 //! Each test prints how many faults were tried and survived; where a method could prove nothing, a control that must lose shows
-//! that it can. They need Linux with `strace`, and the power cuts need root, loop devices and `xfs_io`. What cannot be tried here
+//! that it can. They need Linux with `strace`, the power cuts need root, loop devices and `xfs_io`, the full disk root, and the
+//! clocks `libfaketime`. What cannot be tried here
 //! is named, and in CI that is a failure. `FAULTS` multiplies how often the ones that are tried by the dozen are tried:
 //! `FAULTS=20 cargo test --test faults -- --nocapture` makes a thousand power cuts.
 #![allow(
@@ -14,10 +15,13 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod clocks;
 mod errors;
+mod full;
 mod kills;
 mod load;
 mod power;
+mod readers;
 mod restarts;
 #[allow(dead_code, reason = "the other suite uses the rest")]
 #[path = "../suite/server.rs"]

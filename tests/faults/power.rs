@@ -55,7 +55,7 @@ impl Drop for Disk {
     }
 }
 
-fn done(command: &mut Command) {
+pub(crate) fn done(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }

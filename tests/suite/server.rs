@@ -146,13 +146,22 @@ impl Server {
 
     /// On a store that stays when the server ends. There is no token in `token`.
     pub(crate) fn start_in(data: &Path, more: &[&str]) -> Server {
+        Server::start_in_with(data, more, &[])
+    }
+
+    /// As [`Server::start_in`], with these in its environment.
+    pub(crate) fn start_in_with(data: &Path, more: &[&str], environment: &[(&str, &str)]) -> Server {
         let mut command = Command::new(BINARY);
-        command.stdout(Stdio::null());
+        command.stdout(Stdio::null()).envs(environment.iter().copied());
         Server::start_as(command, data, more)
     }
 
     /// As [`Server::start_in`], by a command that runs the binary.
     pub(crate) fn start_as(mut command: Command, data: &Path, more: &[&str]) -> Server {
+        // Some MiB for each server would be written in every test. Where it is wanted it is said.
+        if command.get_envs().all(|(name, _)| name != "COUNTERFOIL_BALLAST") {
+            command.env("COUNTERFOIL_BALLAST", "0");
+        }
         let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
