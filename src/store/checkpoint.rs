@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::damage::Damage;
-use super::open::{Folder, OpenError};
+use super::open::{Folder, LOCK_WAIT, OpenError};
 use super::{Store, StoreError};
 
 /// Below this the log is left alone: copying it more often only costs.
@@ -53,18 +53,16 @@ impl Store {
 }
 
 impl Store {
-    /// Copies the log into the file and cuts it to nothing. The writer waits meanwhile, so most is copied before.
+    /// Copies the log into the file and cuts it to nothing, where nobody reads in it: else it is left in part, and nobody waits.
     ///
     /// # Errors
     /// When the work was cut off.
-    pub(super) async fn empty_log(&self) -> Result<Checkpoint, StoreError> {
+    pub async fn empty_log(&self) -> Result<Checkpoint, StoreError> {
         let store = self.clone();
-        let work = move || {
-            let (folder, damage) = (&store.inner.folder, &store.inner.damage);
-            let _most = copy(folder, damage, "PASSIVE");
-            copy(folder, damage, "TRUNCATE")
-        };
-        tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)
+        // The writer waits for the rest, so most is copied before.
+        let most = move || copy(&store.inner.folder, &store.inner.damage, "PASSIVE");
+        let _most = tokio::task::spawn_blocking(most).await.map_err(|_| StoreError::Closed)?;
+        self.inner.writer.cut_log().await
     }
 }
 
@@ -106,6 +104,17 @@ pub(super) fn relieve(connection: &Connection, damage: &Damage) {
     {
         failed(&error, damage);
     }
+}
+
+/// Called by the writer between transactions. It must not wait for those who read in the log: a backup does for minutes, and what
+/// copies the log elsewhere does all the time.
+pub(super) fn cut(connection: &Connection, damage: &Damage) -> Checkpoint {
+    let done = connection.busy_timeout(Duration::ZERO).and_then(|()| run(connection, "TRUNCATE"));
+    let waits_again = connection.busy_timeout(LOCK_WAIT);
+    waits_again.and(done).unwrap_or_else(|error| {
+        failed(&error, damage);
+        Checkpoint::Failed
+    })
 }
 
 fn failed(error: &rusqlite::Error, damage: &Damage) {

@@ -28,7 +28,7 @@ const WRITER_CACHE_KIB: i64 = 8 * 1024;
 /// A reader's page is short.
 const READER_CACHE_KIB: i64 = 2 * 1024;
 /// How long a write waits for another process's transaction: less than the time in which a callback is answered.
-const LOCK_WAIT: Duration = Duration::from_secs(2);
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 /// What is wrong with a folder, each fault with a sentence and an exit code of its own.
 #[derive(Debug, thiserror::Error)]

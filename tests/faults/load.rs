@@ -29,6 +29,10 @@ impl Site {
         Site { data, token_file, acknowledged: HashSet::new() }
     }
 
+    pub(crate) fn token(&self) -> String {
+        fs::read_to_string(&self.token_file).unwrap()
+    }
+
     /// Sends as fast as it goes over so many connections.
     pub(crate) fn send(&self, server: &Server, connections: u16, seed: u32) -> Sender {
         let acks = self.token_file.with_file_name(format!("acks-{seed}"));
