@@ -74,7 +74,7 @@ async fn remove(store: &Store, before: i64) -> (u64, bool) {
         let step = Instant::now();
         match store.remove_before(before).await.unwrap() {
             Step::Removed(rows) => removed += rows as u64,
-            Step::Done => return (removed, true),
+            Step::Done | Step::InLog => return (removed, true),
         }
         tokio::time::sleep(step.elapsed().min(REST)).await;
     }

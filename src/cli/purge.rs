@@ -10,8 +10,10 @@ use super::{Data, Failure, say, tell};
 use crate::clock::{self, DAY};
 use crate::store::{self, Counts, Limits, OpenError, Progress, Removal, Stage, Store, StoreError};
 
-/// How long it waits for the server to take what is gone out of its index.
-const SERVER_LOOKS: Duration = Duration::from_millis(500);
+/// How long it waits for the server to take what is gone out of its index, or for whoever reads in the log, before it looks again.
+const LOOKS_AGAIN: Duration = Duration::from_millis(500);
+/// How often it looks for somebody who reads in the log to end.
+const LOG_LOOKS: u32 = 20;
 
 /// Remove for good what arrived long ago, and let removal by age go on from there
 ///
@@ -109,15 +111,28 @@ async fn remove(
         }
     }
     progress.is_at(Stage::Forgetting, 0, 0);
+    let mut looks = 0;
     loop {
-        let is_done =
-            if is_alone { store.forget_removed().await? == Removal::Done } else { !store.has_removed().await? };
-        if is_done || progress.is_stopped() {
+        let is_gone = if is_alone {
+            match store.forget_removed().await? {
+                Removal::Removed(_) => continue,
+                found => found == Removal::Done,
+            }
+        } else {
+            !store.has_removed().await?
+        };
+        if is_gone || progress.is_stopped() {
             return Ok(Removed::All(removed));
         }
-        if !is_alone {
-            tokio::time::sleep(SERVER_LOOKS).await;
+        if is_alone && looks == LOG_LOOKS {
+            tell(
+                "Its log counterfoil.db-wal may still hold what was removed, because another program reads there. A server empties it \
+                 when that program ends.",
+            );
+            return Ok(Removed::All(removed));
         }
+        looks += 1;
+        tokio::time::sleep(LOOKS_AGAIN).await;
     }
 }
 

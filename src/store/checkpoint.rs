@@ -110,18 +110,16 @@ impl Store {
 }
 
 impl Store {
-    /// Copies the log into the file and cuts it to nothing. The writer waits meanwhile, so most is copied before.
+    /// Copies the log into the file and cuts it to nothing, where nobody reads in it: else it is left in part, and nobody waits.
     ///
     /// # Errors
     /// When the work was cut off.
-    pub(super) async fn empty_log(&self) -> Result<Checkpoint, StoreError> {
+    pub async fn empty_log(&self) -> Result<Checkpoint, StoreError> {
         let store = self.clone();
-        let work = move || {
-            let (folder, condition) = (&store.inner.folder, &store.inner.condition);
-            let _most = copy(folder, condition, "PASSIVE");
-            copy(folder, condition, "TRUNCATE")
-        };
-        tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)
+        // The writer waits for the rest, so most is copied before.
+        let most = move || copy(&store.inner.folder, &store.inner.condition, "PASSIVE");
+        let _most = tokio::task::spawn_blocking(most).await.map_err(|_| StoreError::Closed)?;
+        self.inner.writer.cut_log().await
     }
 }
 
@@ -166,33 +164,27 @@ pub(super) fn relieve(connection: &Connection, condition: &Condition) {
         failed(&error, condition);
     }
     let bytes = pages.saturating_mul(page_size).max(0).unsigned_abs();
-    if bytes > condition.log.longest && !empty_at_once(connection, condition) {
+    if bytes > condition.log.longest && cut(connection, condition) != Checkpoint::Whole {
         condition.log.becomes_too_long(bytes);
     }
 }
 
 /// Called by the writer while nothing is written because the log is too long.
 pub(super) fn try_again(connection: &Connection, condition: &Condition) {
-    if empty_at_once(connection, condition) {
+    if cut(connection, condition) == Checkpoint::Whole {
         condition.log.was_copied();
     }
 }
 
-/// Copies the log and cuts it to nothing, where nobody is at it.
-fn empty_at_once(connection: &Connection, condition: &Condition) -> bool {
-    let done = (|| {
-        connection.busy_timeout(Duration::ZERO)?;
-        let done = run(connection, "TRUNCATE");
-        connection.busy_timeout(LOCK_WAIT)?;
-        done
-    })();
-    match done {
-        Ok(done) => done == Checkpoint::Whole,
-        Err(error) => {
-            failed(&error, condition);
-            false
-        }
-    }
+/// Copies the log and cuts it to nothing, between two transactions of the writer. It must not wait for those who read in the log: a
+/// backup does for minutes, and what copies the log elsewhere does all the time.
+pub(super) fn cut(connection: &Connection, condition: &Condition) -> Checkpoint {
+    let done = connection.busy_timeout(Duration::ZERO).and_then(|()| run(connection, "TRUNCATE"));
+    let waits_again = connection.busy_timeout(LOCK_WAIT);
+    waits_again.and(done).unwrap_or_else(|error| {
+        failed(&error, condition);
+        Checkpoint::Failed
+    })
 }
 
 fn failed(error: &rusqlite::Error, condition: &Condition) {

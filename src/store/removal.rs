@@ -51,6 +51,8 @@ impl Limits {
 pub enum Removal {
     /// So many callbacks are gone, and there may be more to do.
     Removed(usize),
+    /// All that is as old is gone, and the log still holds it, because somebody reads there: see [`Store::empty_log`].
+    InLog,
     /// There is nothing left that is as old.
     Done,
 }
@@ -115,7 +117,7 @@ impl Store {
     pub async fn remove(&self, limits: Limits) -> Result<Removal, StoreError> {
         match self.remove_rows(limits).await? {
             Removal::Done => self.forget_removed().await,
-            removed @ Removal::Removed(_) => Ok(removed),
+            more => Ok(more),
         }
     }
 
@@ -140,7 +142,7 @@ impl Store {
         }
         // The log still holds the pages as they were, until it is emptied.
         let emptied = self.empty_log().await? == Checkpoint::Whole;
-        Ok(if emptied { Removal::Done } else { Removal::Removed(0) })
+        Ok(if emptied { Removal::Done } else { Removal::InLog })
     }
 
     /// Whether the index may still lead to rows that are gone.

@@ -15,7 +15,7 @@ use super::condition::Condition;
 use super::envelope::Stored;
 use super::index::Indexing;
 use super::key::Key;
-use super::{StoreError, checkpoint};
+use super::{Checkpoint, StoreError, checkpoint};
 
 /// Callbacks that may wait; the next is refused with 503, which Notify sends again.
 const CALLBACKS_WAITING: usize = 8192;
@@ -92,6 +92,8 @@ struct Queue {
 struct Waiting {
     pages: VecDeque<PageWork>,
     callbacks: VecDeque<CallbackJob>,
+    /// Who wants the log cut to nothing.
+    cuts: Vec<oneshot::Sender<Checkpoint>>,
     closed: bool,
     /// How much the writer sleeps for; nothing where it is awake. Waking it costs a call to the system.
     wakes_at: Option<usize>,
@@ -100,7 +102,7 @@ struct Waiting {
 impl Waiting {
     /// Whether there is so much to do that the writer should not wait for more.
     fn is_enough(&self, callbacks: usize) -> bool {
-        self.closed || !self.pages.is_empty() || self.callbacks.len() >= callbacks
+        self.closed || !self.pages.is_empty() || !self.cuts.is_empty() || self.callbacks.len() >= callbacks
     }
 }
 
@@ -173,6 +175,16 @@ impl Writer {
             Ok(())
         })?;
         self.condition.noted(answered.await.map_err(|_| StoreError::Closed)?)
+    }
+
+    /// Cuts the log to nothing between two transactions, where nobody reads in it.
+    pub(super) async fn cut_log(&self) -> Result<Checkpoint, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.push(|waiting| {
+            waiting.cuts.push(answer);
+            Ok(())
+        })?;
+        answered.await.map_err(|_| StoreError::Closed)
     }
 
     /// Lets the writer get to know the index before it has anything to write: until then each search makes the newest entries.
@@ -277,6 +289,7 @@ impl Drop for CloseOnDrop {
         waiting.closed = true;
         waiting.pages.clear();
         waiting.callbacks.clear();
+        waiting.cuts.clear();
         self.alive.send_replace(true);
     }
 }
@@ -306,6 +319,8 @@ fn run(connection: Connection, queue: &Queue, key: &Key, ledger: Ledger, conditi
         }
         queue.written.notify_one();
         pen.relieve();
+        let cuts = std::mem::take(&mut queue.lock().cuts);
+        pen.cut_log(cuts);
     }
 }
 
@@ -329,6 +344,16 @@ impl Pen<'_> {
         self.commits = self.commits.wrapping_add(1);
         if self.commits.is_multiple_of(RELIEF_EVERY) {
             checkpoint::relieve(&self.connection, &self.condition);
+        }
+    }
+
+    fn cut_log(&self, wanted: Vec<oneshot::Sender<Checkpoint>>) {
+        if wanted.is_empty() {
+            return;
+        }
+        let done = checkpoint::cut(&self.connection, &self.condition);
+        for answer in wanted {
+            let _heard = answer.send(done).is_ok();
         }
     }
 

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::sync::Notify;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::clock;
-use crate::store::{Due, Limits, Removal, Removals, Retention, Sort, Store, StoreError};
+use crate::store::{Checkpoint, Due, Limits, Removal, Removals, Retention, Sort, Store, StoreError};
 
 /// How often it is looked whether a command removed something.
 const TICK: Duration = Duration::from_mins(1);
@@ -15,9 +16,20 @@ const LOOK_EVERY: u32 = 60;
 const REMOVE_EVERY: u32 = 24;
 /// Between two steps.
 const PAUSE: Duration = Duration::from_millis(20);
+/// How long it is until the log is tried again that somebody reads in.
+const LOG_AGAIN: Duration = Duration::from_secs(2);
+/// After so long it is told that it cannot be emptied.
+const LOG_TOLD: Duration = Duration::from_hours(26);
 
 /// Removes until it is dropped.
 pub async fn retain(store: Store, retention: Retention) {
+    let in_log = Notify::new();
+    // What was removed before a stop may be in the log yet.
+    in_log.notify_one();
+    tokio::join!(look(&store, retention, &in_log), emptying_log(&store, &in_log));
+}
+
+async fn look(store: &Store, retention: Retention, in_log: &Notify) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut before = None;
@@ -26,12 +38,36 @@ pub async fn retain(store: Store, retention: Retention) {
         let look = tick / LOOK_EVERY;
         let done = if tick.is_multiple_of(LOOK_EVERY) {
             let removes = look.is_multiple_of(REMOVE_EVERY);
-            look_and_remove(&store, retention, &mut before, removes).await
+            look_and_remove(store, retention, &mut before, removes).await
         } else {
-            forget_removed(&store).await
+            forget_removed(store).await
         };
-        if let Err(error) = done {
-            tracing::error!(event = "store.removal_failed", error = %error, "what is old could not be removed, and is tried again");
+        match done {
+            Ok(Removal::InLog) => in_log.notify_one(),
+            Ok(_) => (),
+            Err(error) => {
+                tracing::error!(event = "store.removal_failed", error = %error, "what is old could not be removed, and is tried again");
+            }
+        }
+    }
+}
+
+/// Takes what was removed out of the log too. Where somebody reads in it all the time, as what copies it elsewhere does, the moment
+/// for that is when they begin anew.
+async fn emptying_log(store: &Store, in_log: &Notify) {
+    loop {
+        in_log.notified().await;
+        let (since, mut is_told) = (Instant::now(), false);
+        while !matches!(store.empty_log().await, Ok(Checkpoint::Whole)) {
+            if !is_told && since.elapsed() > LOG_TOLD {
+                tracing::warn!(
+                    event = "store.log_in_use",
+                    "what was removed may still stand in the store's log counterfoil.db-wal, because another program reads there \
+                     all the time. Restart that program: the log is emptied meanwhile"
+                );
+                is_told = true;
+            }
+            sleep(LOG_AGAIN).await;
         }
     }
 }
@@ -41,7 +77,7 @@ async fn look_and_remove(
     retention: Retention,
     before: &mut Option<Removals>,
     removes: bool,
-) -> Result<(), StoreError> {
+) -> Result<Removal, StoreError> {
     // Notes what arrived since the last look.
     remove_rows(store, Limits::NONE).await?;
     let found = store.due(retention, clock::now()).await?;
@@ -86,7 +122,7 @@ fn tell(sort: Sort, due: Due, was_held: bool) {
     }
 }
 
-async fn remove(store: &Store, limits: Limits) -> Result<(), StoreError> {
+async fn remove(store: &Store, limits: Limits) -> Result<Removal, StoreError> {
     let removed = remove_rows(store, limits).await?;
     if removed > 0 {
         tracing::info!(event = "store.removed", removed, "what was older than it is to be kept was removed");
@@ -104,11 +140,14 @@ async fn remove_rows(store: &Store, limits: Limits) -> Result<usize, StoreError>
 }
 
 /// Also what a command removed beside this server: it leaves the index to us.
-async fn forget_removed(store: &Store) -> Result<(), StoreError> {
-    if store.has_removed().await? {
-        while store.forget_removed().await? != Removal::Done {
-            sleep(PAUSE).await;
+async fn forget_removed(store: &Store) -> Result<Removal, StoreError> {
+    if !store.has_removed().await? {
+        return Ok(Removal::Done);
+    }
+    loop {
+        match store.forget_removed().await? {
+            Removal::Removed(_) => sleep(PAUSE).await,
+            done => return Ok(done),
         }
     }
-    Ok(())
 }

@@ -10,8 +10,8 @@ use counterfoil::notify::Callback;
 use counterfoil::store::{Arrival, Envelope, Origin, Store};
 use tempfile::TempDir;
 
+use crate::disk::done;
 use crate::not_tried;
-use crate::power::done;
 use crate::server::{Server, block_on, ids, printed, run};
 
 const MIB: usize = 1024 * 1024;

@@ -29,6 +29,10 @@ impl Site {
         Site { data, token_file, acknowledged: HashSet::new() }
     }
 
+    pub(crate) fn token(&self) -> String {
+        fs::read_to_string(&self.token_file).unwrap()
+    }
+
     /// Sends as fast as it goes over so many connections.
     pub(crate) fn send(&self, server: &Server, connections: u16, seed: u32) -> Sender {
         let acks = self.token_file.with_file_name(format!("acks-{seed}"));
@@ -49,38 +53,46 @@ impl Site {
     pub(crate) fn stop(&mut self, mut sender: Sender) -> usize {
         sender.child.kill().unwrap();
         sender.child.wait().unwrap();
-        let ids = fs::read_to_string(&sender.acks).unwrap_or_default();
-        // The last line may be cut where the sender was killed in the middle of it.
-        let whole = ids.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
         let before = self.acknowledged.len();
-        self.acknowledged.extend(whole.map(str::to_owned));
+        self.acknowledged.extend(sender.acknowledged());
         self.acknowledged.len() - before
     }
 
     /// How many of those that were acknowledged are not in the store, which is whole.
     pub(crate) fn lost(&self) -> usize {
-        let checked = run(&["check"], &self.data);
-        assert!(checked.status.success(), "the store is whole: {}", String::from_utf8_lossy(&checked.stderr));
+        is_whole(&self.data);
         self.lost_of_any()
     }
 
     /// As [`Site::lost`], of a store that may be damaged: then of the rows that can be read.
     pub(crate) fn lost_of_any(&self) -> usize {
-        let kept = crate::server::ids(&self.data.join("counterfoil.db"));
-        self.acknowledged.difference(&kept).count()
+        missing(&self.acknowledged, &self.data)
     }
 }
 
+/// How many of these ids are not in the store of a folder.
+pub(crate) fn missing(ids: &HashSet<String>, data: &Path) -> usize {
+    ids.difference(&crate::server::ids(&data.join("counterfoil.db"))).count()
+}
+
+/// Fails where `counterfoil check` finds anything wrong with a store.
+pub(crate) fn is_whole(data: &Path) {
+    let checked = run(&["check"], data);
+    assert!(checked.status.success(), "the store is whole: {}", String::from_utf8_lossy(&checked.stderr));
+}
+
 impl Sender {
-    /// How many were acknowledged so far.
-    pub(crate) fn acknowledged(&self) -> usize {
-        fs::read_to_string(&self.acks).map_or(0, |ids| ids.lines().count())
+    /// The ids that were acknowledged so far.
+    pub(crate) fn acknowledged(&self) -> HashSet<String> {
+        let ids = fs::read_to_string(&self.acks).unwrap_or_default();
+        // The last line may be cut where the sender is in the middle of it.
+        ids.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_owned).collect()
     }
 
     /// Waits until so many were acknowledged, or until it is clear that they will not be.
     pub(crate) fn wait_for(&self, acknowledged: usize) -> bool {
         let ends = Instant::now() + Duration::from_mins(1);
-        while self.acknowledged() < acknowledged {
+        while self.acknowledged().len() < acknowledged {
             if Instant::now() > ends {
                 return false;
             }

@@ -2,9 +2,9 @@
 //! keep it answered in a way that Notify sends again.
 //!
 //! Each test prints how many faults were tried and survived; where a method could prove nothing, a control that must lose shows
-//! that it can. They need Linux with `strace`, the power cuts need root, loop devices and `xfs_io`, the full disk root, and the
-//! clocks `libfaketime`. What cannot be tried here
-//! is named, and in CI that is a failure. `FAULTS` multiplies how often the ones that are tried by the dozen are tried:
+//! that it can. They need Linux with `strace`; the power cuts and snapshots need root, loop devices and `xfs_io`, the full disk
+//! root, and the clocks `libfaketime`. What cannot be tried here is named, and in CI that is a failure. `FAULTS` multiplies how
+//! often the ones that are tried by the dozen are tried:
 //! `FAULTS=20 cargo test --test faults -- --nocapture` makes a thousand power cuts.
 #![allow(
     clippy::unwrap_used,
@@ -15,7 +15,9 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod backups;
 mod clocks;
+mod disk;
 mod errors;
 mod full;
 mod kills;
@@ -27,6 +29,7 @@ mod restarts;
 #[path = "../suite/server.rs"]
 mod server;
 mod slow;
+mod snapshots;
 mod stuck;
 mod trouble;
 

@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::NamedTempFile;
 
+use crate::server::Server;
+
 /// Some calls of a process go wrong until this ends.
 pub(crate) struct Trouble {
     strace: Child,
@@ -31,6 +33,11 @@ impl Trouble {
         assert!(attached, "strace looks at the server");
         std::thread::spawn(move || said.count());
         Trouble { strace, log }
+    }
+
+    /// Syncs of the log are answered, and nothing is synced: the control, which loses what was acknowledged.
+    pub(crate) fn syncs_do_nothing(server: &Server) -> Trouble {
+        Trouble::on(server.pid(), &server.data.join("counterfoil.db-wal"), "fdatasync,fsync", "retval=0")
     }
 
     /// Ends it; gives how many calls failed or were slow.

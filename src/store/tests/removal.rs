@@ -191,3 +191,32 @@ fn rows_that_are_gone_are_not_counted_while_the_index_still_leads_to_them() {
         assert_eq!(store.find(&Services::All, find).await.unwrap().count, 80);
     });
 }
+
+#[test]
+fn where_somebody_reads_in_the_log_a_removal_ends_without_waiting_and_the_log_is_emptied_later() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        for n in 0..20 {
+            keep(&store, service, n, &receipt(&format!("n{n}"), "oldperson")).await;
+        }
+        // As a backup does, or what copies the log elsewhere.
+        let other = Connection::open(folder.path().join("counterfoil.db")).unwrap();
+        let reading = other.unchecked_transaction().unwrap();
+        let _seen: i64 = reading.query_row("SELECT count(*) FROM callbacks", [], |row| row.get(0)).unwrap();
+        let last = loop {
+            match store.remove(Limits::both(super::NOW)).await.unwrap() {
+                Removal::Removed(_) => (),
+                last => break last,
+            }
+        };
+        assert_eq!(last, Removal::InLog);
+        assert_eq!(store.empty_log().await.unwrap(), Checkpoint::Part);
+        keep(&store, service, 21, &receipt("new", "newperson")).await;
+        assert!(holds(folder.path(), b"oldperson"), "else this proves nothing");
+        drop(reading);
+        assert_eq!(store.empty_log().await.unwrap(), Checkpoint::Whole);
+        assert!(!holds(folder.path(), b"oldperson"));
+        assert!(store.receipt(&Services::All, "new").await.unwrap().is_some());
+    });
+}
