@@ -2,8 +2,8 @@
 //! keep it answered in a way that Notify sends again.
 //!
 //! Each test prints how many faults were tried and survived; where a method could prove nothing, a control that must lose shows
-//! that it can. They need Linux with `strace`, and the power cuts need root, loop devices and `xfs_io`. What cannot be tried here
-//! is named, and in CI that is a failure. `FAULTS` multiplies how often the ones that are tried by the dozen are tried:
+//! that it can. They need Linux with `strace`, the library that Notify sends with (Python's `requests`), and the power
+//! cuts need root, loop devices and `xfs_io`. What cannot be tried here is named, and in CI that is a failure. `FAULTS` multiplies how often the ones that are tried by the dozen are tried:
 //! `FAULTS=20 cargo test --test faults -- --nocapture` makes a thousand power cuts.
 #![allow(
     clippy::unwrap_used,
@@ -18,6 +18,7 @@ mod errors;
 mod kills;
 mod load;
 mod power;
+mod sender;
 #[allow(dead_code, reason = "the other suite uses the rest")]
 #[path = "../suite/server.rs"]
 mod server;
