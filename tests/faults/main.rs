@@ -17,6 +17,10 @@
 mod errors;
 mod kills;
 mod load;
+#[allow(dead_code, reason = "the other suite uses the rest")]
+#[path = "../suite/notify_api.rs"]
+mod notify_api;
+mod outages;
 mod power;
 mod sender;
 #[allow(dead_code, reason = "the other suite uses the rest")]
