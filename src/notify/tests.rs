@@ -75,6 +75,18 @@ fn unknown_keys_statuses_and_odd_dates_are_kept() {
 }
 
 #[test]
+fn what_no_machine_number_holds_is_kept_where_an_unknown_key_has_it() {
+    for value in ["1e400", "-1e999", "123456789012345678901234567890", r#""\ud800""#, "[1e400]"] {
+        let body = format!(r#"{{"id": "a", "status": "delivered", "cost": {value}, "note": "x"}}"#);
+        let callback = Callback::read(body.as_bytes()).unwrap();
+        assert_eq!(callback.body(), body.as_bytes());
+        assert!(callback.other_keys().contains(&("note".to_owned(), "x".to_owned())), "{value}");
+    }
+    let body = br#"{"id": "a", "status": "delivered", "template_version": 1e400}"#;
+    assert!(Callback::read(body).is_err(), "where it is Notify's own, it is not what Notify means");
+}
+
+#[test]
 fn keys_that_notify_does_not_send_are_told_apart() {
     let body = br#"{"id":"a","status":"b","status_description":"On hold","provider_response":{"a":[1]},"to":null}"#;
     let other = |key: &str, value: &str| (key.to_owned(), value.to_owned());
