@@ -9,6 +9,8 @@ mod back;
 mod callbacks;
 mod chrome;
 mod cookies;
+#[cfg(test)]
+mod fuzz;
 mod gap;
 mod keeping;
 mod messages;

@@ -15,6 +15,8 @@
 )]
 
 mod errors;
+mod fuzz;
+mod fuzzing;
 mod kills;
 mod load;
 #[allow(dead_code, reason = "the other suite uses the rest")]
