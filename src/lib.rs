@@ -18,6 +18,9 @@ pub mod backfill;
 pub mod cli;
 pub mod clock;
 pub mod edge;
+#[cfg(test)]
+#[path = "../tests/faults/fuzzing.rs"]
+mod fuzzing;
 pub mod made_up;
 pub mod notify;
 pub mod outgoing;

@@ -10,9 +10,11 @@ pub mod time;
 mod wire;
 pub mod words;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use recipient::MatchKey;
+use serde_json::value::RawValue;
 use status::Status;
 
 /// The four kinds of callback.
@@ -238,15 +240,21 @@ impl Callback {
         self.verbatim.clone().unwrap_or_else(|| wire::write(&self.content))
     }
 
-    /// The keys that Notify does not send with this kind, with their values as text. What is nested too deeply to be read is
-    /// left out; it stands in the body.
+    /// The keys that Notify does not send with this kind, with their values as text: as they came, where they cannot be read.
     #[must_use]
     pub fn other_keys(&self) -> Vec<(String, String)> {
-        let keys = |body: &[u8]| serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body);
-        let Some(Ok(all)) = self.verbatim.as_deref().map(keys) else { return Vec::new() };
-        let known = keys(&wire::write(&self.content)).unwrap_or_default();
+        fn keys(body: &[u8]) -> Option<BTreeMap<String, &RawValue>> {
+            serde_json::from_slice(body).ok()
+        }
+        let Some(all) = self.verbatim.as_deref().and_then(keys) else { return Vec::new() };
+        let own = wire::write(&self.content);
+        let known = keys(&own).unwrap_or_default();
         let others = all.into_iter().filter(|(key, _)| !known.contains_key(key));
-        let said = |value: serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let said = |value: &RawValue| match serde_json::from_str(value.get()) {
+            Ok(serde_json::Value::String(text)) => text,
+            Ok(value) => value.to_string(),
+            Err(_) => value.get().to_owned(),
+        };
         others.map(|(key, value)| (key, said(value))).collect()
     }
 

@@ -9,6 +9,8 @@ mod back;
 mod callbacks;
 mod chrome;
 mod cookies;
+#[cfg(test)]
+mod fuzz;
 mod gap;
 mod keeping;
 mod messages;
@@ -30,7 +32,7 @@ mod uk_time;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, header};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::path::FullPath;
@@ -77,6 +79,7 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     let pages = [
         assets::routes(),
         damaged(site),
+        posted_otherwise(),
         sign_in::routes(site),
         set_password::routes(site),
         search::routes(site),
@@ -90,7 +93,7 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     let asked = warp::header::headers_cloned().and(request::site(site));
     let https = site.is_https();
     let pages = asked.and(pages).then(for_whoever_asks).map(move |page| problem::secured(page, https)).boxed();
-    answering(site, callbacks::below_callbacks(site).or(pages).unify().boxed())
+    answering(site, callbacks::wherever_they_come(site).or(pages).unify().boxed())
 }
 
 /// Only callbacks, at any path: for a listener of their own.
@@ -109,6 +112,24 @@ fn damaged(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         })
     };
     request::site(site).and_then(answer).boxed()
+}
+
+/// What is posted to a page and is no form. A callback at a wrong address, with a wrong token, would be led from there to the page
+/// where people sign in, and Notify would take that for an acknowledgement.
+fn posted_otherwise() -> BoxedFilter<(Response,)> {
+    let answer = |headers: HeaderMap, path: FullPath| {
+        let is_form = |kind: &str| {
+            kind.split(';').any(|part| part.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
+        };
+        let kind = headers.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default());
+        let takes_posts = methods(path.as_str()).is_some_and(|allowed| allowed.ends_with("POST"));
+        std::future::ready(if takes_posts && kind.is_some_and(|kind| !is_form(kind)) {
+            Ok(problem::answer(Err(Problem::BadRequest)))
+        } else {
+            Err(warp::reject::not_found())
+        })
+    };
+    warp::post().and(warp::header::headers_cloned()).and(warp::path::full()).and_then(answer).boxed()
 }
 
 /// The page of a problem, with the menu and the search box of whoever is signed in.

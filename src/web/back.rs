@@ -38,7 +38,8 @@ impl Back {
     pub(super) fn of(headers: &HeaderMap, query: &Words, here: &str, usual: Back) -> Back {
         let pages = [query.get("from"), own_page(headers)].into_iter().flatten();
         let mut ways = pages.filter(|page| path(page) != here).filter_map(|page| {
-            let safe = page.bytes().all(|byte| byte.is_ascii_graphic());
+            // A browser takes \ for a slash.
+            let safe = page.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
             named(path(page)).filter(|_| safe).map(|words| Back { href: page.to_owned(), words })
         });
         ways.next().unwrap_or(usual)
@@ -69,7 +70,7 @@ fn path(page: &str) -> &str {
 }
 
 fn named(path: &str) -> Option<&'static str> {
-    let mut parts = path.split('/').skip(1);
+    let mut parts = path.strip_prefix('/')?.split('/');
     Some(match (parts.next()?, parts.next(), parts.next()) {
         ("receipts", None, None) | ("search", Some(_), None) => "Back to results",
         ("receipts", Some(_), None) => "Back to message",
@@ -123,9 +124,17 @@ mod tests {
         ] {
             assert_eq!(back(referer), Back::to_results(), "{referer}");
         }
-        for from in
-            ["//evil.example/receipts", "https://evil.example/receipts", "/receipts/here", "/sign-out", "/receipts/é"]
-        {
+        for from in [
+            "//evil.example/receipts",
+            "https://evil.example/receipts",
+            "https:evil.example/receipts",
+            "javascript:alert(1)/receipts",
+            "@/receipts/other",
+            "/receipts\\other",
+            "/receipts/here",
+            "/sign-out",
+            "/receipts/é",
+        ] {
             assert_eq!(carried(from), Back::to_results(), "{from}");
         }
     }

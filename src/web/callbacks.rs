@@ -30,17 +30,25 @@ const BODY_WITHIN: Duration = Duration::from_secs(10);
 const COMMIT_WITHIN: Duration = Duration::from_millis(3500);
 
 /// `/callbacks` and everything below it, in any case and after any number of slashes: an address put together from two parts
-/// easily has one too many.
-pub(super) fn below_callbacks(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
-    let is_below = |path: FullPath| {
+/// easily has one too many. And what is posted with a valid token to any other path: an address that was mistyped in Notify's
+/// settings, or is a page's, loses nothing.
+pub(super) fn wherever_they_come(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
+    let is_one = async |method: Method, path: FullPath, headers: HeaderMap, site: Arc<Site>| {
         let first = path.as_str().trim_start_matches('/').split('/').next().unwrap_or_default();
-        std::future::ready(if first.eq_ignore_ascii_case("callbacks") {
-            Ok(())
-        } else {
-            Err(warp::reject::not_found())
-        })
+        let is_below = first.eq_ignore_ascii_case("callbacks");
+        // A proxy may add a token of its own to what people send.
+        let is_callback = is_below
+            || method == Method::POST && !matches!(site.senders.check(&headers).await, Err(Refused::WrongToken));
+        if is_callback { Ok(()) } else { Err(warp::reject::not_found()) }
     };
-    warp::path::full().and_then(is_below).untuple_one().and(call(site)).boxed()
+    warp::method()
+        .and(warp::path::full())
+        .and(warp::header::headers_cloned())
+        .and(request::site(site))
+        .and_then(is_one)
+        .untuple_one()
+        .and(call(site))
+        .boxed()
 }
 
 /// Any path at all.

@@ -140,7 +140,7 @@ fn page(site: &Site, headers: &HeaderMap, peer: Option<Peer>) -> SignInPage {
 }
 
 /// The page that was wanted, if it is one of ours, as it may stand in a header.
-fn next(words: &Words) -> String {
+pub(super) fn next(words: &Words) -> String {
     let next = words.get("next").unwrap_or("/");
     let ours = next.starts_with('/')
         && !next.starts_with("//")

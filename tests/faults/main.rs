@@ -2,9 +2,9 @@
 //! keep it answered in a way that Notify sends again.
 //!
 //! Each test prints how many faults were tried and survived; where a method could prove nothing, a control that must lose shows
-//! that it can. They need Linux with `strace`; the power cuts and snapshots need root, loop devices and `xfs_io`, the full disk
-//! root, and the clocks `libfaketime`. What cannot be tried here is named, and in CI that is a failure. `FAULTS` multiplies how
-//! often the ones that are tried by the dozen are tried:
+//! that it can. They need Linux with `strace`, `libfaketime` and the library that Notify sends with (Python's `requests`); the power
+//! cuts and snapshots need root, loop devices and `xfs_io`, the full disk root. What cannot be tried here is named, and in CI that
+//! is a failure. `FAULTS` multiplies how often the ones that are tried by the dozen are tried:
 //! `FAULTS=20 cargo test --test faults -- --nocapture` makes a thousand power cuts.
 #![allow(
     clippy::unwrap_used,
@@ -20,11 +20,18 @@ mod clocks;
 mod disk;
 mod errors;
 mod full;
+mod fuzz;
+mod fuzzing;
 mod kills;
 mod load;
+#[allow(dead_code, reason = "the other suite uses the rest")]
+#[path = "../suite/notify_api.rs"]
+mod notify_api;
+mod outages;
 mod power;
 mod readers;
 mod restarts;
+mod sender;
 #[allow(dead_code, reason = "the other suite uses the rest")]
 #[path = "../suite/server.rs"]
 mod server;

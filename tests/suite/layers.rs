@@ -74,7 +74,8 @@ fn each_layer_uses_only_those_below_it() {
         for line in said(&code) {
             for used in line.split("crate::").skip(1) {
                 let used = used.split(|character: char| !character.is_alphanumeric()).next().unwrap();
-                let fine = used == layer || allowed.contains(&used) || used.is_empty();
+                // That is there for tests alone.
+                let fine = used == "fuzzing" || used == layer || allowed.contains(&used) || used.is_empty();
                 assert!(fine, "{} uses {used}: {line}", path.display());
             }
         }

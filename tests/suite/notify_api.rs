@@ -1,10 +1,15 @@
 //! A stand-in for Notify's REST API, which answers as Notify does: pages of 250 that are strictly older than an id, `links.next` on
-//! every page that is not empty, and refusals and failures when it is told to.
+//! every page that is not empty, refusals of a token that is wrong or of another moment and of what is no id, and refusals and
+//! failures when it is told to.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use counterfoil::clock::{self, SECOND};
+use counterfoil::notify::api_key::ApiKey;
 use counterfoil::notify::time::canonical;
 use serde_json::{Value, json};
 
@@ -133,12 +138,20 @@ impl NotifyApi {
         let mut state = self.state.lock().unwrap();
         state.asked.push(path.to_owned());
         let fails = if state.fails.is_empty() { state.always } else { Some(state.fails.remove(0)) };
-        if let Some(Fails::Status(status, message)) = fails {
+        let refusal = |status, message| {
             let errors = json!([{"error": "AuthError", "message": message}]);
-            return (fails, json!({"status_code": status, "errors": errors}).to_string());
+            (Some(Fails::Status(status, message)), json!({"status_code": status, "errors": errors}).to_string())
+        };
+        if let Some(Fails::Status(status, message)) = fails {
+            return refusal(status, message);
         }
-        // Three parts, of which the second says who asks and when.
-        assert_eq!(token.split('.').count(), 3);
+        match made_at(token) {
+            None => return refusal(403, "Invalid token: signature, api token not found"),
+            Some(made_at) if (clock::now() - made_at).abs() > 30 * SECOND => {
+                return refusal(403, "Error: Your system clock must be accurate to within 30 seconds");
+            }
+            Some(_) => (),
+        }
         let (route, query) = path.split_once('?').unwrap_or((path, ""));
         let asked: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let value = |name: &str| asked.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
@@ -150,6 +163,9 @@ impl NotifyApi {
             "/v2/received-text-messages" => ("received_text_messages", &state.texts),
             other => panic!("Notify has no {other}"),
         };
+        if value("older_than").is_some_and(|id| uuid::Uuid::try_parse(id).is_err()) {
+            return refusal(400, "older_than is not a valid UUID");
+        }
         // A subquery in Notify: an id that it does not know gives nothing.
         let before = value("older_than")
             .map(|id| list.iter().find(|(_, item)| item["id"] == id).map_or(i64::MIN, |(created_at, _)| *created_at));
@@ -166,4 +182,12 @@ impl NotifyApi {
         };
         (fails, json!({name: items, "links": links}).to_string())
     }
+}
+
+/// When a token was made, in microseconds since 1970 UTC; `None` where the key did not make it.
+fn made_at(token: &str) -> Option<i64> {
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?).ok()?;
+    let made_at = claims["iat"].as_i64()? * SECOND;
+    let key: ApiKey = NotifyApi::key().parse().ok()?;
+    (key.token(made_at) == token).then_some(made_at)
 }

@@ -233,6 +233,27 @@ mod tests {
     }
 
     #[test]
+    fn fuzz_chunks() {
+        let entries: Vec<Owned> = (0..40)
+            .map(|n| (format!("a key {}", n / 3).into_bytes(), n * 977 - 9000, u64::try_from(n % 2).unwrap() << 40))
+            .collect();
+        let chunk = packed(&entries).remove(0).bytes;
+        crate::fuzzing::fuzz("chunks", 20_000, &[&chunk], |bytes| {
+            let mut unpacker = Unpacker::new(Bytes::copy_from_slice(bytes));
+            let mut entries = 0;
+            let end = loop {
+                match unpacker.advance() {
+                    Ok(true) => entries += 1,
+                    end => break end.is_ok(),
+                }
+                assert!(unpacker.entry().key.len() <= bytes.len(), "a key holds no more than came");
+            };
+            assert!(entries <= bytes.len());
+            (entries.min(60), end)
+        });
+    }
+
+    #[test]
     fn a_key_and_a_mark_that_many_share_are_written_once_a_chunk() {
         let entries: Vec<Owned> = (0..1000).map(|arrival| (b"a key of some length".to_vec(), arrival, 7000)).collect();
         let bytes: usize = packed(&entries).iter().map(|chunk| chunk.bytes.len()).sum();
