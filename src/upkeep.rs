@@ -7,7 +7,7 @@ mod silences;
 
 use std::time::Duration;
 
-use tokio::time::{interval, sleep};
+use tokio::time::{interval, sleep, timeout};
 
 use crate::clock::{self, DAY};
 use crate::store::{Ballast, Checkpoint, Store};
@@ -21,6 +21,8 @@ const CHECKPOINT_EVERY: Duration = Duration::from_millis(500);
 /// How often it is looked whether there is room for the ballast: where it was given up, and where there never was any.
 const GIVEN_UP_LOOK: Duration = Duration::from_secs(1);
 const LACKING_LOOK: Duration = Duration::from_mins(1);
+/// How often where it is held.
+const HELD_LOOK: Duration = Duration::from_hours(1);
 /// How often what has run out is cleared away.
 const TIDY_EVERY: Duration = Duration::from_hours(1);
 /// Sessions end after 8 hours, and are cleared away after a day.
@@ -55,8 +57,9 @@ async fn holding_ballast(store: &Store) {
     loop {
         match store.hold_ballast().await {
             Ok(Ballast::None) | Err(_) => return,
-            // Where nothing goes wrong nothing wakes.
-            Ok(Ballast::Held) => store.ballast_given_up().await,
+            Ok(Ballast::Held) => {
+                let _looks_again = timeout(HELD_LOOK, store.ballast_given_up()).await.is_err();
+            }
             Ok(Ballast::GivenUp) => sleep(GIVEN_UP_LOOK).await,
             Ok(Ballast::Lacking) => sleep(LACKING_LOOK).await,
         }

@@ -110,9 +110,10 @@ impl Disk {
         if !self.0.is_full.swap(true, Ordering::Relaxed) {
             tracing::error!(
                 event = "store.disk_full",
+                needed = self.enough(),
                 "the disk is full: callbacks are answered 503 until there is room, and Notify gives each up after about 25 \
-                 minutes. The ballast was given up, so that people can sign in and what is old can be removed. Make room on the \
-                 disk, or remove what is old with counterfoil purge. It goes on by itself"
+                 minutes. The ballast was given up, so that people can sign in and what is old can be removed. Remove \
+                 what is old with counterfoil purge, or make room on the disk: it goes on by itself when as many bytes are free as are needed"
             );
         }
     }
@@ -141,7 +142,7 @@ impl Disk {
                 Ballast::None
             }
             None if bytes == 0 => Ballast::None,
-            Some(found) if found.len() == bytes && found.blocks() * 512 >= bytes => Ballast::Held,
+            Some(_) if self.is_whole(bytes) => Ballast::Held,
             Some(found) if found.len() == 0 => Ballast::GivenUp,
             _ => Ballast::Lacking,
         };
@@ -154,14 +155,29 @@ impl Disk {
         Ok(())
     }
 
+    /// With so many bytes free callbacks are taken again.
+    fn enough(&self) -> u64 {
+        let wanted = self.0.wanted.load(Ordering::Relaxed);
+        wanted + wanted / 4
+    }
+
+    /// Whether it really takes up so much.
+    fn is_whole(&self, bytes: u64) -> bool {
+        fs::metadata(&self.0.file).is_ok_and(|found| found.len() == bytes && found.blocks() * 512 >= bytes)
+    }
+
     /// Looks whether there is room, and takes it. `free_inside` are the bytes in the store's file that nothing uses.
     fn look(&self, free_inside: u64) -> Ballast {
-        let before = *self.stands();
-        if matches!(before, Ballast::None | Ballast::Held) {
-            return before;
-        }
         let wanted = self.0.wanted.load(Ordering::Relaxed);
-        let (enough, available) = (wanted + wanted / 4, available(&self.0.file).unwrap_or(0));
+        let before = match *self.stands() {
+            Ballast::Held if self.is_whole(wanted) => return Ballast::Held,
+            Ballast::None => return Ballast::None,
+            Ballast::Lacking => Ballast::Lacking,
+            // A command beside this server gives it up too.
+            Ballast::Held | Ballast::GivenUp => Ballast::GivenUp,
+        };
+        *self.stands() = before;
+        let (enough, available) = (self.enough(), available(&self.0.file).unwrap_or(0));
         if available >= enough {
             match self.make(wanted) {
                 Ok(()) => {
@@ -202,7 +218,8 @@ impl Disk {
                 file.sync_all()?;
                 left -= length;
             }
-            Ok(())
+            // It may have been given up in the middle.
+            if self.is_whole(bytes) { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
         })();
         if done.is_err() {
             // As it was before: where there never was one, none is left that looks as if it was given up.
@@ -288,6 +305,9 @@ mod tests {
         assert!(matches!(second.refuse(), Err(StoreError::DiskFull)));
         assert_eq!(second.look(0), Ballast::Held, "there is room");
         assert!(second.refuse().is_ok());
+        Disk::of(folder.path()).give_up();
+        assert_eq!(second.look(0), Ballast::Held);
+        assert_eq!(fs::metadata(&file).unwrap().len(), 3 * MIB, "another process gave it up");
         assert_eq!(*disk(folder.path(), 0).stands(), Ballast::None);
         assert!(!file.exists(), "none is wanted");
     }
