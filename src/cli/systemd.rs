@@ -27,8 +27,13 @@ impl Inherited {
     /// Takes them over.
     pub(super) fn take() -> Result<Inherited, Failure> {
         // Before they are taken: then their names are forgotten.
-        let names: Vec<_> = sd_notify::listen_fds_with_names().map_err(|error| wrong(&error))?.collect();
+        let names = sd_notify::listen_fds_with_names().map(Iterator::collect::<Vec<_>>);
         let (mut sockets, mut inherited) = (ListenFd::from_env(), Inherited::default());
+        if sockets.len() == 0 {
+            // None, or another process's: then so are the names.
+            return Ok(inherited);
+        }
+        let names = names.map_err(|error| wrong(&error))?;
         for number in 0..sockets.len() {
             let Some(socket) = sockets.take_tcp_listener(number).map_err(|error| wrong(&error))? else { continue };
             if !is_listening(&socket) {

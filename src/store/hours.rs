@@ -286,7 +286,7 @@ mod tests {
         store.write(move |connection| connection.execute(fill, [])).await.unwrap();
         let found = store.look_for_silences(NOW + 2 * HOUR).await.unwrap();
         let silence = Silence { service: ServiceId(1), service_name: "A".into(), since: NOW + HOUR, usual: 50 };
-        assert_eq!(found, [silence.clone()]);
+        assert_eq!(found, std::slice::from_ref(&silence));
         assert_eq!(store.silences(&Services::All).await.unwrap(), [silence]);
         assert_eq!(store.silences(&Services::Only(vec![ServiceId(2)])).await.unwrap(), []);
         came(1, NOW + 2 * HOUR + 1).await;

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::backup::{BackupError, copy_bytes, open_copy};
-use super::damage::integrity_check;
+use super::damage::{integrity_check, is_damage};
 use super::open::{Folder, OpenError, recognise};
 use super::progress::{Progress, Stage};
 use super::sealing::unseal;
@@ -61,9 +61,13 @@ fn check(copy: &Path, length: u64, progress: &Progress) -> Result<(), BackupErro
         OpenError::Damaged(said) => BackupError::BackupDamaged(said),
         error => error.into(),
     })?;
-    connection.pragma_update(None, "journal_mode", "DELETE")?;
+    // Where what it says of its tables is damaged, nothing can be asked of it.
+    let damaged = |error: rusqlite::Error| {
+        if is_damage(&error) { BackupError::BackupDamaged(error.to_string()) } else { error.into() }
+    };
+    connection.pragma_update(None, "journal_mode", "DELETE").map_err(damaged)?;
     let stops = progress.clone();
-    match integrity_check(&connection, move || stops.is_stopped())? {
+    match integrity_check(&connection, move || stops.is_stopped()).map_err(damaged)? {
         Some(said) => Err(BackupError::BackupDamaged(said)),
         None => connection.close().map_err(|(_, error)| error.into()),
     }

@@ -118,9 +118,11 @@ fn send(connection: &mut Option<TcpStream>, at: SocketAddr, token: &str, id: &st
     // No answer to a callback has a body.
     while !answer.ends_with(b"\r\n\r\n") {
         let mut more = [0; 1024];
-        match stream.read(&mut more)? {
-            0 => return Err(io::Error::other("closed without an answer")),
-            length => answer.extend_from_slice(&more[..length]),
+        match stream.read(&mut more) {
+            Ok(0) => return Err(io::Error::other("closed without an answer")),
+            Ok(length) => answer.extend_from_slice(&more[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+            Err(error) => return Err(error),
         }
     }
     let answer = String::from_utf8_lossy(&answer).to_lowercase();

@@ -34,6 +34,15 @@ fn sockets_that_are_handed_over_take_the_place_of_addresses() {
 }
 
 #[test]
+fn what_was_handed_to_another_process_is_left_alone() {
+    let folder = folder();
+    let mut command = Command::new(BINARY);
+    command.env("LISTEN_PID", "1").env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "web").stdout(Stdio::null());
+    let server = Server::start_as(command, folder.path(), &[]);
+    assert_eq!(exchange(server.at, &request("GET", "/sign-in", "", b"")).status, 200);
+}
+
+#[test]
 fn who_connects_between_a_stop_and_the_next_start_is_answered() {
     let folder = folder();
     let token = printed(&run(&["token", "add", "Test service"], folder.path()));
