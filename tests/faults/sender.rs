@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use counterfoil::notify::Callback;
 use serde_json::{Value, json};
 
 use crate::server::{Server, printed, run};
@@ -155,7 +156,7 @@ impl Drop for Notify {
 
 /// Whether these very bytes are in the store, as a callback or in quarantine.
 fn is_kept(server: &Server, body: &[u8]) -> bool {
-    let id = serde_json::from_slice::<Value>(body).ok().and_then(|body| body["id"].as_str().map(str::to_owned));
+    let id = Callback::read(body).map(|callback| callback.notify_id().to_owned()).ok();
     id.is_some_and(|id| server.kept(&id).iter().any(|kept| kept == body)) || server.has_in_quarantine(body)
 }
 
