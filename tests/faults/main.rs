@@ -18,6 +18,7 @@ mod backups;
 mod disk;
 mod errors;
 mod kills;
+mod litestream;
 mod load;
 mod power;
 #[allow(dead_code, reason = "the other suite uses the rest")]
