@@ -197,6 +197,11 @@ impl Folder {
         &self.path
     }
 
+    /// Whether this process has it alone.
+    pub(super) fn is_held(&self) -> bool {
+        self.lock.is_some()
+    }
+
     pub(super) fn database(&self) -> PathBuf {
         self.path.join("counterfoil.db")
     }

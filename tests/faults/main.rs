@@ -23,6 +23,7 @@ mod full;
 mod fuzz;
 mod fuzzing;
 mod kills;
+mod litestream;
 mod load;
 #[allow(dead_code, reason = "the other suite uses the rest")]
 #[path = "../suite/notify_api.rs"]

@@ -212,6 +212,8 @@ fn where_somebody_reads_in_the_log_a_removal_ends_without_waiting_and_the_log_is
         };
         assert_eq!(last, Removal::InLog);
         assert_eq!(store.empty_log().await.unwrap(), Checkpoint::Part);
+        let beside = Store::beside(folder.path(), super::NOW).unwrap();
+        assert_eq!(beside.close(), Checkpoint::Part, "a command beside it does not wait either");
         keep(&store, service, 21, &receipt("new", "newperson")).await;
         assert!(holds(folder.path(), b"oldperson"), "else this proves nothing");
         drop(reading);
