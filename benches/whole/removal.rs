@@ -1,5 +1,5 @@
-//! Removing the older half of a store while callbacks come. No command does it yet, so its calls are made beside a server of this
-//! process; and so is what it is compared with.
+//! Removing the older half of a store while callbacks come, by the calls that retention uses, beside a server of this process; and so
+//! is what it is compared with.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

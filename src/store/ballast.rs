@@ -208,6 +208,7 @@ impl Disk {
         let done = (|| {
             let mut random = SmallRng::seed_from_u64(getrandom::u64().map_err(io::Error::other)?);
             let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.0.file)?;
+            open::give_to_owner(folder_of(&self.0.file), &self.0.file)?;
             let mut piece = vec![0; PIECE];
             let mut left = bytes;
             while left > 0 {
@@ -234,9 +235,13 @@ impl Disk {
     }
 }
 
+fn folder_of(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new("."))
+}
+
 /// The bytes that an ordinary user can still write where this file is or will be.
 fn available(file: &Path) -> io::Result<u64> {
-    let disk = rustix::fs::statvfs(file.parent().unwrap_or(Path::new(".")))?;
+    let disk = rustix::fs::statvfs(folder_of(file))?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 

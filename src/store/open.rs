@@ -227,13 +227,9 @@ impl Folder {
         File::open(&self.path)?.sync_all()
     }
 
-    /// Gives a file that root made to the folder's owner, so that the server can go on using it.
+    /// As [`give_to_owner`] of this folder.
     pub(super) fn give_to_owner(&self, file: &Path) -> io::Result<()> {
-        let (folder, made) = (fs::metadata(&self.path)?, fs::metadata(file)?);
-        if (folder.uid(), folder.gid()) != (made.uid(), made.gid()) && made.uid() == 0 {
-            std::os::unix::fs::chown(file, Some(folder.uid()), Some(folder.gid()))?;
-        }
-        Ok(())
+        give_to_owner(&self.path, file)
     }
 
     fn refuse_something_else(&self) -> Result<(), OpenError> {
@@ -299,6 +295,15 @@ impl Folder {
             _ => self.sync().map_err(failed),
         }
     }
+}
+
+/// Gives a file that root made to the folder's owner, so that the server can go on using it.
+pub(super) fn give_to_owner(folder: &Path, file: &Path) -> io::Result<()> {
+    let (folder, made) = (fs::metadata(folder)?, fs::metadata(file)?);
+    if (folder.uid(), folder.gid()) != (made.uid(), made.gid()) && made.uid() == 0 {
+        std::os::unix::fs::chown(file, Some(folder.uid()), Some(folder.gid()))?;
+    }
+    Ok(())
 }
 
 pub(super) fn recognise(connection: &Connection) -> Result<(), OpenError> {

@@ -196,7 +196,9 @@ fn what_cannot_be_stored_is_answered_503_and_is_stored_when_it_comes_again() {
     other.execute_batch("ROLLBACK").unwrap();
     assert_eq!(server.post("/callbacks", body).status, 200);
     assert_eq!(server.kept("a"), [body]);
-    assert!(server.log().contains("callback.not_stored"));
+    // Where something else waited for the lock before it, its time was up first.
+    let log = server.log();
+    assert!(log.contains("callback.not_stored") || log.contains("callback.slow_commit"), "{log}");
 }
 
 #[test]
