@@ -77,6 +77,8 @@ pub(crate) fn kept_as(rows: u64) -> String {
 fn point(asked: &Asked, store: &Filled, rows: u64) -> Point {
     let data = store.data();
     let bytes = fs::metadata(data.join("counterfoil.db")).unwrap().len() as f64 / store.held() as f64;
+    // As far as it fits in memory it is there, as for a server that has run for long.
+    machine::read_through(&data.join("counterfoil.db"));
     let sample = Sample::of(&data);
     let pages = pages_of(&data, &sample);
     let calls = sides::runtime().block_on(calls(&data, &store.services, &sample));

@@ -37,6 +37,11 @@ pub(crate) fn sync_times(folder: &Path) -> (f64, f64) {
     (quantile(&times, 0.5), quantile(&times, 0.99))
 }
 
+/// Reads a file to its end, so that the kernel has in memory what fits.
+pub(crate) fn read_through(file: &Path) {
+    let _bytes = std::io::copy(&mut File::open(file).unwrap(), &mut std::io::sink()).unwrap();
+}
+
 /// Waits until all that was written to the files of a folder is on the disk.
 pub(crate) fn sync_all(folder: &Path) {
     for entry in fs::read_dir(folder).unwrap() {

@@ -36,7 +36,7 @@ impl Sample {
             references: some("reference", "reference LIKE 'HB-%'"),
             numbers: some("person", "person LIKE '0%'"),
             emails: some("person", "person LIKE '%@%'"),
-            texts: some("message", "message IS NOT NULL"),
+            texts: some("message", "message GLOB '*[a-z]*'"),
             ids: some("notify_id", "person LIKE '%@%'"),
             conversations: names.collect(),
             newest,

@@ -399,8 +399,10 @@ fn wanted(source: &Source, sees: &Services, status: Option<Filter>) -> Option<Wa
         Source::Reference(reference) => Some(Wanted::Reference(reference.clone())),
         Source::ReferenceBeginsWith(begin) => Some(Wanted::ReferenceBeginsWith(begin.clone())),
         Source::NotifyId(id) => Some(Wanted::NotifyId(short_id(id))),
-        // The longest word is likely to be the rarest.
-        Source::Words(words) => words.iter().max_by_key(|word| word.len()).map(|word| Wanted::Word(word.clone())),
+        // The longest word is likely to be the rarest. Of no word there is no text.
+        Source::Words(words) => {
+            Some(Wanted::Word(words.iter().max_by_key(|word| word.len()).cloned().unwrap_or_default()))
+        }
         Source::Contains(_) => None,
     }
 }

@@ -1,5 +1,8 @@
 //! A server that is killed in the middle of a write or of a sync.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::load::Site;
@@ -73,4 +76,67 @@ fn no_acknowledged_callback_is_lost_when_the_server_is_killed_under_64_connectio
     let lost = site.lost();
     eprintln!("killed {kills} times, {} callbacks acknowledged, {lost} of them lost", site.acknowledged.len());
     assert_eq!(lost, 0);
+
+    let control = tempfile::tempdir().unwrap();
+    let mut site = Site::new(control.path().join("store"), control.path());
+    let server = Server::start_in(&site.data, &[]);
+    let sender = site.send_to(hasty(server.at), 64, 0);
+    assert!(sender.wait_for(500), "callbacks are acknowledged");
+    server.kill();
+    site.stop(sender);
+    drop(Server::start_in(&site.data, &[]));
+    let lost = site.lost();
+    eprintln!("control, which acknowledges before the commit: {lost} of {} lost", site.acknowledged.len());
+    assert!(lost > 0, "the control must lose: else a kill here proves nothing");
+}
+
+/// In front of a server: acknowledges each callback, and only then passes it on, one after another.
+fn hasty(server: SocketAddr) -> SocketAddr {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = socket.local_addr().unwrap();
+    let (pass_on, passed) = mpsc::channel::<Vec<u8>>();
+    std::thread::spawn(move || {
+        for callback in passed {
+            let Ok(mut stream) = TcpStream::connect(server) else { continue };
+            let answer = stream.write_all(&callback).and_then(|()| stream.read(&mut [0; 512]));
+            let _stored = answer.is_ok();
+        }
+    });
+    std::thread::spawn(move || {
+        for stream in socket.incoming().map_while(Result::ok) {
+            let pass_on = pass_on.clone();
+            std::thread::spawn(move || {
+                let mut stream = BufReader::new(stream);
+                while let Some(callback) = next_request(&mut stream) {
+                    let acknowledged = stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+                    if acknowledged.is_err() || pass_on.send(callback).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    at
+}
+
+/// A request with its body, whose length stands in its head.
+fn next_request(stream: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
+    let (mut request, mut length) = (Vec::new(), 0);
+    loop {
+        let begin = request.len();
+        if stream.read_until(b'\n', &mut request).ok()? == 0 {
+            return None;
+        }
+        let line = String::from_utf8_lossy(request.get(begin..)?).to_ascii_lowercase();
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+        if line == "\r\n" {
+            break;
+        }
+    }
+    let begin = request.len();
+    request.resize(begin + length, 0);
+    stream.read_exact(request.get_mut(begin..)?).ok()?;
+    Some(request)
 }

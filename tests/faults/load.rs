@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -35,10 +36,15 @@ impl Site {
 
     /// Sends as fast as it goes over so many connections.
     pub(crate) fn send(&self, server: &Server, connections: u16, seed: u32) -> Sender {
+        self.send_to(server.at, connections, seed)
+    }
+
+    /// As [`Site::send`], to whatever listens there.
+    pub(crate) fn send_to(&self, at: SocketAddr, connections: u16, seed: u32) -> Sender {
         let acks = self.token_file.with_file_name(format!("acks-{seed}"));
         let child = Command::new(BINARY)
             .args(["send", "mixed", "--count", "100000000", "--seed", &seed.to_string()])
-            .args(["--connections", &connections.to_string(), "--url", &format!("http://{}", server.at)])
+            .args(["--connections", &connections.to_string(), "--url", &format!("http://{at}")])
             .arg("--token-file")
             .arg(&self.token_file)
             .arg("--acks")

@@ -5,7 +5,7 @@
 //! that it can. They need Linux with `strace`, `libfaketime` and the library that Notify sends with (Python's `requests`); the power
 //! cuts and snapshots need root, loop devices and `xfs_io`, the full disk root. What cannot be tried here is named, and in CI that
 //! is a failure. `FAULTS` multiplies how often the ones that are tried by the dozen are tried:
-//! `FAULTS=20 cargo test --test faults -- --nocapture` makes a thousand power cuts.
+//! `FAULTS=20 FAULTS_LOG=cuts.log cargo test --test faults power -- --nocapture` makes a thousand power cuts and writes a line for each.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

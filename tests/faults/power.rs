@@ -2,6 +2,9 @@
 //!
 //! What was written but never synced is lost there as in a real cut. The control is the same server with syncs that do nothing.
 
+use std::env;
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -31,12 +34,26 @@ fn cut(kind: &str, cuts: u32, notes: &Path, syncs_do_nothing: bool) -> (Site, Di
         server.kill();
         disk.unmount();
         disk.mount();
+        log(kind, turn, syncs_do_nothing, &site);
         if syncs_do_nothing && site.lost_of_any() > 0 {
             losing += 1;
             break;
         }
     }
     (site, disk, losing)
+}
+
+/// Adds a line for a cut to the file that `FAULTS_LOG` names: what was acknowledged in all, and how much of it is lost.
+fn log(kind: &str, turn: u32, syncs_do_nothing: bool, site: &Site) {
+    let Some(file) = env::var_os("FAULTS_LOG") else { return };
+    let line = format!(
+        "{kind}\tcut {}\t{}\tacknowledged {}\tlost {}\n",
+        turn + 1,
+        if syncs_do_nothing { "syncs do nothing" } else { "as it is" },
+        site.acknowledged.len(),
+        site.lost_of_any()
+    );
+    OpenOptions::new().create(true).append(true).open(file).unwrap().write_all(line.as_bytes()).unwrap();
 }
 
 fn survives(kind: &str) {
