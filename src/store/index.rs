@@ -271,7 +271,7 @@ impl Indexing {
         if !known.runs.is_behind() {
             known.runs.begin_quietly(connection)?;
         }
-        known.runs.merge(connection, QUIET_MERGE)
+        known.runs.merge_quietly(connection, QUIET_MERGE)
     }
 
     /// Puts what is in memory into the store, so that the next start finds it there.

@@ -394,6 +394,30 @@ fn a_log_that_cannot_be_copied_grows_no_longer_than_it_may_and_all_goes_on_when_
 }
 
 #[test]
+fn of_no_word_no_text_is_found_and_of_two_those_that_hold_both() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        keep(&store, receipt("a", "delivered", "x"), service).await;
+        for (id, message) in [("b", "👍"), ("c", "Please call me"), ("d", "please")] {
+            let body = format!(r#"{{"id": "{id}", "source_number": "447700900111", "message": "{message}"}}"#);
+            keep(&store, Callback::read(body.as_bytes()).unwrap(), service).await;
+        }
+        for (words, expected) in
+            [(vec![], vec![]), (vec!["please"], vec!["d", "c"]), (vec!["call", "please"], vec!["c"])]
+        {
+            let source = Source::Words(words.iter().map(|word| (*word).to_owned()).collect());
+            for sees in [Services::All, Services::Only(vec![service])] {
+                let find = Find { sources: vec![source.clone()], status: None, from: None };
+                let found = store.find(&sees, find).await.unwrap();
+                let ids: Vec<&str> = found.rows.iter().map(|kept| kept.callback.notify_id()).collect();
+                assert_eq!(ids, expected, "{words:?}");
+            }
+        }
+    });
+}
+
+#[test]
 fn slow_pages_do_not_keep_callbacks_at_the_door() {
     let folder = tempfile::tempdir().unwrap();
     let busy = tokio::runtime::Runtime::new().unwrap();

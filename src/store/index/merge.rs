@@ -89,6 +89,14 @@ impl Merge {
         self.output.meets(run)
     }
 
+    /// Whether it was begun in a quiet moment: fewer runs in the store become one than so many `together`, and nothing is gone
+    /// from them. Nobody needs it while callbacks come.
+    pub(super) fn waits_for_quiet(&self, together: i64) -> bool {
+        let is_stored = self.inputs.iter().all(Run::is_stored);
+        let few = i64::try_from(self.inputs.len()).is_ok_and(|inputs| inputs < together);
+        few && is_stored && self.gone().is_empty()
+    }
+
     /// What it leaves out.
     pub(super) fn gone(&self) -> &Gone {
         &self.merged.gone

@@ -73,6 +73,11 @@ impl Run {
         self.last - self.first + 1
     }
 
+    /// Whether it stands in the store, and not in memory alone.
+    pub(super) fn is_stored(&self) -> bool {
+        self.held.is_none()
+    }
+
     /// Whether both have arrivals in the same stretch; of runs in use no two do.
     pub(super) fn meets(&self, other: &Run) -> bool {
         self.first <= other.last && other.first <= self.last
@@ -242,7 +247,7 @@ impl Runs {
         runs.fresh.extend(Run::of_first_rows(connection, after)?);
         runs.store_all(connection)?;
         while runs.is_behind() {
-            runs.merge(connection, usize::MAX)?;
+            runs.merge_quietly(connection, usize::MAX)?;
         }
         Ok(())
     }
@@ -286,18 +291,35 @@ impl Runs {
         self.begin_merges(connection)
     }
 
-    /// Goes on with each merge by so many entries.
+    /// Goes on with each merge by so many entries, but for those that wait for a quiet moment.
     pub(super) fn merge(&mut self, connection: &Connection, entries: usize) -> rusqlite::Result<()> {
+        let together = self.sizes.together;
+        self.advance(connection, entries, |merge| !merge.waits_for_quiet(together))?;
+        self.begin_merges(connection)
+    }
+
+    /// Goes on with each merge by so many entries, in a quiet moment.
+    pub(super) fn merge_quietly(&mut self, connection: &Connection, entries: usize) -> rusqlite::Result<()> {
+        self.advance(connection, entries, |_| true)?;
+        self.begin_merges(connection)
+    }
+
+    fn advance(
+        &mut self,
+        connection: &Connection,
+        entries: usize,
+        wanted: impl Fn(&Merge) -> bool,
+    ) -> rusqlite::Result<()> {
         let mut at = 0;
         while let Some(merge) = self.merges.get_mut(at) {
-            if merge.advance(connection, entries, &mut self.chunks)? {
+            if wanted(merge) && merge.advance(connection, entries, &mut self.chunks)? {
                 let merge = self.merges.remove(at);
                 self.finish(connection, merge)?;
             } else {
                 at += 1;
             }
         }
-        self.begin_merges(connection)
+        Ok(())
     }
 
     /// Puts everything that is in memory into the store.
@@ -314,7 +336,7 @@ impl Runs {
     /// Drops the runs of which nothing is left, and begins to write a run anew that leads to something gone, one at a time; goes
     /// on with what is begun by so many entries. Whether there is more to do.
     pub(super) fn forget_gone(&mut self, connection: &Connection, entries: usize) -> rusqlite::Result<bool> {
-        self.merge(connection, entries)?;
+        self.merge_quietly(connection, entries)?;
         if gone::is_noted(connection)? {
             self.forget_stored(connection)?;
             self.forget_fresh(connection)?;
