@@ -11,6 +11,7 @@
 mod chunk;
 mod facets;
 pub(super) mod gone;
+mod learning;
 mod look;
 mod merge;
 mod runs;
@@ -25,6 +26,7 @@ pub(super) use facets::{Facets, Mark, SENT};
 pub(super) use look::{Arrivals, Index, Wanted, Way};
 
 use self::chunk::{Damaged, Entry, LONGEST_KEY};
+use self::learning::Learning;
 use self::runs::{Run, Runs, Sizes};
 use self::seen::Seen;
 use crate::clock::DAY;
@@ -33,6 +35,8 @@ use crate::notify::{Callback, Content, Kind, words};
 
 /// A message's events come after it was made by its own date, but for clocks that disagree by so much.
 const CLOCKS_DISAGREE: i64 = DAY;
+/// Callbacks are mostly of messages that were made so lately, clocks that disagree and all.
+const LATELY: i64 = 2 * DAY;
 /// Words of a text that are indexed.
 const WORDS: usize = 200;
 
@@ -152,6 +156,7 @@ pub(super) struct Indexing {
     /// What stands in the store; forgotten where a transaction was not committed.
     known: Option<Known>,
     seen: Seen,
+    learning: Learning,
     /// The ids that this transaction brings.
     brought: Vec<([u8; 8], i64)>,
     fresh: Fresh,
@@ -196,6 +201,7 @@ impl Indexing {
         } else {
             let next = next_arrival(connection)?;
             self.seen.begin(next);
+            self.learning = Learning::default();
             let read = if self.only_looks { Runs::look } else { Runs::read };
             Known { version, next, runs: read(connection, self.sizes)? }
         };
@@ -261,7 +267,8 @@ impl Indexing {
         let entries = entries(added);
         known.runs.add(connection, &entries, now)?;
         // Twice what came: so a merge is done before the runs of the next one are there.
-        known.runs.merge(connection, 2 * entries.len())
+        known.runs.merge(connection, 2 * entries.len())?;
+        self.learning.go_on(connection, &known.runs, &mut self.seen, LEARNED_AT_ONCE)
     }
 
     /// Goes on with merging in a quiet moment.
@@ -271,7 +278,8 @@ impl Indexing {
         if !known.runs.is_behind() {
             known.runs.begin_quietly(connection)?;
         }
-        known.runs.merge_quietly(connection, QUIET_MERGE)
+        known.runs.merge_quietly(connection, QUIET_MERGE)?;
+        self.learning.go_on(connection, &known.runs, &mut self.seen, QUIET_MERGE)
     }
 
     /// Puts what is in memory into the store, so that the next start finds it there.
@@ -302,14 +310,16 @@ impl Indexing {
         self.known.as_ref().is_some_and(|known| !self.only_looks && known.runs.could_be_fewer())
     }
 
-    /// Whether there is something to merge.
+    /// Whether there is something to merge or to learn.
     pub(super) fn is_behind(&self) -> bool {
-        self.known.as_ref().is_some_and(|known| known.runs.is_behind())
+        self.known.as_ref().is_some_and(|known| known.runs.is_behind() || !self.only_looks && !self.learning.is_done())
     }
 }
 
 /// Entries merged at once in a quiet moment: a callback that comes meanwhile hardly waits.
 const QUIET_MERGE: usize = 4096;
+/// Ids that are learned with each transaction after a start.
+const LEARNED_AT_ONCE: usize = 1024;
 
 fn next_arrival(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("SELECT next FROM arrivals")?.query_row([], |row| row.get(0))

@@ -261,6 +261,12 @@ impl Runs {
         self.fresh.iter().rev().chain(self.stored.iter().rev())
     }
 
+    /// Whether this very run is still in use.
+    pub(super) fn holds(&self, run: &Run) -> bool {
+        let is_it = |own: &Run| (own.number, own.first, own.last) == (run.number, run.first, run.last);
+        self.newest_first().any(is_it)
+    }
+
     /// Those that are in memory alone, in the order of arrivals.
     pub(super) fn fresh(&self) -> &[Run] {
         &self.fresh

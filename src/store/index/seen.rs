@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 const IDS: usize = 1 << 20;
 /// Blocks of 512 bits in one filter: 16 bits an id, by which one in about 1,500 strangers is taken for known.
 const BLOCKS: usize = 1 << 15;
-/// Filters that are kept, 2 MiB each.
+/// Filters that are kept, 2 MiB each; and as many of what came before a start.
 const FILTERS: usize = 6;
 /// Bits set for an id.
 const BITS: u32 = 6;
@@ -18,6 +18,8 @@ type Block = [u64; 8];
 #[derive(Default)]
 pub(super) struct Seen {
     filters: VecDeque<Filter>,
+    /// Of what came before the first of those, as far as it was learned after a start.
+    older: Vec<Filter>,
     since: i64,
 }
 
@@ -30,7 +32,7 @@ struct Filter {
 impl Seen {
     /// Knows nothing of what arrived before `since`.
     pub(super) fn begin(&mut self, since: i64) {
-        *self = Seen { filters: VecDeque::new(), since };
+        *self = Seen { since, ..Seen::default() };
     }
 
     /// The arrival since which every id is known.
@@ -41,21 +43,53 @@ impl Seen {
     /// Whether the id may have come since then; where not, it has not.
     pub(super) fn may_hold(&self, id: [u8; 8]) -> bool {
         let (block, bits) = places(id);
-        self.filters.iter().any(|filter| filter.blocks.get(block).is_some_and(|block| holds(block, bits)))
+        let mut filters = self.filters.iter().chain(&self.older);
+        filters.any(|filter| filter.blocks.get(block).is_some_and(|block| holds(block, bits)))
+    }
+
+    /// Takes up an id that came before all that is known; `false` where there is no room.
+    pub(super) fn learn(&mut self, id: [u8; 8]) -> bool {
+        if self.older.last().is_none_or(|filter| filter.ids >= IDS) {
+            if self.older.len() >= FILTERS {
+                return false;
+            }
+            self.older.push(Filter::new(self.since));
+        }
+        if let Some(filter) = self.older.last_mut() {
+            filter.add(id);
+        }
+        true
+    }
+
+    /// Every id since then has been learned.
+    pub(super) fn learned(&mut self, since: i64) {
+        self.since = self.since.min(since);
     }
 
     pub(super) fn add(&mut self, id: [u8; 8], arrival: i64) {
         if self.filters.back().is_none_or(|filter| filter.ids >= IDS) {
-            self.filters.push_back(Filter { since: arrival, ids: 0, blocks: vec![[0; 8]; BLOCKS] });
+            self.filters.push_back(Filter::new(arrival));
             if self.filters.len() > FILTERS {
+                self.older.clear();
                 self.filters.pop_front();
                 self.since = self.filters.front().map_or(arrival, |oldest| oldest.since);
             }
         }
-        let Some(filter) = self.filters.back_mut() else { return };
+        if let Some(filter) = self.filters.back_mut() {
+            filter.add(id);
+        }
+    }
+}
+
+impl Filter {
+    fn new(since: i64) -> Filter {
+        Filter { since, ids: 0, blocks: vec![[0; 8]; BLOCKS] }
+    }
+
+    fn add(&mut self, id: [u8; 8]) {
         let (block, bits) = places(id);
-        filter.ids += 1;
-        if let Some(block) = filter.blocks.get_mut(block) {
+        self.ids += 1;
+        if let Some(block) = self.blocks.get_mut(block) {
             for (word, bit) in bit_places(bits) {
                 if let Some(word) = block.get_mut(word) {
                     *word |= bit;

@@ -203,6 +203,39 @@ fn in_quiet_moments_a_search_comes_to_ask_few_runs() {
 }
 
 #[test]
+fn after_a_start_the_ids_that_came_lately_are_learned_while_others_come() {
+    let mut store = store();
+    for _ in 0..30 {
+        store.add(20);
+    }
+    store.indexing.store_all(&store.connection).unwrap();
+    for quietly in [true, false] {
+        store.fresh = Fresh::default();
+        store.indexing = Indexing { sizes: SIZES, ..Indexing::new(store.fresh.clone(), true) };
+        let next = store.indexing.begin(&store.connection).unwrap();
+        assert_eq!(store.indexing.seen.since(), next, "nothing is known");
+        let mut turns = 0;
+        while !store.indexing.learning.is_done() {
+            if quietly {
+                store.indexing.catch_up(&store.connection).unwrap();
+            } else {
+                store.add(1);
+            }
+            turns += 1;
+            assert!(turns < 100);
+        }
+        assert_eq!(store.indexing.seen.since(), 1);
+        for arrival in 1..next {
+            let keys = Keys::of(&callback(arrival), ServiceId(1));
+            assert!(store.indexing.seen.may_hold(keys.short_id));
+            let before = store.indexing.events_before(&store.connection, &keys, None).unwrap();
+            assert!(before.contains(&arrival), "{arrival}");
+        }
+    }
+    store.check(100);
+}
+
+#[test]
 fn what_is_gone_is_found_no_more_and_leaves_nothing_behind() {
     let mut store = store();
     for _ in 0..200 {
