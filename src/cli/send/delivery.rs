@@ -18,6 +18,8 @@ use crate::made_up::Sending;
 
 /// Notify sends a callback once and then five times more.
 const RETRIES: u32 = 5;
+/// Where so many wait to be sent again, no others are begun: a server that is gone would fill the memory.
+const MOST_WAITING: usize = 100_000;
 /// The longest latency that is told apart; a try ends long before it.
 const LONGEST_MICROS: u64 = 60_000_000;
 /// The longest time until a connection without work looks again.
@@ -237,7 +239,7 @@ impl Queue {
             self.in_flight += 1;
             return Turn::Send(attempt);
         }
-        if !self.exhausted {
+        if !self.exhausted && self.retries.len() < MOST_WAITING {
             let at = self.rate.map(|rate| self.started + Duration::from_secs(1) * self.begun / rate);
             if let Some(at) = at.filter(|at| *at > now) {
                 return Turn::Wait(Some(at));
@@ -328,6 +330,19 @@ mod tests {
         queue.settle(attempt, Outcome::Lost, Duration::ZERO, Instant::now());
         assert!(matches!(queue.turn(Instant::now()), Turn::Done));
         assert_eq!(queue.summary(Duration::from_secs(1)).lost, 1);
+    }
+
+    #[test]
+    fn where_very_many_wait_to_be_sent_again_no_others_are_begun() {
+        let mut queue = queue(MOST_WAITING + 1);
+        let (now, again_at) = (Instant::now(), Instant::now() + Duration::from_mins(5));
+        for _ in 0..MOST_WAITING {
+            let attempt = sent(&mut queue, now);
+            queue.settle(attempt, Outcome::TryAgain, Duration::ZERO, again_at);
+        }
+        assert!(matches!(queue.turn(now), Turn::Wait(Some(at)) if at == again_at));
+        let attempt = sent(&mut queue, again_at);
+        assert_eq!(attempt.tries_before, 1, "one that waited");
     }
 
     #[test]
