@@ -64,6 +64,14 @@ pub(crate) fn quantile(of: &[f64], share: f64) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
+/// The middle one; of an even number the mean of the two in the middle.
+pub(crate) fn median(of: &[f64]) -> f64 {
+    let mut sorted = of.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let at = |place: usize| sorted.get(place).copied().unwrap_or(f64::NAN);
+    f64::midpoint(at(sorted.len().saturating_sub(1) / 2), at(sorted.len() / 2))
+}
+
 /// Seconds of processor time and the largest resident size in MiB of a process and its children.
 pub(crate) fn usage(pid: u32) -> (f64, f64) {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

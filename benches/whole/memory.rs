@@ -98,7 +98,7 @@ impl Memory {
     }
 
     pub(crate) fn median(&self, of: impl Fn(&(Served, Served)) -> f64) -> f64 {
-        machine::quantile(&self.pairs.iter().map(of).collect::<Vec<_>>(), 0.5)
+        machine::median(&self.pairs.iter().map(of).collect::<Vec<_>>())
     }
 
     /// What failed with little memory: servers that ended, pages that were not shown, tries that were not acknowledged.

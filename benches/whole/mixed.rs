@@ -11,7 +11,7 @@ use crate::Asked;
 use crate::filled::Filled;
 use crate::kept::Kept;
 use crate::load::{Load, Measured, Running};
-use crate::machine::{self, quantile};
+use crate::machine::{self, median, quantile};
 use crate::pages::{Caseworker, Page};
 use crate::report::Report;
 use crate::sample::Sample;
@@ -51,7 +51,7 @@ impl Mixed {
     /// How much longer 99 in 100 callbacks take while people search.
     pub(crate) fn callbacks_ratio(&self) -> f64 {
         let ratios = self.rounds.iter().map(|round| round.callbacks.p99 / round.callbacks_alone.p99);
-        quantile(&ratios.collect::<Vec<_>>(), 0.5)
+        median(&ratios.collect::<Vec<_>>())
     }
 
     /// How much longer 99 in 100 pages take while callbacks come.
@@ -66,7 +66,7 @@ impl Mixed {
     }
 
     pub(crate) fn median(&self, of: impl Fn(&Round) -> f64) -> f64 {
-        quantile(&self.rounds.iter().map(of).collect::<Vec<_>>(), 0.5)
+        median(&self.rounds.iter().map(of).collect::<Vec<_>>())
     }
 
     pub(crate) fn sum(&self, of: impl Fn(&Round) -> u64) -> u64 {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::Asked;
 use crate::kept::Kept;
 use crate::load::{self, Measured};
-use crate::machine::{self, quantile};
+use crate::machine::{self, median};
 use crate::report::Report;
 use crate::sides::Side;
 
@@ -26,7 +26,7 @@ pub(crate) struct Compared {
 
 impl Compared {
     pub(crate) fn median(&self, of: impl Fn(&(Measured, Measured)) -> f64) -> f64 {
-        quantile(&self.pairs.iter().map(of).collect::<Vec<_>>(), 0.5)
+        median(&self.pairs.iter().map(of).collect::<Vec<_>>())
     }
 
     /// Ours to theirs.
