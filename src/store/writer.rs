@@ -249,8 +249,9 @@ impl Queue {
     }
 
     /// Waits for work, but not longer than the writer has patience; then a little for as many callbacks as `worth` a transaction.
-    fn take(&self, patience: Duration, worth: usize) -> Turn {
-        let waiting = self.wait(self.lock(), patience, 1);
+    fn take(&self, patience: impl FnOnce() -> Duration, worth: usize) -> Turn {
+        let waiting = self.lock();
+        let waiting = if waiting.is_enough(1) { waiting } else { self.wait(waiting, patience(), 1) };
         let mut waiting = self.wait(waiting, GATHERS, worth);
         if waiting.pages.is_empty() && waiting.callbacks.is_empty() {
             return if waiting.closed { Turn::End } else { Turn::Nothing };
@@ -306,7 +307,7 @@ enum Turn {
 fn run(connection: Connection, queue: &Queue, key: &Key, ledger: Ledger, condition: Condition) {
     let mut pen = Pen { connection, key, ledger, condition, commits: 0, crowd: 0 };
     loop {
-        match queue.take(pen.patience(), pen.worth()) {
+        match queue.take(|| pen.patience(), pen.worth()) {
             Turn::Work(pages, callbacks) => {
                 let batch = callbacks.len();
                 pen.commit(pages, callbacks);

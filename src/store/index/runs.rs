@@ -283,7 +283,7 @@ impl Runs {
 
     /// Begins what only a quiet moment is for; nothing else is under way.
     pub(super) fn begin_quietly(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        match self.due_stored(self.sizes.quietly) {
+        match self.due_stored(self.sizes.quietly).map(<[Run]>::to_vec) {
             Some(inputs) => self.begin(connection, inputs),
             None => Ok(()),
         }
@@ -403,7 +403,7 @@ impl Runs {
         // Of very different sizes, as transactions are: half of what would fill it is enough.
         let together = self.sizes.together / 2;
         let (sizes, enough) = ((1, self.sizes.fresh), together / 2);
-        while let Some(inputs) = self.due(&self.fresh, sizes, together, enough) {
+        while let Some(inputs) = self.due(&self.fresh, sizes, together, enough).map(<[Run]>::to_vec) {
             let chunks = Merged::after(connection, &inputs, None, Gone::default())?.all(connection)?;
             let (first, last, last_at) = stretch(&inputs);
             let at = self.fresh.partition_point(|run| run.last < first);
@@ -424,28 +424,28 @@ impl Runs {
 
     /// Begins the merges that are due.
     fn begin_merges(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        while let Some(inputs) = self.due_stored(self.sizes.together) {
+        while let Some(inputs) = self.due_stored(self.sizes.together).map(<[Run]>::to_vec) {
             self.begin(connection, inputs)?;
         }
         Ok(())
     }
 
     /// So many neighbours in the store that should become one run.
-    fn due_stored(&self, together: i64) -> Option<Vec<Run>> {
+    fn due_stored(&self, together: i64) -> Option<&[Run]> {
         // As many of the largest among them as can be: the fewer runs there are, the quicker is a search.
         self.due(&self.stored, (self.sizes.fresh, self.sizes.large), together, together - 1)
     }
 
     /// Neighbours that should become one run, the smallest first: `together` or more of them, and all of them `enough` times as
     /// large as the largest.
-    fn due(&self, runs: &[Run], (smallest, large): (i64, i64), together: i64, enough: i64) -> Option<Vec<Run>> {
+    fn due<'r>(&self, runs: &'r [Run], (smallest, large): (i64, i64), together: i64, enough: i64) -> Option<&'r [Run]> {
         let is_free = |run: &Run| run.span() < large && !self.merges.iter().any(|merge| merge.takes(run));
         let mut limit = smallest;
         while limit < large {
             limit = large.min(limit * together);
             let mut groups = runs.split(|run| !is_free(run) || run.span() >= limit);
             if let Some(due) = groups.find_map(|group| newest_alike(group, large, together, enough)) {
-                return Some(due.to_vec());
+                return Some(due);
             }
         }
         None
