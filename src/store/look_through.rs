@@ -75,7 +75,10 @@ impl Looking<'_> {
         let rows = "SELECT arrival, * FROM callbacks WHERE arrival > ?1 ORDER BY arrival LIMIT ?2";
         let hidden = "SELECT arrival FROM callbacks INDEXED BY hidden_callbacks WHERE shown = 0 AND arrival > ?1
             ORDER BY arrival LIMIT ?2";
-        Ok(self.in_order(rows, ROWS, |_| Ok(true))?.or(self.in_order(hidden, ROWS, |_| Ok(true))?))
+        match self.in_order(rows, ROWS, |_| Ok(true))? {
+            None => self.in_order(hidden, ROWS, |_| Ok(true)),
+            said => Ok(said),
+        }
     }
 
     fn chunks(&self) -> rusqlite::Result<Option<String>> {
