@@ -9,8 +9,8 @@
 //!
 //! Each step returns once and nothing calls back up. Who may use whom: `cli` → everything; `web` → `access`, `notify`,
 //! `store`, and from `edge` what a request carries; `upkeep` → `backfill`, `notify`,
-//! `store`; `backfill` → `outgoing`, `notify`, `store`; `access` → `store`; `store` → `notify`; `edge`, `outgoing` and
-//! `notify` → nothing of ours. `clock` is the time, for those who may ask for it;
+//! `store`; `backfill` → `outgoing`, `notify`, `store`; `access` → `oidc`, `store`; `oidc` → `outgoing`; `store` → `notify`;
+//! `edge`, `outgoing` and `notify` → nothing of ours. `clock` is the time, for those who may ask for it;
 //! `made_up` invents callbacks for `cli` and the benchmarks.
 
 pub mod access;
@@ -23,6 +23,7 @@ pub mod edge;
 mod fuzzing;
 pub mod made_up;
 pub mod notify;
+pub mod oidc;
 pub mod outgoing;
 pub mod store;
 pub mod upkeep;

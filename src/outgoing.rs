@@ -119,6 +119,23 @@ impl Connection {
         Some(Answered { head, body, cut })
     }
 
+    /// As [`Connection::exchange`], of a server that is not trusted to come to an end: an answer that is longer than `most` is given
+    /// up where it gets too long, and the connection with it.
+    pub async fn exchange_within(&mut self, request: Request<Full<Bytes>>, most: usize) -> Option<Answered> {
+        let mut connection = self.connection().await?;
+        let response = connection.send_request(request).await.ok()?;
+        let (head, mut incoming) = response.into_parts();
+        let mut body = Vec::new();
+        while let Some(frame) = incoming.frame().await {
+            let Ok(data) = frame.ok()?.into_data() else { continue };
+            if body.len() + data.len() > most {
+                return None;
+            }
+            body.extend_from_slice(&data);
+        }
+        Some(Answered { head, body, cut: false })
+    }
+
     /// The open connection; a new one where the server has closed it meanwhile.
     async fn connection(&mut self) -> Option<SendRequest<Full<Bytes>>> {
         if let Some(mut open) = self.open.take()

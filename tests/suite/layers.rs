@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A layer and those of ours that it may name.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("web", &["access", "notify", "store", "edge", "clock"]),
     ("upkeep", &["backfill", "notify", "store", "clock"]),
     ("backfill", &["outgoing", "notify", "store", "clock"]),
-    ("access", &["store", "clock"]),
+    ("access", &["oidc", "store", "clock"]),
+    ("oidc", &["outgoing"]),
     ("store", &["notify", "clock"]),
     ("edge", &[]),
     ("outgoing", &[]),
@@ -18,7 +19,8 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// What only some layers may name.
-const ONLY_IN: [(&str, &[&str]); 10] = [
+const ONLY_IN: [(&str, &[&str]); 11] = [
+    ("ring::", &["oidc"]),
     ("rusqlite", &["store"]),
     ("r2d2", &["store"]),
     ("x25519", &["store"]),
