@@ -5,11 +5,14 @@ mod cross_site;
 mod password;
 mod secret;
 mod senders;
+mod single_sign_on;
 mod throttle;
 mod visitors;
 
+pub use crate::oidc::Trouble;
 pub use cross_site::{CrossSite, refuse_cross_site};
 pub use password::{PasswordRefused, Passwords};
 pub use secret::Secret;
 pub use senders::{Refused, Sender, Senders, token_sha256};
+pub use single_sign_on::{CameBack, GroupRole, NotAdmitted, Rules, SingleSignOn, Started};
 pub use visitors::{Caseworker, NotSignedIn, Session, SignInRefused, Visitors};

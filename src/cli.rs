@@ -5,6 +5,7 @@ mod backfill;
 mod backup;
 mod check;
 mod demo;
+mod oidc;
 mod purge;
 mod quarantine;
 mod restore;

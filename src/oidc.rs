@@ -260,18 +260,8 @@ impl Provider {
     }
 
     async fn tokens(&self, metadata: &Metadata, code: &str, sent: &Sent) -> Result<Tokens, Trouble> {
-        let mut form = Serializer::new(String::new());
-        form.append_pair("grant_type", "authorization_code")
-            .append_pair("code", code)
-            .append_pair("redirect_uri", &self.client.redirect_uri)
-            .append_pair("code_verifier", &sent.verifier);
-        let authentication = if metadata.secret_in_form {
-            form.append_pair("client_id", &self.client.id).append_pair("client_secret", &self.client.secret.0);
-            None
-        } else {
-            Authentication::basic(&self.client.id, &self.client.secret.0)
-        };
-        let answered = metadata.token.post("token endpoint", form.finish(), authentication).await?;
+        let (form, authentication) = self.code_form(metadata, code, sent);
+        let answered = metadata.token.post("token endpoint", form, authentication).await?;
         if !answered.head.status.is_success() {
             let refusal = serde_json::from_slice::<Refusal>(&answered.body);
             return Err(match refusal {
@@ -280,6 +270,20 @@ impl Provider {
             });
         }
         serde_json::from_slice(&answered.body).map_err(|_| Trouble::NotUnderstood("answer with the tokens"))
+    }
+
+    fn code_form(&self, metadata: &Metadata, code: &str, sent: &Sent) -> (String, Option<Authentication>) {
+        let mut form = Serializer::new(String::new());
+        form.append_pair("grant_type", "authorization_code")
+            .append_pair("code", code)
+            .append_pair("redirect_uri", &self.client.redirect_uri)
+            .append_pair("code_verifier", &sent.verifier);
+        let (id, secret) = (&self.client.id, &self.client.secret.0);
+        if metadata.secret_in_form {
+            form.append_pair("client_id", id).append_pair("client_secret", secret);
+        }
+        let authentication = if metadata.secret_in_form { None } else { Authentication::basic(id, secret) };
+        (form.finish(), authentication)
     }
 
     /// What the provider says of itself. Who comes while it is asked waits for the same answer.

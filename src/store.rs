@@ -35,6 +35,7 @@ mod row;
 mod sealing;
 mod searches;
 mod signs;
+mod single_sign_on;
 mod tokens;
 mod writer;
 
@@ -69,6 +70,7 @@ pub use retention::{Due, Keep, Removals, Retention, Sort};
 pub use row::Kept;
 pub use sealing::Recipient;
 pub use signs::Gap;
+pub use single_sign_on::{Admitted, Newcomer};
 pub use tokens::{AddTokenError, TokenRow};
 
 /// How long one read may take before it is stopped, so that a slow search cannot hold the log open.

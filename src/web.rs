@@ -26,6 +26,7 @@ mod search;
 mod set_password;
 mod sign_in;
 mod silence;
+mod single_sign_on;
 mod trail;
 mod uk_time;
 
@@ -38,13 +39,14 @@ use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::reply::Response;
 
-use crate::access::{Senders, Visitors};
+use crate::access::{Senders, SingleSignOn, Visitors};
 use crate::clock;
 use crate::store::Store;
 
 use problem::Problem;
 use safe::PublicUrl;
 pub use set_password::link_path;
+pub use single_sign_on::CALLBACK_PATH;
 
 /// What every page needs.
 pub struct Site {
@@ -58,11 +60,11 @@ pub struct Site {
 impl Site {
     /// Over an open store.
     #[must_use]
-    pub fn new(store: &Store, public_url: Option<String>) -> Arc<Site> {
+    pub fn new(store: &Store, public_url: Option<String>, single_sign_on: Option<SingleSignOn>) -> Arc<Site> {
         Arc::new(Site {
             store: store.clone(),
             senders: Senders::new(store.clone()),
-            visitors: Visitors::new(store.clone()),
+            visitors: Visitors::new(store.clone()).with_single_sign_on(single_sign_on),
             public_url: public_url.map(|url| PublicUrl::of(&url)),
         })
     }
@@ -81,6 +83,7 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         damaged(site),
         posted_otherwise(),
         sign_in::routes(site),
+        single_sign_on::routes(site),
         set_password::routes(site),
         search::routes(site),
         receipts::routes(site),
@@ -154,6 +157,7 @@ fn methods(path: &str) -> Option<&'static str> {
     Some(match parts.as_slice() {
         ["sign-in" | "search"] | ["set-password", _] => "GET, HEAD, POST",
         ["sign-out"] => "POST",
+        ["sign-in", "oidc"] | ["sign-in", "oidc", "callback"] => "GET, HEAD",
         [] | ["receipts" | "messages" | "quarantine" | "cookies"] | ["receipts" | "messages" | "search", _] => {
             "GET, HEAD"
         }

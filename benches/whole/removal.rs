@@ -94,7 +94,7 @@ impl Inside {
         let runtime = sides::runtime();
         let in_runtime = runtime.enter();
         let store = Store::serve(data, START).unwrap();
-        let site = Site::new(&store, None);
+        let site = Site::new(&store, None, None);
         let (stop, stopped) = watch::channel(false);
         let listener = edge::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let running = Running::inside(format!("http://{}", listener.local_addr().unwrap()));

@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::password::{PasswordRefused, Passwords};
 use super::secret::Secret;
+use super::single_sign_on::{CameBack, NotAdmitted, SingleSignOn, Started};
 use super::throttle::Throttle;
 use crate::clock::MINUTE;
 use crate::store::{Asking, Person, Role, Services, Store, StoreError};
@@ -62,6 +63,8 @@ pub enum SignInRefused {
     Wrong,
     /// Too many failures: so many seconds must pass first.
     Wait(i64),
+    /// The password is right, and people come in by single sign-on alone.
+    BySingleSignOn,
     /// It could not be done.
     Store(StoreError),
 }
@@ -88,13 +91,26 @@ pub struct Visitors {
     store: Store,
     passwords: Passwords,
     throttle: Throttle,
+    single_sign_on: Option<SingleSignOn>,
 }
 
 impl Visitors {
     /// Over the accounts and sessions of a store.
     #[must_use]
     pub fn new(store: Store) -> Visitors {
-        Visitors { store, passwords: Passwords::default(), throttle: Throttle::default() }
+        Visitors { store, passwords: Passwords::default(), throttle: Throttle::default(), single_sign_on: None }
+    }
+
+    /// The same, where people may come in by single sign-on.
+    #[must_use]
+    pub fn with_single_sign_on(self, single_sign_on: Option<SingleSignOn>) -> Visitors {
+        Visitors { single_sign_on, ..self }
+    }
+
+    /// Single sign-on, where it is set up.
+    #[must_use]
+    pub fn single_sign_on(&self) -> Option<&SingleSignOn> {
+        self.single_sign_on.as_ref()
     }
 
     /// Who sends a request with these headers.
@@ -138,7 +154,36 @@ impl Visitors {
             return Err(SignInRefused::Wrong);
         };
         self.throttle.succeeded(&address);
+        if !self.may_use_password(&person) {
+            return Err(SignInRefused::BySingleSignOn);
+        }
         self.begin(&person, headers, now).await.map_err(SignInRefused::Store)
+    }
+
+    /// Begins a sign-in by single sign-on, which leads to the page `next` in the end; `None` where it is not set up.
+    ///
+    /// # Errors
+    /// When the provider cannot say where that is done.
+    pub async fn start_single_sign_on(&self, next: &str, now: i64) -> Option<Result<Started, NotAdmitted>> {
+        Some(self.single_sign_on.as_ref()?.start(&self.store, next, now).await)
+    }
+
+    /// Begins a session for whoever came back from the provider, and tells the page that was wanted; `None` where it is not set up.
+    ///
+    /// # Errors
+    /// When that person may not come in, the provider is not believed or does not answer, or the store cannot be used.
+    pub async fn finish_single_sign_on(
+        &self,
+        back: &CameBack<'_>,
+        headers: &HeaderMap,
+        now: i64,
+    ) -> Option<Result<(Session, String), NotAdmitted>> {
+        let single_sign_on = self.single_sign_on.as_ref()?;
+        let admitted = async {
+            let (person, next) = single_sign_on.finish(&self.store, back, headers, now).await?;
+            Ok((self.begin(&person, headers, now).await?, next))
+        };
+        Some(admitted.await)
     }
 
     /// Ends the session that the request carries.
@@ -157,10 +202,9 @@ impl Visitors {
     /// # Errors
     /// When the store cannot be read.
     pub async fn link_owner(&self, link: &str, now: i64) -> Result<Option<Person>, StoreError> {
-        match Secret::parse(link) {
-            Some(secret) => self.store.link_owner(secret.bytes(), now).await,
-            None => Ok(None),
-        }
+        let Some(secret) = Secret::parse(link) else { return Ok(None) };
+        let owner = self.store.link_owner(secret.bytes(), now).await?;
+        Ok(owner.filter(|owner| self.may_use_password(owner)))
     }
 
     /// Sets the password of a link's owner and begins a session; the inner `None` means that the link is not valid.
@@ -175,12 +219,21 @@ impl Visitors {
         now: i64,
     ) -> Result<Result<Option<Session>, StoreError>, PasswordRefused> {
         let Some(secret) = Secret::parse(link) else { return Ok(Ok(None)) };
+        match self.link_owner(link, now).await {
+            Ok(Some(_)) => (),
+            none_or_failed => return Ok(none_or_failed.map(|_| None)),
+        }
         let hash = self.passwords.hash(password).await?;
         Ok(match self.store.set_password_by_link(secret.bytes(), hash, now).await {
             Ok(Some(person)) => self.begin(&person, headers, now).await.map(Some),
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         })
+    }
+
+    /// Where people come in by single sign-on alone, admins keep their passwords for the day on which it fails.
+    fn may_use_password(&self, person: &Person) -> bool {
+        person.role == Role::Admin || !self.single_sign_on.as_ref().is_some_and(SingleSignOn::is_the_only_way)
     }
 
     async fn begin(&self, person: &Person, headers: &HeaderMap, now: i64) -> Result<Session, StoreError> {
@@ -198,9 +251,14 @@ fn is_fresh(asking: &Asking, now: i64) -> bool {
 }
 
 fn session_secret(headers: &HeaderMap) -> Option<Secret> {
+    cookie(headers, COOKIE_NAME).and_then(Secret::parse)
+}
+
+/// The value of a cookie.
+pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|value: &HeaderValue| value.to_str().ok());
     let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE_NAME).and_then(|(_, value)| Secret::parse(value))
+    pairs.find(|(found, _)| *found == name).map(|(_, value)| value)
 }
 
 #[cfg(test)]

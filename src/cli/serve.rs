@@ -17,8 +17,10 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::backfill::{NOTIFY, source};
+use super::oidc::Oidc;
 use super::systemd::{self, Inherited};
 use super::{Data, Failure, listed};
+use crate::access::SingleSignOn;
 use crate::edge::{self, Limits, Routes};
 use crate::store::{BackupFolder, Checkpoint, Keep, Recipient, Retention, Store};
 use crate::upkeep::{ReadBack, Schedule};
@@ -57,6 +59,8 @@ pub(super) struct Serve {
     /// How people and Notify reach this server, such as <https://callbacks.example.gov.uk>
     #[arg(long, value_name = "URL", value_parser = super::public_url, env = "COUNTERFOIL_PUBLIC_URL")]
     public_url: Option<String>,
+    #[command(flatten)]
+    oidc: Oidc,
     #[command(flatten)]
     keeping: Keeping,
     #[command(flatten)]
@@ -206,13 +210,15 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     let (backups, backfills) = (serve.backups.schedule(), serve.backfills.services()?);
     let ballast = u64::from(serve.ballast) * 1024 * 1024;
     let clockwork = Clockwork { retention, ballast, backups, backfills };
+    let single_sign_on = serve.oidc.read(serve.public_url.as_deref())?;
+    let people = People { public_url: serve.public_url, single_sign_on };
     let inherited = Inherited::take()?;
     systemd::tell(&[NotifyState::Status("Opening the store.")]);
     let listen = Listen {
         pages: or_inherited(serve.listen, inherited.pages),
         callbacks: or_inherited(serve.callbacks_listen, inherited.callbacks),
     };
-    let server = Server::start(&serve.data, listen, serve.public_url, clockwork)?;
+    let server = Server::start(&serve.data, listen, people, clockwork)?;
     tracing::info!(
         target: READY,
         event = "serve.keeping",
@@ -270,6 +276,13 @@ fn or_inherited(addresses: Vec<SocketAddr>, inherited: Vec<std::net::TcpListener
     inherited.into_iter().map(Socket::Inherited).collect()
 }
 
+/// How people reach the pages and come in.
+#[derive(Default)]
+pub(super) struct People {
+    pub(super) public_url: Option<String>,
+    pub(super) single_sign_on: Option<SingleSignOn>,
+}
+
 /// What a server does by the clock.
 pub(super) struct Clockwork {
     pub(super) retention: Retention,
@@ -291,12 +304,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Opens the store and the sockets, and begins to serve.
-    pub(super) fn start(
-        data: &Data,
-        listen: Listen,
-        public_url: Option<String>,
-        clockwork: Clockwork,
-    ) -> Result<Server, Failure> {
+    pub(super) fn start(data: &Data, listen: Listen, people: People, clockwork: Clockwork) -> Result<Server, Failure> {
         let store = Store::serve(&data.data, clock::now())?;
         tell_of_gap(&store);
         let limits = limits(listen.pages.len() + listen.callbacks.len());
@@ -306,7 +314,7 @@ impl Server {
         if let Err(error) = store.is_to_hold_ballast(clockwork.ballast) {
             tracing::warn!(event = "store.ballast_failed", error = %error, "the ballast cannot be looked at: check counterfoil.ballast");
         }
-        let site = Site::new(&store, public_url);
+        let site = Site::new(&store, people.public_url, people.single_sign_on);
         let (stop, stopped) = watch::channel(false);
         let upkeep = tokio::spawn(keep_up(store.clone(), clockwork));
         let mut server = Server { pages_at: vec![], callbacks_at: vec![], store, stop, tasks: JoinSet::new(), upkeep };

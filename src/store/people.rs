@@ -92,9 +92,9 @@ pub struct Asking {
     pub last_seen_at: i64,
 }
 
-const PERSON: &str = "p.id, p.email, p.role, p.password, p.signed_in_at, p.disabled_at";
+pub(super) const PERSON: &str = "p.id, p.email, p.role, p.password, p.signed_in_at, p.disabled_at";
 
-fn person(row: &Row<'_>) -> rusqlite::Result<Person> {
+pub(super) fn person(row: &Row<'_>) -> rusqlite::Result<Person> {
     Ok(Person {
         id: row.get(0)?,
         email: row.get(1)?,

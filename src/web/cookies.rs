@@ -1,4 +1,4 @@
-//! `/cookies`: every cookie by name. There is one.
+//! `/cookies`: every cookie by name.
 
 use std::sync::Arc;
 
@@ -16,14 +16,18 @@ use crate::access::Caseworker;
 #[template(path = "cookies.html")]
 struct CookiesPage {
     chrome: Chrome,
+    /// There is one more while somebody is away to sign in.
+    single_sign_on: bool,
 }
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     warp::path!("cookies")
         .and(get())
         .and(request::caseworker(site))
-        .then(async |who: Result<Caseworker, Problem>| -> Answer {
-            html(&CookiesPage { chrome: Chrome::new(who.ok().as_ref(), Here::Nowhere) })
+        .and(request::site(site))
+        .then(async |who: Result<Caseworker, Problem>, site: Arc<Site>| -> Answer {
+            let single_sign_on = site.visitors.single_sign_on().is_some();
+            html(&CookiesPage { chrome: Chrome::new(who.ok().as_ref(), Here::Nowhere), single_sign_on })
         })
         .map(answer)
         .boxed()

@@ -12,6 +12,7 @@ use warp::reply::Response;
 use super::chrome::{Chrome, Here};
 use super::problem::{Answer, Problem, answer, html, see_other, set};
 use super::request::{self, Words};
+use super::single_sign_on::Offered;
 use super::{Site, get, one_of, search};
 use crate::access::{Session, SignInRefused};
 use crate::clock;
@@ -26,6 +27,10 @@ struct SignInPage {
     /// A search that is done after the sign-in.
     search: String,
     error: Option<String>,
+    /// The other way in, where there is one.
+    offered: Option<Offered>,
+    /// Why somebody did not come in that way.
+    trouble: Option<&'static str>,
     /// The browser would not keep the cookie that keeps one signed in: there is no form.
     unsafe_connection: bool,
     /// Where it would, if that is known.
@@ -63,7 +68,22 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
 }
 
 async fn show(site: Arc<Site>, headers: HeaderMap, peer: Option<Peer>, query: Words) -> Answer {
-    html(&SignInPage { next: next(&query), ..page(&site, &headers, peer) })
+    let mut page = SignInPage { next: next(&query), ..page(&site, &headers, peer) };
+    if let Some(offered) = &mut page.offered {
+        offered.password |= query.get("with") == Some("password");
+    }
+    html(&page)
+}
+
+/// The page for somebody who did not come in by single sign-on.
+pub(super) fn after_trouble(
+    site: &Site,
+    headers: &HeaderMap,
+    peer: Option<Peer>,
+    trouble: &'static str,
+    status: StatusCode,
+) -> Answer {
+    refused(&SignInPage { trouble: Some(trouble), ..page(site, headers, peer) }, status)
 }
 
 /// The page for somebody who typed something into the search box and was not signed in any more.
@@ -84,6 +104,7 @@ async fn sign_in(site: Arc<Site>, headers: HeaderMap, peer: Option<Peer>, form: 
     if page.unsafe_connection {
         return refused(&page, StatusCode::FORBIDDEN);
     }
+    let page = SignInPage { offered: page.offered.map(Offered::with_password), ..page };
     let password = form.get("password").unwrap_or_default().to_owned();
     match site.visitors.sign_in(email, password, &headers, clock::now()).await {
         Ok(session) => {
@@ -96,6 +117,11 @@ async fn sign_in(site: Arc<Site>, headers: HeaderMap, peer: Option<Peer>, form: 
         Err(SignInRefused::Wrong) => {
             let error = Some("Enter a correct email address and password".into());
             refused(&SignInPage { error, ..page }, StatusCode::OK)
+        }
+        Err(SignInRefused::BySingleSignOn) => {
+            let error =
+                Some("Only admins can sign in with a password. Use the other way to sign in on this page".into());
+            refused(&SignInPage { error, ..page }, StatusCode::FORBIDDEN)
         }
         Err(SignInRefused::Wait(seconds)) => {
             let unit = if seconds == 1 { "second" } else { "seconds" };
@@ -134,6 +160,8 @@ fn page(site: &Site, headers: &HeaderMap, peer: Option<Peer>) -> SignInPage {
         next: "/".into(),
         search: String::new(),
         error: None,
+        offered: Offered::by(site),
+        trouble: None,
         unsafe_connection: !site.is_safe(headers, peer),
         safe_address: site.safe_address("/sign-in"),
     }

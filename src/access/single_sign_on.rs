@@ -1,0 +1,402 @@
+//! Single sign-on: who may come in by it and as what, and the cookie that holds a sign-in together while the person is away at the
+//! provider.
+//!
+//! Nothing is kept here while somebody is away, so a flood of starts takes no room and a restart breaks no sign-in. The cookie holds a
+//! secret, when it was made and the page that was wanted, under a mark; the state, the nonce and the verifier are marks of that secret
+//! under the key file. So only the browser that left can come back, and nobody who sees the cookie knows the verifier.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use http::HeaderMap;
+use subtle::ConstantTimeEq;
+
+use super::secret::Secret;
+use super::visitors::cookie;
+use crate::clock::{MINUTE, SECOND};
+use crate::oidc::{Claims, Provider, Sent, Trouble, plain_code};
+use crate::store::{Admitted, Mark, Newcomer, Person, Role, Store, StoreError};
+
+/// Whoever has not come back by then begins anew.
+const AWAY: i64 = 10 * MINUTE;
+/// A clock is put right by so little without a word.
+const SET_BACK: i64 = MINUTE;
+/// The cookie's name; browsers take it only from this host, whole and over a safe connection.
+const COOKIE_NAME: &str = "__Host-counterfoil-sign-in";
+/// A longer page address is not carried along.
+const LONGEST_NEXT: usize = 1500;
+/// Sign-ins that are remembered as done; past this the oldest are forgotten, and the provider refuses their codes.
+const REMEMBERED: usize = 10_000;
+/// What a new account may do where the provider's groups do not say.
+const NEW: Role = Role::Caseworker;
+
+/// Who may come in, and as what.
+#[derive(Debug, Default)]
+pub struct Rules {
+    /// Only addresses at one of these, in lower case; none stands for all.
+    pub domains: Vec<String>,
+    /// Only who is in one of these; none stands for all.
+    pub groups: Vec<String>,
+    /// What the members of groups may do. Where there is any, nobody else comes in.
+    pub roles: Vec<GroupRole>,
+    /// An address of which the provider does not say whether it has verified it is taken for verified.
+    pub trust_email: bool,
+}
+
+/// What the members of a group may do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GroupRole {
+    /// The group, as the provider writes it.
+    pub group: String,
+    /// The role.
+    pub role: Role,
+}
+
+/// Why somebody who came by single sign-on is not let in.
+#[derive(Debug)]
+pub enum NotAdmitted {
+    /// This browser has not begun such a sign-in, or too long ago, or has finished it.
+    NotBegun,
+    /// The provider says no, with a code.
+    ByProvider(String),
+    /// The provider does not answer, or not as it should.
+    Provider(Trouble),
+    /// There is no address that the provider has verified.
+    NoAddress,
+    /// The address is at a domain that is not let in.
+    Domain,
+    /// The person is in no group that is let in.
+    Group,
+    /// There is no account, and none is made.
+    NoAccount,
+    /// The account of the address is of somebody else at the provider.
+    Taken,
+    /// The account may not sign in.
+    Disabled,
+    /// It could not be done.
+    Store(StoreError),
+}
+
+impl NotAdmitted {
+    /// The word for it in the log; it does not change.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            NotAdmitted::NotBegun => "not_begun",
+            NotAdmitted::ByProvider(_) => "by_provider",
+            NotAdmitted::Provider(_) => "provider_failed",
+            NotAdmitted::NoAddress => "no_verified_address",
+            NotAdmitted::Domain => "domain",
+            NotAdmitted::Group => "group",
+            NotAdmitted::NoAccount => "no_account",
+            NotAdmitted::Taken => "taken",
+            NotAdmitted::Disabled => "disabled",
+            NotAdmitted::Store(_) => "store",
+        }
+    }
+}
+
+impl From<StoreError> for NotAdmitted {
+    fn from(error: StoreError) -> NotAdmitted {
+        NotAdmitted::Store(error)
+    }
+}
+
+impl From<Trouble> for NotAdmitted {
+    fn from(trouble: Trouble) -> NotAdmitted {
+        NotAdmitted::Provider(trouble)
+    }
+}
+
+/// A sign-in that has begun.
+pub struct Started {
+    /// Where the browser goes.
+    pub location: String,
+    /// The `Set-Cookie` value that it takes along.
+    pub cookie: String,
+}
+
+/// What the provider sent somebody back with.
+#[derive(Debug, Default)]
+pub struct CameBack<'a> {
+    /// What was sent along.
+    pub state: Option<&'a str>,
+    /// What the provider tells us more for.
+    pub code: Option<&'a str>,
+    /// Who says it is the provider.
+    pub issuer: Option<&'a str>,
+    /// What went wrong there.
+    pub error: Option<&'a str>,
+}
+
+/// Single sign-on as it is set up.
+pub struct SingleSignOn {
+    provider: Provider,
+    rules: Rules,
+    words: String,
+    only: bool,
+    done: Mutex<HashMap<Mark, i64>>,
+}
+
+impl SingleSignOn {
+    /// With a provider; `words` stand on the button, and where it is the only way, nobody but admins has a password.
+    #[must_use]
+    pub fn new(provider: Provider, rules: Rules, words: String, only: bool) -> SingleSignOn {
+        SingleSignOn { provider, rules, words, only, done: Mutex::default() }
+    }
+
+    /// What stands on the button.
+    #[must_use]
+    pub fn words(&self) -> &str {
+        &self.words
+    }
+
+    /// Whether nobody but admins has a password.
+    #[must_use]
+    pub fn is_the_only_way(&self) -> bool {
+        self.only
+    }
+
+    /// The `Set-Cookie` value that ends a sign-in in the browser.
+    #[must_use]
+    pub fn end_cookie() -> &'static str {
+        "__Host-counterfoil-sign-in=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0"
+    }
+
+    pub(super) async fn start(&self, store: &Store, next: &str, now: i64) -> Result<Started, NotAdmitted> {
+        let secret = Secret::random().map_err(|error| StoreError::Sqlite(error.to_string()))?;
+        let location = self.provider.sign_in_address(&sent(store, &secret)).await?;
+        let next = if next.len() > LONGEST_NEXT { "/" } else { next };
+        let kept = format!("{}.{now}.{next}", secret.text());
+        let mark = hexadecimal(&store.sign_in_mark("cookie", kept.as_bytes()));
+        // A semicolon ends a cookie; what may be in an address and not in a cookie is encoded.
+        let value = percent_encoding::utf8_percent_encode(&kept, IN_A_COOKIE);
+        let age = AWAY / SECOND;
+        let cookie = format!("{COOKIE_NAME}={mark}.{value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={age}");
+        Ok(Started { location, cookie })
+    }
+
+    pub(super) async fn finish(
+        &self,
+        store: &Store,
+        back: &CameBack<'_>,
+        headers: &HeaderMap,
+        now: i64,
+    ) -> Result<(Person, String), NotAdmitted> {
+        let (secret, next) = begun(store, headers, now).ok_or(NotAdmitted::NotBegun)?;
+        let sent = sent(store, &secret);
+        if !same(back.state.unwrap_or_default(), &sent.state) || !self.first_time(&secret, store, now) {
+            return Err(NotAdmitted::NotBegun);
+        }
+        if !self.provider.is_from(back.issuer).await? {
+            return Err(NotAdmitted::Provider(Trouble::OtherIssuer));
+        }
+        if let Some(error) = back.error {
+            return Err(NotAdmitted::ByProvider(plain_code(error)));
+        }
+        let code = back.code.ok_or(NotAdmitted::NotBegun)?;
+        let claims = self.provider.claims(code, &sent, now / SECOND).await?;
+        let newcomer = self.rules.judge(self.provider.issuer(), claims)?;
+        match store.admit(newcomer, now).await? {
+            Admitted::As(person) => Ok((person, next)),
+            Admitted::NoAccount => Err(NotAdmitted::NoAccount),
+            Admitted::NoAddress => Err(NotAdmitted::NoAddress),
+            Admitted::Taken => Err(NotAdmitted::Taken),
+            Admitted::Disabled => Err(NotAdmitted::Disabled),
+        }
+    }
+
+    /// Whether nobody came back with this before.
+    fn first_time(&self, secret: &Secret, store: &Store, now: i64) -> bool {
+        let mark = store.sign_in_mark("done", secret.bytes());
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        if done.len() >= REMEMBERED {
+            done.retain(|_, at| *at + AWAY + SET_BACK > now);
+        }
+        if done.len() >= REMEMBERED {
+            done.clear();
+        }
+        done.insert(mark, now).is_none()
+    }
+}
+
+impl Rules {
+    /// Whether accounts are made: who may come in is then said, and not by the accounts alone.
+    #[must_use]
+    pub fn make_accounts(&self) -> bool {
+        !(self.domains.is_empty() && self.groups.is_empty() && self.roles.is_empty())
+    }
+
+    /// Whether a person's groups matter.
+    #[must_use]
+    pub fn ask_groups(&self) -> bool {
+        !(self.groups.is_empty() && self.roles.is_empty())
+    }
+
+    fn judge(&self, issuer: &str, claims: Claims) -> Result<Newcomer, NotAdmitted> {
+        let verified = claims.email_verified.unwrap_or(self.trust_email);
+        let email = claims.email.filter(|_| verified);
+        if !self.domains.is_empty() {
+            let domain = email.as_deref().and_then(|email| email.rsplit_once('@')).ok_or(NotAdmitted::NoAddress)?.1;
+            if !self.domains.iter().any(|allowed| allowed == domain) {
+                return Err(NotAdmitted::Domain);
+            }
+        }
+        if self.ask_groups() && claims.groups_left_out {
+            tracing::warn!(
+                event = "oidc.groups_left_out",
+                "somebody is in more groups than the provider puts into a token: let it name only the groups that this client needs"
+            );
+        }
+        let is_in = |group: &str| claims.groups.iter().any(|one| one == group);
+        let role = self
+            .roles
+            .iter()
+            .filter(|given| is_in(&given.group))
+            .map(|given| given.role)
+            .max_by_key(|role| rank(*role));
+        let in_one = self.groups.is_empty() || self.groups.iter().any(|group| is_in(group));
+        if !in_one || (role.is_none() && !self.roles.is_empty()) {
+            return Err(NotAdmitted::Group);
+        }
+        let make = self.make_accounts().then(|| role.unwrap_or(NEW));
+        Ok(Newcomer { issuer: issuer.to_owned(), subject: claims.subject, email, role, make })
+    }
+}
+
+/// Of several roles the one that may do most counts.
+fn rank(role: Role) -> u8 {
+    match role {
+        Role::Caseworker => 1,
+        Role::Manager => 2,
+        Role::Admin => 3,
+    }
+}
+
+/// What may stand in an address of ours and not in a cookie.
+const IN_A_COOKIE: &percent_encoding::AsciiSet =
+    &percent_encoding::CONTROLS.add(b' ').add(b'"').add(b',').add(b';').add(b'\\').add(b'%');
+
+/// What goes along to the provider for this secret.
+fn sent(store: &Store, secret: &Secret) -> Sent {
+    let part = |part| hexadecimal(&store.sign_in_mark(part, secret.bytes()));
+    Sent { state: part("state"), nonce: part("nonce"), verifier: part("verifier") }
+}
+
+/// The sign-in that this browser has begun, and the page that was wanted.
+fn begun(store: &Store, headers: &HeaderMap, now: i64) -> Option<(Secret, String)> {
+    let (mark, kept) = cookie(headers, COOKIE_NAME)?.split_once('.')?;
+    let kept = percent_encoding::percent_decode_str(kept).decode_utf8().ok()?;
+    if !same(mark, &hexadecimal(&store.sign_in_mark("cookie", kept.as_bytes()))) {
+        return None;
+    }
+    let (secret, rest) = kept.split_once('.')?;
+    let (made_at, next) = rest.split_once('.')?;
+    let away = now - made_at.parse::<i64>().ok()?;
+    (-SET_BACK..AWAY).contains(&away).then_some(())?;
+    Some((Secret::parse(secret)?, next.to_owned()))
+}
+
+fn same(one: &str, other: &str) -> bool {
+    bool::from(one.as_bytes().ct_eq(other.as_bytes()))
+}
+
+fn hexadecimal(mark: &Mark) -> String {
+    mark.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use http::header::COOKIE;
+
+    use super::*;
+
+    const NOW: i64 = 1_795_000_000_000_000;
+
+    fn claims(email: &str, groups: &[&str]) -> Claims {
+        Claims {
+            subject: "1".into(),
+            email: Some(email.into()),
+            email_verified: Some(true),
+            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+            groups_left_out: false,
+        }
+    }
+
+    fn judged(rules: &Rules, claims: Claims) -> Result<(Option<Role>, Option<Role>), &'static str> {
+        let judged = rules.judge("https://a.example", claims);
+        judged.map(|newcomer| (newcomer.role, newcomer.make)).map_err(|refused| refused.word())
+    }
+
+    fn owned(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn without_a_rule_nobody_gets_a_new_account() {
+        assert_eq!(judged(&Rules::default(), claims("a@b.example", &[])), Ok((None, None)));
+    }
+
+    #[test]
+    fn where_domains_and_groups_are_named_both_must_be_right() {
+        let rules = Rules { domains: owned(&["b.example"]), groups: owned(&["staff", "bosses"]), ..Rules::default() };
+        assert_eq!(judged(&rules, claims("a@b.example", &["staff"])), Ok((None, Some(Role::Caseworker))));
+        assert_eq!(judged(&rules, claims("a@b.example", &["others"])), Err("group"));
+        for elsewhere in ["a@c.example", "a@sub.b.example", "a@xb.example", "b.example@c.example"] {
+            assert_eq!(judged(&rules, claims(elsewhere, &["staff"])), Err("domain"), "{elsewhere}");
+        }
+        let no_email = Claims { email: None, ..claims("", &["staff"]) };
+        assert_eq!(judged(&rules, no_email), Err("no_verified_address"));
+    }
+
+    #[test]
+    fn an_address_counts_only_where_it_is_verified_or_the_provider_is_trusted_with_it() {
+        let rules = |trust_email| Rules { domains: owned(&["b.example"]), trust_email, ..Rules::default() };
+        let said = |email_verified| Claims { email_verified, ..claims("a@b.example", &[]) };
+        assert!(judged(&rules(false), said(Some(true))).is_ok());
+        assert_eq!(judged(&rules(false), said(None)), Err("no_verified_address"));
+        assert_eq!(judged(&rules(false), said(Some(false))), Err("no_verified_address"));
+        assert!(judged(&rules(true), said(None)).is_ok());
+        assert_eq!(judged(&rules(true), said(Some(false))), Err("no_verified_address"), "the provider says it is not");
+    }
+
+    #[test]
+    fn the_highest_role_of_a_persons_groups_counts_and_without_one_nobody_comes_in() {
+        let given = |group: &str, role| GroupRole { group: group.into(), role };
+        let roles =
+            vec![given("admins", Role::Admin), given("staff", Role::Caseworker), given("bosses", Role::Manager)];
+        let rules = Rules { roles, ..Rules::default() };
+        let role = |groups: &[&str]| judged(&rules, claims("a@b.example", groups)).map(|(role, _)| role.unwrap());
+        assert_eq!(role(&["staff"]), Ok(Role::Caseworker));
+        assert_eq!(role(&["staff", "bosses"]), Ok(Role::Manager));
+        assert_eq!(role(&["bosses", "admins", "staff"]), Ok(Role::Admin));
+        assert_eq!(role(&["Staff"]), Err("group"));
+        assert_eq!(role(&[]), Err("group"));
+    }
+
+    #[test]
+    fn only_the_cookie_that_was_given_and_only_for_ten_minutes_is_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::serve(folder.path(), NOW).unwrap();
+        let secret = Secret::random().unwrap();
+        let next = "/receipts?q=%C3%A9;,%25\"x";
+        let kept = format!("{}.{NOW}.{next}", secret.text());
+        let mark = hexadecimal(&store.sign_in_mark("cookie", kept.as_bytes()));
+        let value = format!("{mark}.{}", percent_encoding::utf8_percent_encode(&kept, IN_A_COOKIE));
+        assert!(!value.contains([';', ' ', ',']), "{value}");
+        let back = |value: &str, now| {
+            let header = HeaderValue::from_str(&format!("a=b; {COOKIE_NAME}={value}")).unwrap();
+            begun(&store, &HeaderMap::from_iter([(COOKIE, header)]), now)
+        };
+        assert_eq!(back(&value, NOW), Some((secret, next.to_owned())));
+        assert!(back(&value, NOW + AWAY - 1).is_some());
+        assert!(back(&value, NOW + AWAY).is_none());
+        assert!(back(&value, NOW - SET_BACK - 1).is_none());
+        assert!(back(&value.replace("receipts", "messages"), NOW).is_none());
+        assert!(back(&value.replace(&NOW.to_string(), &(NOW + MINUTE).to_string()), NOW).is_none());
+        for wrong in ["", ".", "..", "a.b.c.d"] {
+            assert!(back(wrong, NOW).is_none(), "{wrong}");
+        }
+    }
+}
