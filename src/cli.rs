@@ -39,7 +39,7 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     Token(token::Token),
     User(user::User),
     Backfill(backfill::Backfill),
@@ -126,7 +126,7 @@ fn workers() -> usize {
 
 async fn verb(verb: Verb) -> Result<(), Failure> {
     match verb {
-        Verb::Serve(serve) => serve::run(serve).await,
+        Verb::Serve(serve) => serve::run(*serve).await,
         Verb::Token(token) => token::run(token).await,
         Verb::User(user) => user::run(user).await,
         Verb::Backfill(backfill) => backfill::run(backfill).await,

@@ -157,10 +157,11 @@ fn methods(path: &str) -> Option<&'static str> {
     Some(match parts.as_slice() {
         ["sign-in" | "search"] | ["set-password", _] => "GET, HEAD, POST",
         ["sign-out"] => "POST",
-        ["sign-in", "oidc"] | ["sign-in", "oidc", "callback"] => "GET, HEAD",
-        [] | ["receipts" | "messages" | "quarantine" | "cookies"] | ["receipts" | "messages" | "search", _] => {
-            "GET, HEAD"
-        }
+        []
+        | ["sign-in", "oidc"]
+        | ["sign-in", "oidc", "callback"]
+        | ["receipts" | "messages" | "quarantine" | "cookies"]
+        | ["receipts" | "messages" | "search", _] => "GET, HEAD",
         ["quarantine", arrival] | ["quarantine", arrival, "bytes"] if arrival.parse::<i64>().is_ok() => "GET, HEAD",
         ["quarantine", arrival, "read-again"] if arrival.parse::<i64>().is_ok() => "POST",
         _ if assets::is_one(path) => "GET, HEAD",

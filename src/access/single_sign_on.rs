@@ -363,10 +363,10 @@ mod tests {
 
     #[test]
     fn the_highest_role_of_a_persons_groups_counts_and_without_one_nobody_comes_in() {
-        let given = |group: &str, role| GroupRole { group: group.into(), role };
-        let roles =
-            vec![given("admins", Role::Admin), given("staff", Role::Caseworker), given("bosses", Role::Manager)];
-        let rules = Rules { roles, ..Rules::default() };
+        let member = |group: &str, role| GroupRole { group: group.into(), role };
+        let all =
+            vec![member("admins", Role::Admin), member("staff", Role::Caseworker), member("bosses", Role::Manager)];
+        let rules = Rules { roles: all, ..Rules::default() };
         let role = |groups: &[&str]| judged(&rules, claims("a@b.example", groups)).map(|(role, _)| role.unwrap());
         assert_eq!(role(&["staff"]), Ok(Role::Caseworker));
         assert_eq!(role(&["staff", "bosses"]), Ok(Role::Manager));

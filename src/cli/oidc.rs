@@ -12,7 +12,8 @@ use crate::web::CALLBACK_PATH;
 
 /// Single sign-on by OpenID Connect.
 #[derive(Args, Debug)]
-pub(super) struct Oidc {
+#[expect(clippy::struct_field_names, reason = "clap knows them by these names, beside all others of serve")]
+pub(super) struct Flags {
     /// Let people sign in through this provider of OpenID Connect: its issuer, exactly as the provider writes it. Register the address
     /// of --public-url with /sign-in/oidc/callback there. Without --oidc-allow-domain, --oidc-allow-group and --oidc-group only people who
     /// have an account come in
@@ -99,7 +100,7 @@ pub(super) struct Oidc {
     oidc_only: bool,
 }
 
-impl Oidc {
+impl Flags {
     /// Single sign-on as the flags say, for the pages at this address.
     pub(super) fn read(self, public_url: Option<&str>) -> Result<Option<SingleSignOn>, Failure> {
         let (Some(issuer), Some(id), Some(file), Some(public_url)) =

@@ -17,7 +17,6 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::backfill::{NOTIFY, source};
-use super::oidc::Oidc;
 use super::systemd::{self, Inherited};
 use super::{Data, Failure, listed};
 use crate::access::SingleSignOn;
@@ -60,7 +59,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "URL", value_parser = super::public_url, env = "COUNTERFOIL_PUBLIC_URL")]
     public_url: Option<String>,
     #[command(flatten)]
-    oidc: Oidc,
+    oidc: super::oidc::Flags,
     #[command(flatten)]
     keeping: Keeping,
     #[command(flatten)]

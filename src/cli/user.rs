@@ -13,7 +13,7 @@ use crate::web;
 /// How long a one-time link works.
 const LINK_WORKS: i64 = 60 * MINUTE;
 
-/// People who may sign in: add, list, disable, enable, reset
+/// People who may sign in: add, list, disable, enable, reset, forget-single-sign-on
 #[derive(Args, Debug)]
 pub(super) struct User {
     #[command(subcommand)]
@@ -27,6 +27,7 @@ enum What {
     Disable(One),
     Enable(Enable),
     Reset(Reset),
+    ForgetSingleSignOn(ForgetSingleSignOn),
 }
 
 /// Add a person, and print a link on which they set their password
@@ -85,6 +86,13 @@ struct Reset {
     reached: Reached,
 }
 
+/// Find the account by its email address at the next single sign-on, as when the address has been given to somebody else
+#[derive(Args, Debug)]
+struct ForgetSingleSignOn {
+    #[command(flatten)]
+    one: One,
+}
+
 pub(super) async fn run(user: User) -> Result<(), Failure> {
     match user.what {
         What::Add(add) => self::add(add).await,
@@ -92,6 +100,7 @@ pub(super) async fn run(user: User) -> Result<(), Failure> {
         What::Disable(one) => set_disabled(&one, true).await,
         What::Enable(enable) => set_disabled(&enable.one, false).await,
         What::Reset(reset) => self::reset(reset).await,
+        What::ForgetSingleSignOn(forget) => forget_single_sign_on(&forget.one).await,
     }
 }
 
@@ -155,6 +164,18 @@ async fn reset(reset: Reset) -> Result<(), Failure> {
     let store = reset.one.data.open()?;
     let person = known(&store, &reset.one.email).await?;
     print_link(&store, person.id, &reset.reached).await
+}
+
+async fn forget_single_sign_on(one: &One) -> Result<(), Failure> {
+    let store = one.data.open()?;
+    let person = known(&store, &one.email).await?;
+    let known = store.forget_single_sign_on(person.id).await?;
+    tell(&if known {
+        format!("The next person who signs in with {} by single sign-on gets this account.", person.email)
+    } else {
+        format!("Nobody has signed in to {} by single sign-on.", person.email)
+    });
+    Ok(())
 }
 
 async fn known(store: &Store, email: &str) -> Result<Person, Failure> {

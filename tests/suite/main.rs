@@ -19,6 +19,7 @@ mod damage;
 mod layers;
 mod limits;
 mod notify_api;
+mod oidc_provider;
 mod pages;
 mod quarantine;
 mod retention;
@@ -27,4 +28,5 @@ mod sealed;
 mod searches;
 #[allow(dead_code, reason = "the faults use the rest")]
 mod server;
+mod single_sign_on;
 mod systemd;

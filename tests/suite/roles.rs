@@ -4,9 +4,12 @@ use crate::pages::between;
 use crate::server::{Browser, PASSWORD, Server, exchange, request};
 
 /// What is answered to nobody, a caseworker, a manager and an admin.
-const TABLE: [(&str, &str, [u16; 4]); 27] = [
+const TABLE: [(&str, &str, [u16; 4]); 29] = [
     ("GET", "/", [303, 303, 303, 303]),
     ("GET", "/sign-in", [200, 200, 200, 200]),
+    // Here single sign-on is not set up.
+    ("GET", "/sign-in/oidc", [404, 404, 404, 404]),
+    ("GET", "/sign-in/oidc/callback", [404, 404, 404, 404]),
     ("GET", "/cookies", [200, 200, 200, 200]),
     ("GET", "/set-password/0", [200, 200, 200, 200]),
     ("GET", "/receipts", [303, 200, 200, 200]),

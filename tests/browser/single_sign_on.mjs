@@ -1,0 +1,66 @@
+// Signing in through a provider of OpenID Connect in Chromium, with and without JavaScript. On every page of ours the same is looked at
+// as in the caseworker's journey.
+//
+// Reads from the environment: BASE_URL, CHROMIUM, SCREENSHOTS as journey.mjs does. At the provider there are only people who may come in
+// (staff) and others.
+
+import assert from "node:assert/strict";
+import { browser, visit } from "./looking.mjs";
+
+for (const javaScriptEnabled of [true, false]) {
+  for (const width of [1280, 320]) {
+    await journey(javaScriptEnabled, width);
+  }
+}
+await browser.close();
+
+async function journey(javaScriptEnabled, width) {
+  const { context, page, look, heading } = await visit(javaScriptEnabled, width);
+  const button = () => page.getByRole("link", { name: "Sign in with Council" });
+  const atTheProvider = async (name) => {
+    await page.locator("input[name=login]").fill(name);
+    await page.locator("input[name=password]").fill("anything");
+    await page.locator("button[type=submit]").click();
+    await page.locator("button[type=submit]").click();
+  };
+
+  await page.goto("/receipts?status=delivered");
+  assert.match(page.url(), /\/sign-in\?next=/);
+  await look("sign in with two ways");
+  await button().click();
+  await atTheProvider("staff");
+  assert.equal(await heading(), "Delivered receipts");
+  assert.equal(new URL(page.url()).search, "?status=delivered", "one arrives where one wanted to go");
+  assert.ok((await page.locator("header").innerText()).includes("staff@council.example"), "one is known");
+  await look("receipts after single sign-on");
+  const names = (await context.cookies()).map((cookie) => cookie.name).filter((name) => name.startsWith("__Host-"));
+  assert.deepEqual(names, ["__Host-counterfoil"], "the cookie of the way there is gone");
+  await page.getByRole("link", { name: "Cookies" }).click();
+  await look("cookies with single sign-on");
+
+  await page.getByRole("button", { name: "Sign out" }).click();
+  assert.equal(await heading(), "Sign in");
+  await button().click();
+  await page.waitForURL("**/");
+  assert.notEqual(await heading(), "Sign in", "the provider knows one still");
+  await page.getByRole("button", { name: "Sign out" }).click();
+
+  // The provider forgets who it was.
+  await context.clearCookies();
+  await page.goto("/sign-in");
+  await button().click();
+  await atTheProvider("others");
+  assert.match(await page.title(), /^Error: /);
+  assert.ok((await page.locator("main").innerText()).includes("not among those who may use Counterfoil"));
+  await look("refused after single sign-on", 403);
+  await page.getByRole("link", { name: /not among those/ }).click();
+  assert.equal(await page.locator(":focus").innerText(), "Sign in with Council", "the error leads to the button");
+
+  await context.clearCookies();
+  await page.goto("/sign-in");
+  await button().click();
+  await page.getByRole("link", { name: "[ Cancel ]" }).click();
+  assert.ok((await page.locator("main").innerText()).includes("You did not finish signing in"));
+  await look("sign in given up", 403);
+  await context.close();
+}
