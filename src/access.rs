@@ -2,6 +2,7 @@
 //! (a person, by a session), so a handler that holds one is behind the check. It knows headers and the store, no routes.
 
 mod cross_site;
+mod may;
 mod password;
 mod secret;
 mod senders;
@@ -11,6 +12,7 @@ mod visitors;
 
 pub use crate::oidc::Trouble;
 pub use cross_site::{CrossSite, refuse_cross_site};
+pub use may::May;
 pub use password::{PasswordRefused, Passwords};
 pub use secret::Secret;
 pub use senders::{Refused, Sender, Senders, token_sha256};

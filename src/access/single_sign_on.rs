@@ -15,7 +15,7 @@ use super::secret::Secret;
 use super::visitors::cookie;
 use crate::clock::{MINUTE, SECOND};
 use crate::oidc::{Claims, Provider, Sent, Trouble, plain_code};
-use crate::store::{Admitted, Mark, Newcomer, Person, Role, Store, StoreError};
+use crate::store::{Admitted, By, Did, Entry, Given, Mark, Newcomer, Person, Role, Store, StoreError};
 
 /// Whoever has not come back by then begins anew.
 const AWAY: i64 = 10 * MINUTE;
@@ -27,11 +27,9 @@ const COOKIE_NAME: &str = "__Host-counterfoil-sign-in";
 const LONGEST_NEXT: usize = 1500;
 /// Sign-ins that are remembered as done; past this the oldest are forgotten, and the provider refuses their codes.
 const REMEMBERED: usize = 10_000;
-/// What a new account may do where the provider's groups do not say.
-const NEW: Role = Role::Caseworker;
 
 /// Who may come in, and as what.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Rules {
     /// Only addresses at one of these, in lower case; none stands for all.
     pub domains: Vec<String>,
@@ -39,6 +37,8 @@ pub struct Rules {
     pub groups: Vec<String>,
     /// What the members of groups may do. Where there is any, nobody else comes in.
     pub roles: Vec<GroupRole>,
+    /// What a new account may do where no group says.
+    pub new: Role,
     /// An address of which the provider does not say whether it has verified it is taken for verified.
     pub trust_email: bool,
 }
@@ -48,8 +48,8 @@ pub struct Rules {
 pub struct GroupRole {
     /// The group, as the provider writes it.
     pub group: String,
-    /// The role.
-    pub role: Role,
+    /// The role, and the services to which it is limited.
+    pub given: Given,
 }
 
 /// Why somebody who came by single sign-on is not let in.
@@ -181,6 +181,7 @@ impl SingleSignOn {
         store: &Store,
         back: &CameBack<'_>,
         headers: &HeaderMap,
+        source: &str,
         now: i64,
     ) -> Result<(Person, String), NotAdmitted> {
         let (secret, next) = begun(store, headers, now).ok_or(NotAdmitted::NotBegun)?;
@@ -196,9 +197,22 @@ impl SingleSignOn {
         }
         let code = back.code.ok_or(NotAdmitted::NotBegun)?;
         let claims = self.provider.claims(code, &sent, now / SECOND).await?;
+        let name = claims.email.clone().unwrap_or_else(|| "somebody without an address".into());
+        match self.admit(store, claims, source, now).await {
+            Ok(person) => Ok((person, next)),
+            Err(NotAdmitted::Store(error)) => Err(error.into()),
+            Err(refused) => {
+                let by = By { person: None, name, source: source.to_owned() };
+                store.record(Entry::new(by, Did::RefusedBySingleSignOn, now).with(refused.word())).await?;
+                Err(refused)
+            }
+        }
+    }
+
+    async fn admit(&self, store: &Store, claims: Claims, source: &str, now: i64) -> Result<Person, NotAdmitted> {
         let newcomer = self.rules.judge(self.provider.issuer(), claims)?;
-        match store.admit(newcomer, now).await? {
-            Admitted::As(person) => Ok((person, next)),
+        match store.admit(newcomer, source.to_owned(), now).await? {
+            Admitted::As(person) => Ok(person),
             Admitted::NoAccount => Err(NotAdmitted::NoAccount),
             Admitted::NoAddress => Err(NotAdmitted::NoAddress),
             Admitted::Taken => Err(NotAdmitted::Taken),
@@ -249,27 +263,24 @@ impl Rules {
             );
         }
         let is_in = |group: &str| claims.groups.iter().any(|one| one == group);
-        let role = self
-            .roles
-            .iter()
-            .filter(|given| is_in(&given.group))
-            .map(|given| given.role)
-            .max_by_key(|role| rank(*role));
+        let given = self.given(&is_in);
         let in_one = self.groups.is_empty() || self.groups.iter().any(|group| is_in(group));
-        if !in_one || (role.is_none() && !self.roles.is_empty()) {
+        if !in_one || (given.is_none() && !self.roles.is_empty()) {
             return Err(NotAdmitted::Group);
         }
-        let make = self.make_accounts().then(|| role.unwrap_or(NEW));
-        Ok(Newcomer { issuer: issuer.to_owned(), subject: claims.subject, email, role, make })
+        let new = given.as_ref().map_or(self.new, |given| given.role);
+        let make = self.make_accounts().then_some(new);
+        Ok(Newcomer { issuer: issuer.to_owned(), subject: claims.subject, email, given, make })
     }
-}
 
-/// Of several roles the one that may do most counts.
-fn rank(role: Role) -> u8 {
-    match role {
-        Role::Caseworker => 1,
-        Role::Manager => 2,
-        Role::Admin => 3,
+    /// The highest role that a group gives, for the services of the groups that give it: what a lesser role is given for does not widen
+    /// it.
+    fn given(&self, is_in: &dyn Fn(&str) -> bool) -> Option<Given> {
+        let mine = || self.roles.iter().filter(|one| is_in(&one.group)).map(|one| &one.given);
+        let role = mine().map(|given| given.role).max()?;
+        let highest = mine().filter(|given| given.role == role).map(|given| given.services.clone());
+        let services: Option<Vec<Vec<String>>> = highest.collect();
+        Some(Given { role, services: services.map(|lists| lists.concat()) })
     }
 }
 
@@ -324,9 +335,12 @@ mod tests {
         }
     }
 
+    const NO_RULES: Rules =
+        Rules { domains: Vec::new(), groups: Vec::new(), roles: Vec::new(), new: Role::Viewer, trust_email: false };
+
     fn judged(rules: &Rules, claims: Claims) -> Result<(Option<Role>, Option<Role>), &'static str> {
         let judged = rules.judge("https://a.example", claims);
-        judged.map(|newcomer| (newcomer.role, newcomer.make)).map_err(|refused| refused.word())
+        judged.map(|newcomer| (newcomer.given.map(|given| given.role), newcomer.make)).map_err(|refused| refused.word())
     }
 
     fn owned(words: &[&str]) -> Vec<String> {
@@ -335,13 +349,13 @@ mod tests {
 
     #[test]
     fn without_a_rule_nobody_gets_a_new_account() {
-        assert_eq!(judged(&Rules::default(), claims("a@b.example", &[])), Ok((None, None)));
+        assert_eq!(judged(&NO_RULES, claims("a@b.example", &[])), Ok((None, None)));
     }
 
     #[test]
     fn where_domains_and_groups_are_named_both_must_be_right() {
-        let rules = Rules { domains: owned(&["b.example"]), groups: owned(&["staff", "bosses"]), ..Rules::default() };
-        assert_eq!(judged(&rules, claims("a@b.example", &["staff"])), Ok((None, Some(Role::Caseworker))));
+        let rules = Rules { domains: owned(&["b.example"]), groups: owned(&["staff", "bosses"]), ..NO_RULES };
+        assert_eq!(judged(&rules, claims("a@b.example", &["staff"])), Ok((None, Some(Role::Viewer))));
         assert_eq!(judged(&rules, claims("a@b.example", &["others"])), Err("group"));
         for elsewhere in ["a@c.example", "a@sub.b.example", "a@xb.example", "b.example@c.example"] {
             assert_eq!(judged(&rules, claims(elsewhere, &["staff"])), Err("domain"), "{elsewhere}");
@@ -352,7 +366,7 @@ mod tests {
 
     #[test]
     fn an_address_counts_only_where_it_is_verified_or_the_provider_is_trusted_with_it() {
-        let rules = |trust_email| Rules { domains: owned(&["b.example"]), trust_email, ..Rules::default() };
+        let rules = |trust_email| Rules { domains: owned(&["b.example"]), trust_email, ..NO_RULES };
         let said = |email_verified| Claims { email_verified, ..claims("a@b.example", &[]) };
         assert!(judged(&rules(false), said(Some(true))).is_ok());
         assert_eq!(judged(&rules(false), said(None)), Err("no_verified_address"));
@@ -362,17 +376,33 @@ mod tests {
     }
 
     #[test]
-    fn the_highest_role_of_a_persons_groups_counts_and_without_one_nobody_comes_in() {
-        let member = |group: &str, role| GroupRole { group: group.into(), role };
-        let all =
-            vec![member("admins", Role::Admin), member("staff", Role::Caseworker), member("bosses", Role::Manager)];
-        let rules = Rules { roles: all, ..Rules::default() };
-        let role = |groups: &[&str]| judged(&rules, claims("a@b.example", groups)).map(|(role, _)| role.unwrap());
-        assert_eq!(role(&["staff"]), Ok(Role::Caseworker));
-        assert_eq!(role(&["staff", "bosses"]), Ok(Role::Manager));
-        assert_eq!(role(&["bosses", "admins", "staff"]), Ok(Role::Admin));
-        assert_eq!(role(&["Staff"]), Err("group"));
-        assert_eq!(role(&[]), Err("group"));
+    fn the_highest_role_of_a_persons_groups_counts_for_the_services_of_the_groups_that_give_it() {
+        let member = |group: &str, role, services: Option<&[&str]>| GroupRole {
+            group: group.into(),
+            given: Given { role, services: services.map(owned) },
+        };
+        let all = vec![
+            member("staff", Role::Caseworker, None),
+            member("housing", Role::Manager, Some(&["Housing"])),
+            member("parking", Role::Manager, Some(&["Parking", "Permits"])),
+            member("bosses", Role::Manager, None),
+        ];
+        let rules = Rules { roles: all, ..NO_RULES };
+        let given = |groups: &[&str]| {
+            let judged = rules.judge("https://a.example", claims("a@b.example", groups));
+            judged.map_err(|refused| refused.word()).map(|newcomer| {
+                let given = newcomer.given.unwrap();
+                assert_eq!(newcomer.make, Some(given.role));
+                (given.role, given.services)
+            })
+        };
+        assert_eq!(given(&["staff"]), Ok((Role::Caseworker, None)));
+        assert_eq!(given(&["staff", "housing"]), Ok((Role::Manager, Some(owned(&["Housing"])))));
+        let three = owned(&["Housing", "Parking", "Permits"]);
+        assert_eq!(given(&["parking", "housing", "staff"]), Ok((Role::Manager, Some(three))));
+        assert_eq!(given(&["housing", "bosses"]), Ok((Role::Manager, None)));
+        assert_eq!(given(&["Staff"]), Err("group"));
+        assert_eq!(given(&[]), Err("group"));
     }
 
     #[test]

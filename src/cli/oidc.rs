@@ -8,6 +8,7 @@ use clap::Args;
 use super::Failure;
 use crate::access::{GroupRole, Rules, SingleSignOn};
 use crate::oidc::{Client, ClientSecret, Provider, check_address};
+use crate::store::{Given, Role};
 use crate::web::CALLBACK_PATH;
 
 /// Single sign-on by OpenID Connect.
@@ -52,17 +53,20 @@ pub(super) struct Flags {
         env = "COUNTERFOIL_OIDC_ALLOW_GROUP"
     )]
     oidc_allow_group: Vec<String>,
-    /// Give the members of a group this role, anew at each sign-in; may be given several times. The highest counts, and who is in none of
-    /// these groups is not let in
+    /// Give the members of a group this role, and show them only what these Notify services brought or else everything, anew at each
+    /// sign-in; may be given several times. The highest role counts, and who is in none of these groups is not let in
     #[arg(
         long,
-        value_name = "GROUP=ROLE",
+        value_name = "GROUP=ROLE[:SERVICE,…]",
         value_parser = group_role,
         value_delimiter = ';',
         requires = "oidc_issuer",
         env = "COUNTERFOIL_OIDC_GROUP"
     )]
     oidc_group: Vec<GroupRole>,
+    /// What a new account may do where no --oidc-group says: viewer, caseworker, manager or admin
+    #[arg(long, value_name = "ROLE", default_value_t = Role::Viewer, env = "COUNTERFOIL_OIDC_ROLE")]
+    oidc_role: Role,
     /// The claim that names a person’s groups
     #[arg(
         long,
@@ -123,6 +127,7 @@ impl Flags {
             domains: self.oidc_allow_domain,
             groups: self.oidc_allow_group,
             roles: self.oidc_group,
+            new: self.oidc_role,
             trust_email: self.oidc_trust_email,
         };
         let client = Client {
@@ -161,23 +166,36 @@ fn scope(typed: &str) -> Result<String, String> {
     if fine { Ok(typed.to_owned()) } else { Err("a scope is one word".into()) }
 }
 
-/// The group may have an = of its own.
+/// The group may have an = of its own, and a service’s name a colon.
 fn group_role(typed: &str) -> Result<GroupRole, String> {
+    let wrong = "write it as the group, = and the role, and to show only some services : and their names";
     let parts = typed.rsplit_once('=').filter(|(group, _)| !group.trim().is_empty());
-    let (group, role) = parts.ok_or("write it as the group, = and the role")?;
-    Ok(GroupRole { group: group.trim().to_owned(), role: role.trim().parse()? })
+    let (group, given) = parts.ok_or(wrong)?;
+    let (role, services) = given.split_once(':').map_or((given, None), |(role, names)| (role, Some(names)));
+    let names = |names: &str| {
+        let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let services = services.map(names);
+    if services.as_ref().is_some_and(Vec::is_empty) {
+        return Err(wrong.into());
+    }
+    Ok(GroupRole { group: group.trim().to_owned(), given: Given { role: role.trim().parse()?, services } })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Role;
 
     #[test]
     fn a_group_may_have_an_equals_sign_of_its_own() {
         let read = group_role("CN=Staff,OU=Groups=manager").unwrap();
-        assert_eq!((read.group.as_str(), read.role), ("CN=Staff,OU=Groups", Role::Manager));
-        for wrong in ["", "staff", "=admin", "staff=boss", "staff="] {
+        assert_eq!(read.group, "CN=Staff,OU=Groups");
+        assert_eq!(read.given, Given { role: Role::Manager, services: None });
+        let read = group_role("staff=viewer: Housing benefit,Parking: permits").unwrap();
+        let services = ["Housing benefit", "Parking: permits"].map(str::to_owned).to_vec();
+        assert_eq!(read.given, Given { role: Role::Viewer, services: Some(services) });
+        for wrong in ["", "staff", "=admin", "staff=boss", "staff=", "staff=viewer:", "staff=viewer:,"] {
             assert!(group_role(wrong).is_err(), "{wrong}");
         }
     }

@@ -74,7 +74,7 @@ async fn finish(site: Arc<Site>, headers: HeaderMap, peer: Option<Peer>, query: 
         issuer: query.get("iss"),
         error: query.get("error"),
     };
-    let finished = site.visitors.finish_single_sign_on(&back, &headers, clock::now()).await;
+    let finished = site.visitors.finish_single_sign_on(&back, &headers, &request::address(peer), clock::now()).await;
     let mut response = match finished.ok_or(Problem::NotFound)? {
         Ok((session, next)) => sign_in::signed_in(&session, &next),
         // Another sign-in of this browser may be under way: its cookie stays.

@@ -20,7 +20,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
 
 /// What only some layers may name.
 const ONLY_IN: [(&str, &[&str]); 11] = [
-    ("ring::", &["oidc"]),
+    ("use ring::", &["oidc"]),
     ("rusqlite", &["store"]),
     ("r2d2", &["store"]),
     ("x25519", &["store"]),

@@ -182,7 +182,7 @@ impl Provider {
                 let head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"issuer\": \"";
                 let mut sent = stream.write_all(head);
                 while sent.is_ok() {
-                    sent = stream.write_all(&[b'x'; 65536]);
+                    sent = stream.write_all(&[b'x'; 8192]);
                 }
                 return;
             }

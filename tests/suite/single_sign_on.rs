@@ -146,7 +146,7 @@ fn whoever_the_provider_signs_in_gets_an_account_and_arrives_where_they_wanted_t
     assert_eq!(browser.cookies.keys().collect::<Vec<_>>(), ["__Host-counterfoil"], "the other cookie is gone");
     let page = browser.get("/receipts");
     assert!(page.text().contains("amy@council.example"), "{}", page.text());
-    assert_eq!(setting.role("amy@council.example").as_deref(), Some("caseworker"));
+    assert_eq!(setting.role("amy@council.example").as_deref(), Some("viewer"), "the least");
     assert_eq!(browser.get("/quarantine").status, 403);
     assert!(browser.get("/cookies").text().contains("__Host-counterfoil-sign-in"));
     let log = setting.server.log();
@@ -425,6 +425,46 @@ fn where_groups_give_roles_they_are_read_at_each_sign_in() {
     assert_eq!(browser.get("/quarantine").status, 403, "the session that was there is one of a caseworker now");
     assert!(!setting.comes_in(&json!({"groups": ["staff"]})), "another claim");
     assert!(!setting.comes_in(&json!({"roles": []})));
+}
+
+#[test]
+fn a_group_shows_what_its_services_brought_alone() {
+    let setting = Setting::with(&["--oidc-group", "staff=caseworker:Another service,No such service"]);
+    assert_eq!(setting.server.post("/callbacks", br#"{"id": "r1", "status": "delivered"}"#).status, 200);
+    let mut browser = setting.browser();
+    assert_eq!(setting.sign_in(&mut browser, &json!({"groups": ["staff"]}), Signed::Rightly).status, 303);
+    assert_eq!(browser.get("/receipts/r1").status, 404, "it came for the test service");
+}
+
+#[test]
+fn the_record_says_who_was_let_in_and_who_was_not_and_why() {
+    let setting = Setting::with(&["--oidc-allow-domain", "council.example"]);
+    assert!(setting.comes_in(&json!({})));
+    assert!(setting.comes_in(&json!({})));
+    assert!(!setting.comes_in(&json!({"email": "bob@other.example", "sub": "bob-1"})));
+    let mut stranger = setting.browser();
+    stranger.get("/sign-in/oidc/callback?code=1&state=2");
+    let store = rusqlite::Connection::open(setting.server.data.join("counterfoil.db")).unwrap();
+    let mut rows = store
+        .prepare("SELECT who, did, detail FROM record WHERE did LIKE '%sign%' OR did = 'added_person' ORDER BY id")
+        .unwrap();
+    let rows = rows.query_map([], |row| {
+        let (who, did, detail): (String, String, Option<String>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(format!("{who} {did} {}", detail.unwrap_or_default()).trim().to_owned())
+    });
+    let rows: Vec<String> = rows.unwrap().map(Result::unwrap).collect();
+    let amy = "amy@council.example";
+    assert_eq!(
+        rows,
+        [
+            format!("{amy} added_person viewer, all services, by single sign-on"),
+            format!("{amy} admitted_by_single_sign_on for the first time"),
+            format!("{amy} signed_in"),
+            format!("{amy} admitted_by_single_sign_on"),
+            format!("{amy} signed_in"),
+            "bob@other.example refused_by_single_sign_on domain".to_owned(),
+        ]
+    );
 }
 
 #[test]
