@@ -1,10 +1,14 @@
 //! The journey in a real browser: `tests/browser/journey.mjs` against a running server.
 
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::{env, fs};
 
-use crate::server::{PASSWORD, Server, printed, run};
+use crate::server::{PASSWORD, Server, folder, handed, printed, run};
 
 const TEXT: &str = "Can I change my appointment to Thursday?";
 
@@ -16,11 +20,8 @@ fn missing(what: &str) {
 
 #[test]
 fn a_caseworker_finds_a_receipt_and_reads_a_text_in_a_browser_with_and_without_javascript() {
-    let chromium = env::var_os("CHROMIUM").map_or_else(|| PathBuf::from("/usr/bin/chromium"), PathBuf::from);
-    if !chromium.exists() {
-        return missing("Chromium (set CHROMIUM, or install it as /usr/bin/chromium)");
-    }
-    let Some(folder) = packages() else { return missing("npm with the packages of tests/browser") };
+    let Some(chromium) = chromium() else { return };
+    let Some(folder) = packages("tests/browser") else { return missing("npm with the packages of tests/browser") };
     let server = Server::start();
     for body in [
         r#"{"id": "8d1ee2f1-0a55-4a1f-a2b2-3bd4b1c5f6aa", "reference": "HB-2026-000042", "to": "07700 900123", "status": "delivered", "created_at": "2026-11-20T10:15:30.000000Z", "completed_at": "2026-11-20T10:15:33.000000Z", "sent_at": "2026-11-20T10:15:31.000000Z", "notification_type": "sms", "template_id": "f9d696de-3ce8-459f-9f0e-8781d2fe61a6", "template_version": 3}"#,
@@ -58,9 +59,73 @@ fn a_caseworker_finds_a_receipt_and_reads_a_text_in_a_browser_with_and_without_j
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&said));
 }
 
-/// The folder of the journey with its packages installed.
-fn packages() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
+#[test]
+fn somebody_signs_in_through_a_real_provider_in_a_browser() {
+    let Some(chromium) = chromium() else { return };
+    let Some(journey) = packages("tests/browser") else { return missing("npm with the packages of tests/browser") };
+    let Some(provider) = packages("tests/oidc") else { return missing("npm with the packages of tests/oidc") };
+    // Ours has to be known to the provider before it starts, and the other way round: so the socket is here first.
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ours = format!("http://localhost:{}", socket.local_addr().unwrap().port());
+    let mut provider = Command::new("node")
+        .arg("provider.mjs")
+        .current_dir(provider)
+        .env("CLIENT_ID", "counterfoil")
+        .env("CLIENT_SECRET", "a secret/of+ours")
+        .env("REDIRECT_URI", format!("{ours}/sign-in/oidc/callback"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut issuer = String::new();
+    BufReader::new(provider.stdout.take().unwrap()).read_line(&mut issuer).unwrap();
+    let data = folder();
+    let secret = data.path().join("secret");
+    fs::write(&secret, "a secret/of+ours").unwrap();
+    let flags = [
+        "--public-url",
+        &ours,
+        "--oidc-issuer",
+        issuer.trim(),
+        "--oidc-client-id",
+        "counterfoil",
+        "--oidc-client-secret-file",
+        secret.to_str().unwrap(),
+        "--oidc-group",
+        "staff=caseworker",
+        "--oidc-name",
+        "Sign in with Council",
+    ];
+    let store = data.path().join("store");
+    let mut server = Server::start_as(handed(&[(socket.as_fd(), "web")]), &store, &flags);
+    let done = Command::new("node")
+        .arg("single_sign_on.mjs")
+        .current_dir(journey)
+        .env("BASE_URL", &ours)
+        .env("CHROMIUM", chromium)
+        .output()
+        .unwrap();
+    provider.kill().unwrap();
+    provider.wait().unwrap();
+    let said = [done.stdout, done.stderr].concat();
+    assert!(done.status.success(), "{}\n{}", String::from_utf8_lossy(&said), server.log());
+}
+
+fn chromium() -> Option<PathBuf> {
+    let chromium = env::var_os("CHROMIUM").map_or_else(|| PathBuf::from("/usr/bin/chromium"), PathBuf::from);
+    if chromium.exists() {
+        return Some(chromium);
+    }
+    missing("Chromium (set CHROMIUM, or install it as /usr/bin/chromium)");
+    None
+}
+
+/// A folder of tests with its packages installed.
+fn packages(folder: &str) -> Option<PathBuf> {
+    // Two tests at once would install over each other.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _mine = ONE_AT_A_TIME.lock().unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let installed = fs::read(folder.join("node_modules/.package-lock.json")).is_ok();
     if installed
         || Command::new("npm").args(["ci", "--no-progress"]).current_dir(&folder).output().ok()?.status.success()
