@@ -207,7 +207,9 @@ impl Visitors {
     ) -> Option<Result<(Session, String), NotAdmitted>> {
         let single_sign_on = self.single_sign_on.as_ref()?;
         let admitted = async {
-            let (person, next) = single_sign_on.finish(&self.store, back, headers, source, now).await?;
+            // It holds what the provider answers: too large for a stack.
+            let finished = Box::pin(single_sign_on.finish(&self.store, back, headers, source, now));
+            let (person, next) = finished.await?;
             Ok((self.begin(&person, headers, source, now).await?, next))
         };
         Some(admitted.await)

@@ -165,14 +165,14 @@ impl Admission<'_> {
         for name in names {
             let found = self.connection.prepare_cached("SELECT id FROM services WHERE name = ?1")?;
             let found: Option<i64> = { found }.query_row([name], |row| row.get(0)).optional()?;
-            match found {
-                Some(number) => numbers.push(ServiceId(number)),
-                None => tracing::warn!(
+            if found.is_none() {
+                tracing::warn!(
                     event = "oidc.no_such_service",
                     service = name,
                     "--oidc-group names a service that is not there"
-                ),
+                );
             }
+            numbers.extend(found.map(ServiceId));
         }
         numbers.sort_unstable();
         numbers.dedup();
