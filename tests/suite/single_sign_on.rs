@@ -446,7 +446,7 @@ fn the_record_says_who_was_let_in_and_who_was_not_and_why() {
     stranger.get("/sign-in/oidc/callback?code=1&state=2");
     let store = rusqlite::Connection::open(setting.server.data.join("counterfoil.db")).unwrap();
     let mut rows = store
-        .prepare("SELECT who, did, detail FROM record WHERE did LIKE '%sign%' OR did = 'added_person' ORDER BY id")
+        .prepare("SELECT who, did, detail FROM audit WHERE did LIKE '%sign%' OR did = 'added_person' ORDER BY id")
         .unwrap();
     let rows = rows.query_map([], |row| {
         let (who, did, detail): (String, String, Option<String>) = (row.get(0)?, row.get(1)?, row.get(2)?);
