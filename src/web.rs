@@ -4,11 +4,14 @@
 //! because a rejection would fall through to the next route. What went wrong goes along with the answer, and its page is made
 //! at the end, for whoever is signed in.
 
+mod alarms;
 mod assets;
+mod audit;
 mod back;
 mod callbacks;
 mod chrome;
 mod cookies;
+mod download;
 #[cfg(test)]
 mod fuzz;
 mod gap;
@@ -95,6 +98,8 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         receipt::routes(site),
         messages::routes(site),
         quarantine::routes(site),
+        audit::routes(site),
+        alarms::routes(site),
         cookies::routes(site),
     ];
     let pages = one_of(pages).or(none_of_them()).unify();
@@ -160,11 +165,13 @@ fn none_of_them() -> BoxedFilter<(Response,)> {
 fn methods(path: &str) -> Option<&'static str> {
     let parts: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').skip(1).collect();
     Some(match parts.as_slice() {
-        ["sign-in" | "search"] | ["set-password", _] => "GET, HEAD, POST",
+        ["sign-in" | "search" | "audit"] | ["set-password", _] => "GET, HEAD, POST",
         ["sign-out"] => "POST",
-        [] | ["receipts" | "messages" | "quarantine" | "cookies"] | ["receipts" | "messages" | "search", _] => {
-            "GET, HEAD"
-        }
+        []
+        | ["receipts" | "messages" | "quarantine" | "alarms" | "cookies"]
+        | ["receipts" | "messages" | "search", _]
+        | ["audit", "csv"] => "GET, HEAD",
+        ["alarms", id] if id.parse::<i64>().is_ok() => "POST",
         ["quarantine", arrival] | ["quarantine", arrival, "bytes"] if arrival.parse::<i64>().is_ok() => "GET, HEAD",
         ["quarantine", arrival, "read-again"] if arrival.parse::<i64>().is_ok() => "POST",
         _ if assets::is_one(path) => "GET, HEAD",

@@ -28,6 +28,7 @@ pub struct Caseworker {
     sees: Services,
     /// The network address that the request came from.
     source: String,
+    alarms: i64,
 }
 
 impl Caseworker {
@@ -46,7 +47,13 @@ impl Caseworker {
     /// Whether this person may do what not everybody may.
     #[must_use]
     pub fn may(&self, what: May) -> bool {
-        what.is_given_to(self.role)
+        what.is_given_to(self.role, &self.sees)
+    }
+
+    /// How many alarms stand.
+    #[must_use]
+    pub fn alarms(&self) -> i64 {
+        self.alarms
     }
 
     /// What this person sees or does now, for the record.
@@ -129,7 +136,7 @@ impl Visitors {
             tracing::warn!(event = "access.use_not_noted", error = %error, "the use of a session could not be noted");
         }
         let Person { id, email, role, sees, .. } = asking.person;
-        Ok(Caseworker { id, email, role, sees, source: source.to_owned() })
+        Ok(Caseworker { id, email, role, sees, source: source.to_owned(), alarms: asking.alarms })
     }
 
     /// Begins a session for whoever knows the password. The session that the browser had before ends.

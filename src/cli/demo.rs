@@ -52,7 +52,7 @@ pub(super) async fn run(demo: Demo) -> Result<(), Failure> {
     }
     let data = Data { data: demo.keep.clone().unwrap_or_else(|| temporary.path().join("store")) };
     let retention = Retention { receipts: Keep::Days(730), messages: Keep::Days(730) };
-    let clockwork = Clockwork { retention, ballast: 0, backups: None, backfills: Vec::new() };
+    let clockwork = Clockwork { retention, record: Keep::Days(730), ballast: 0, backups: None, backfills: Vec::new() };
     let listen = Listen { pages: vec![Socket::At(demo.listen)], callbacks: Vec::new() };
     let server = Server::start(&data, listen, None, clockwork)?;
     let address = server.pages_at.first().copied().unwrap_or(demo.listen);

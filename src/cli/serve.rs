@@ -88,6 +88,9 @@ struct Keeping {
     /// Keep received texts for so many days, or forever
     #[arg(long = "keep-messages", value_name = "DAYS", value_parser = keep, default_value = "730", env = "COUNTERFOIL_KEEP_MESSAGES")]
     messages: Keep,
+    /// Keep the record of who saw and changed what for so many days, or forever
+    #[arg(long = "keep-record", value_name = "DAYS", value_parser = keep, default_value = "2190", env = "COUNTERFOIL_KEEP_RECORD")]
+    record: Keep,
 }
 
 /// A number of days of which there are some, or all.
@@ -205,7 +208,7 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     let retention = Retention { receipts: serve.keeping.receipts, messages: serve.keeping.messages };
     let (backups, backfills) = (serve.backups.schedule(), serve.backfills.services()?);
     let ballast = u64::from(serve.ballast) * 1024 * 1024;
-    let clockwork = Clockwork { retention, ballast, backups, backfills };
+    let clockwork = Clockwork { retention, record: serve.keeping.record, ballast, backups, backfills };
     let inherited = Inherited::take()?;
     systemd::tell(&[NotifyState::Status("Opening the store.")]);
     let listen = Listen {
@@ -216,9 +219,10 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     tracing::info!(
         target: READY,
         event = "serve.keeping",
-        "receipts are kept {}, received texts {}, and quarantine for as long as the longer of both",
+        "receipts are kept {}, received texts {}, quarantine for as long as the longer of both, and the record of who saw what {}",
         kept(retention.receipts),
-        kept(retention.messages)
+        kept(retention.messages),
+        kept(serve.keeping.record)
     );
     for address in &server.pages_at {
         tracing::info!(target: READY, event = "serve.listening", "listening on http://{address}");
@@ -273,6 +277,8 @@ fn or_inherited(addresses: Vec<SocketAddr>, inherited: Vec<std::net::TcpListener
 /// What a server does by the clock.
 pub(super) struct Clockwork {
     pub(super) retention: Retention,
+    /// Of who saw and changed what.
+    pub(super) record: Keep,
     /// In bytes.
     pub(super) ballast: u64,
     pub(super) backups: Option<Schedule>,
@@ -344,14 +350,21 @@ impl Server {
 }
 
 async fn keep_up(store: Store, clockwork: Clockwork) {
-    let Clockwork { retention, ballast: _, backups, backfills } = clockwork;
+    let Clockwork { retention, record, ballast: _, backups, backfills } = clockwork;
     let backing_up = async {
         if let Some(schedule) = backups {
             upkeep::back_up(store.clone(), schedule).await;
         }
     };
     let retaining = upkeep::retain(store.clone(), retention);
-    tokio::join!(upkeep::run(store.clone()), retaining, backing_up, upkeep::read_back(store.clone(), backfills));
+    let following = upkeep::follow_record(store.clone(), record);
+    tokio::join!(
+        upkeep::run(store.clone()),
+        retaining,
+        following,
+        backing_up,
+        upkeep::read_back(store.clone(), backfills)
+    );
 }
 
 fn tell_of_gap(store: &Store) {

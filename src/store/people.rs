@@ -95,6 +95,8 @@ pub struct Asking {
     pub made_at: i64,
     /// When it was last used, to the minute.
     pub last_seen_at: i64,
+    /// How many alarms stand.
+    pub alarms: i64,
 }
 
 const PERSON: &str = "p.id, p.email, p.role, p.password, p.signed_in_at, p.disabled_at, p.limited,
@@ -320,11 +322,18 @@ impl Store {
         let mark = self.session_mark(secret);
         self.read(move |connection| {
             let sql = format!(
-                "SELECT {PERSON}, s.made_at, s.last_seen_at FROM sessions s JOIN people p ON p.id = s.person
+                "SELECT {PERSON}, s.made_at, s.last_seen_at, (SELECT count(*) FROM alarms WHERE settled_at IS NULL)
+                 FROM sessions s JOIN people p ON p.id = s.person
                  WHERE s.mark = ?1 AND p.disabled_at IS NULL"
             );
-            let asking =
-                |row: &Row<'_>| Ok(Asking { person: person(row)?, made_at: row.get(8)?, last_seen_at: row.get(9)? });
+            let asking = |row: &Row<'_>| {
+                Ok(Asking {
+                    person: person(row)?,
+                    made_at: row.get(8)?,
+                    last_seen_at: row.get(9)?,
+                    alarms: row.get(10)?,
+                })
+            };
             connection.prepare_cached(&sql)?.query_row([mark], asking).optional()
         })
         .await

@@ -114,6 +114,8 @@ did! {
     LookedAtRecord "looked_at_record" "Looked at the record"
     /// Saved the record.
     ExportedRecord "exported_record" "Saved the record"
+    /// Said that an alarm has been dealt with.
+    SettledAlarm "settled_alarm" "Dealt with an alarm"
     /// The first row.
     BeganRecord "began_record" "The record began"
     /// Goes on under a key file that the rows before were not written with.

@@ -132,6 +132,19 @@ async function journey(javaScriptEnabled, width) {
   await page.locator("main table a").first().click();
   await look("quarantined callback");
 
+  await page.getByRole("link", { name: "Record", exact: true }).click();
+  await look("record");
+  await page.getByLabel("Whose data").fill(NUMBER);
+  await page.getByRole("button", { name: "Show" }).click();
+  assert.match(page.url(), /about=[0-9a-f]{64}/, "no number stands in the address");
+  await look("record of one person");
+  await page.getByLabel("First day").fill("yesterday");
+  await page.getByRole("button", { name: "Show" }).click();
+  assert.match(await page.title(), /^Error: /);
+  await look("record refused");
+  await page.getByRole("link", { name: /^Alarms/ }).click();
+  await look("alarms");
+
   await page.getByRole("link", { name: "Cookies" }).click();
   await look("cookies");
   // The browser itself reports a page that is not there, so its console is not looked at for that one.

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod audit;
 mod backfill;
 mod backups;
 mod bodies;

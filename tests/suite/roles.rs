@@ -4,7 +4,7 @@ use crate::pages::between;
 use crate::server::{Browser, PASSWORD, Server, exchange, request};
 
 /// What is answered to nobody, a viewer, a caseworker, a manager and an admin.
-const TABLE: [(&str, &str, [u16; 5]); 27] = [
+const TABLE: [(&str, &str, [u16; 5]); 33] = [
     ("GET", "/", [303, 303, 303, 303, 303]),
     ("GET", "/sign-in", [200, 200, 200, 200, 200]),
     ("GET", "/cookies", [200, 200, 200, 200, 200]),
@@ -28,6 +28,12 @@ const TABLE: [(&str, &str, [u16; 5]); 27] = [
     ("POST", "/quarantine/3/read-again", [303, 403, 403, 303, 303]),
     ("GET", "/quarantine/3/none", [404, 404, 404, 404, 404]),
     ("GET", "/quarantine/none", [404, 404, 404, 404, 404]),
+    ("GET", "/audit", [303, 403, 403, 200, 200]),
+    ("POST", "/audit", [303, 403, 403, 303, 303]),
+    ("GET", "/audit/csv", [303, 403, 403, 200, 200]),
+    ("GET", "/alarms", [303, 403, 403, 403, 200]),
+    ("POST", "/alarms/1", [303, 403, 403, 403, 303]),
+    ("GET", "/alarms/none", [404, 404, 404, 404, 404]),
     ("GET", "/assets/STYLES", [200, 200, 200, 200, 200]),
     ("GET", "/nothing-here", [404, 404, 404, 404, 404]),
     ("POST", "/nothing-here", [404, 404, 404, 404, 404]),
@@ -76,7 +82,7 @@ fn a_page_that_is_asked_by_another_method_says_which_it_takes() {
     for (method, path, _) in
         TABLE.into_iter().filter(|(_, path, _)| !path.contains("nothing") && !path.contains("STYLES"))
     {
-        let is_none = path.starts_with("/quarantine") && path.ends_with("/none");
+        let is_none = (path.starts_with("/quarantine") || path.starts_with("/alarms")) && path.ends_with("/none");
         let known = !path.ends_with("/more") && !is_none;
         let path = path.split('?').next().unwrap();
         let answer = ask("DELETE", path);

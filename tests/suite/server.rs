@@ -347,8 +347,25 @@ impl Answer {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(bytes.len());
         let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-        Answer { status, head, body: bytes.get(end + 4..).unwrap_or_default().to_vec() }
+        let body = bytes.get(end + 4..).unwrap_or_default();
+        let in_chunks = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+        Answer { status, head, body: if in_chunks { joined(body) } else { body.to_vec() } }
     }
+}
+
+/// A body that came in chunks, as one.
+fn joined(mut body: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    while let Some(end) = body.windows(2).position(|two| two == b"\r\n") {
+        let length = std::str::from_utf8(&body[..end]).ok().and_then(|hex| usize::from_str_radix(hex, 16).ok());
+        let Some(chunk) = length.filter(|length| *length > 0).and_then(|length| body.get(end + 2..end + 2 + length))
+        else {
+            break;
+        };
+        whole.extend_from_slice(chunk);
+        body = body.get(end + 4 + chunk.len()..).unwrap_or_default();
+    }
+    whole
 }
 
 /// One request that asks for the connection to be closed.
