@@ -34,6 +34,7 @@ mod retention;
 mod row;
 mod sealing;
 mod searches;
+mod second_factor;
 mod signs;
 mod tokens;
 mod writer;
@@ -68,6 +69,7 @@ pub use restore::restore;
 pub use retention::{Due, Keep, Removals, Retention, Sort};
 pub use row::Kept;
 pub use sealing::Recipient;
+pub use second_factor::{NewSecondFactor, PendingSignIn, SecondFactor, Taken};
 pub use signs::Gap;
 pub use tokens::{AddTokenError, TokenRow};
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Services, Store, StoreError, hours, signs};
+use super::{Services, Store, StoreError, hours, second_factor, signs};
 use crate::clock::MINUTE;
 
 /// What a person may do.
@@ -90,11 +90,13 @@ pub struct Asking {
     pub made_at: i64,
     /// When it was last used, to the minute.
     pub last_seen_at: i64,
+    /// Whether it began with a second factor.
+    pub with_second_factor: bool,
 }
 
-const PERSON: &str = "p.id, p.email, p.role, p.password, p.signed_in_at, p.disabled_at";
+pub(super) const PERSON: &str = "p.id, p.email, p.role, p.password, p.signed_in_at, p.disabled_at";
 
-fn person(row: &Row<'_>) -> rusqlite::Result<Person> {
+pub(super) fn person(row: &Row<'_>) -> rusqlite::Result<Person> {
     Ok(Person {
         id: row.get(0)?,
         email: row.get(1)?,
@@ -211,7 +213,7 @@ impl Store {
         .await
     }
 
-    /// Begins a session; the one that the same browser had before, if any, ends.
+    /// Begins a session without a second factor; the one that the same browser had before, if any, ends.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -222,17 +224,12 @@ impl Store {
         before: Option<&[u8]>,
         now: i64,
     ) -> Result<(), StoreError> {
-        let (mark, before) = (self.session_mark(secret), before.map(|secret| self.session_mark(secret)));
-        self.write(move |connection| {
-            connection.execute("DELETE FROM sessions WHERE mark = ?1", [before])?;
-            connection.execute(
-                "INSERT INTO sessions (mark, person, made_at, last_seen_at) VALUES (?1, ?2, ?3, ?3)",
-                params![mark, person, now],
-            )?;
-            connection.execute("UPDATE people SET signed_in_at = ?2 WHERE id = ?1", [person, now])?;
-            Ok(())
-        })
-        .await
+        let new = self.new_session(secret, before, now);
+        self.write(move |connection| start_session(connection, person, &new, false)).await
+    }
+
+    pub(super) fn new_session(&self, secret: &[u8], before: Option<&[u8]>, now: i64) -> NewSession {
+        NewSession { mark: self.session_mark(secret), before: before.map(|secret| self.session_mark(secret)), now }
     }
 
     /// Whose session this is; a disabled account has none. Whether it is still fresh is the caller's to judge.
@@ -243,7 +240,7 @@ impl Store {
         let mark = self.session_mark(secret);
         self.read(move |connection| {
             let sql = format!(
-                "SELECT {PERSON}, s.made_at, s.last_seen_at FROM sessions s JOIN people p ON p.id = s.person
+                "SELECT {PERSON}, s.made_at, s.last_seen_at, s.second_factor FROM sessions s JOIN people p ON p.id = s.person
                  WHERE s.mark = ?1 AND p.disabled_at IS NULL"
             );
             let asking = |row: &Row<'_>| {
@@ -252,6 +249,7 @@ impl Store {
                     sees: Services::All,
                     made_at: row.get(6)?,
                     last_seen_at: row.get(7)?,
+                    with_second_factor: row.get(8)?,
                 })
             };
             connection.prepare_cached(&sql)?.query_row([mark], asking).optional()
@@ -290,6 +288,7 @@ impl Store {
             hours::tidy(connection, now)?;
             connection.execute("DELETE FROM sessions WHERE made_at < ?1", [sessions_before])?;
             connection.execute("DELETE FROM one_time_links WHERE expires_at < ?1", [now - MINUTE])?;
+            second_factor::tidy(connection, now)?;
             connection.execute("DELETE FROM searches WHERE made_at < ?1", [searches_before]).map(drop)
         })
         .await
@@ -312,7 +311,30 @@ fn link_owner(connection: &Connection, mark: &Mark, now: i64) -> rusqlite::Resul
     connection.prepare_cached(&sql)?.query_row(params![mark, now], person).optional()
 }
 
-fn close_all(connection: &Connection, person: i64) -> rusqlite::Result<()> {
+/// A session that is to begin, in the place of the one that the same browser had before.
+pub(super) struct NewSession {
+    mark: Mark,
+    before: Option<Mark>,
+    now: i64,
+}
+
+pub(super) fn start_session(
+    connection: &Connection,
+    person: i64,
+    new: &NewSession,
+    with_second_factor: bool,
+) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM sessions WHERE mark = ?1", [new.before])?;
+    connection.execute(
+        "INSERT INTO sessions (mark, person, made_at, last_seen_at, second_factor) VALUES (?1, ?2, ?3, ?3, ?4)",
+        params![new.mark, person, new.now, with_second_factor],
+    )?;
+    connection.execute("UPDATE people SET signed_in_at = ?2 WHERE id = ?1", [person, new.now]).map(drop)
+}
+
+/// Ends an account's sessions, sign-ins half-way and links.
+pub(super) fn close_all(connection: &Connection, person: i64) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM sessions WHERE person = ?1", [person])?;
+    connection.execute("DELETE FROM pending_sign_ins WHERE person = ?1", [person])?;
     connection.execute("DELETE FROM one_time_links WHERE person = ?1", [person]).map(drop)
 }

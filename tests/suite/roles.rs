@@ -4,9 +4,21 @@ use crate::pages::between;
 use crate::server::{Browser, PASSWORD, Server, exchange, request};
 
 /// What is answered to nobody, a caseworker, a manager and an admin.
-const TABLE: [(&str, &str, [u16; 4]); 27] = [
+const TABLE: [(&str, &str, [u16; 4]); 38] = [
     ("GET", "/", [303, 303, 303, 303]),
     ("GET", "/sign-in", [200, 200, 200, 200]),
+    // Nobody there is between the steps of a sign-in.
+    ("GET", "/sign-in/code", [303, 303, 303, 303]),
+    ("POST", "/sign-in/code", [303, 303, 303, 303]),
+    ("GET", "/sign-in/recovery-code", [303, 303, 303, 303]),
+    ("GET", "/sign-in/set-up", [303, 303, 303, 303]),
+    ("GET", "/account", [303, 200, 200, 200]),
+    ("GET", "/account/second-factor", [303, 200, 200, 200]),
+    ("POST", "/account/second-factor", [303, 200, 200, 200]),
+    ("GET", "/account/recovery-codes", [303, 200, 200, 200]),
+    ("POST", "/account/recovery-codes", [303, 200, 200, 200]),
+    ("GET", "/account/password", [303, 200, 200, 200]),
+    ("POST", "/account/password", [303, 200, 200, 200]),
     ("GET", "/cookies", [200, 200, 200, 200]),
     ("GET", "/set-password/0", [200, 200, 200, 200]),
     ("GET", "/receipts", [303, 200, 200, 200]),
@@ -37,7 +49,7 @@ const TABLE: [(&str, &str, [u16; 4]); 27] = [
 
 #[test]
 fn each_address_answers_each_role_as_it_should() {
-    let server = Server::start();
+    let server = Server::start_by_default();
     assert_eq!(server.post("/callbacks", br#"{"id": "r1", "reference": "REF", "status": "delivered"}"#).status, 200);
     let text = br#"{"id": "t1", "source_number": "447700900123", "message": "REF"}"#;
     assert_eq!(server.post("/callbacks", text).status, 200);
