@@ -3,6 +3,7 @@
 
 mod authenticator;
 mod cross_site;
+mod may;
 mod password;
 mod second_factor;
 mod secret;
@@ -11,6 +12,7 @@ mod throttle;
 mod visitors;
 
 pub use cross_site::{CrossSite, refuse_cross_site};
+pub use may::May;
 pub use password::{PasswordRefused, Passwords};
 pub use second_factor::{Entered, Half, HalfWay, NotTaken, Offer, RequiredOf, SetUp, Step};
 pub use secret::Secret;

@@ -43,7 +43,7 @@ use warp::reply::Response;
 
 use crate::access::{RequiredOf, Senders, Visitors};
 use crate::clock;
-use crate::store::Store;
+use crate::store::{Entry, Store};
 
 use problem::Problem;
 use safe::PublicUrl;
@@ -67,6 +67,14 @@ impl Site {
             senders: Senders::new(store.clone()),
             visitors: Visitors::new(store.clone(), second_factor),
             public_url: public_url.map(|url| PublicUrl::of(&url)),
+        })
+    }
+
+    /// Writes down what somebody sees, before it is shown: what cannot be written down is not shown.
+    async fn record(&self, seen: Entry) -> Result<(), Problem> {
+        self.store.record(seen).await.map_err(|error| match error.into() {
+            told @ (Problem::Damaged | Problem::Busy) => told,
+            _ => Problem::NotRecorded,
         })
     }
 
@@ -95,7 +103,7 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         cookies::routes(site),
     ];
     let pages = one_of(pages).or(none_of_them()).unify();
-    let asked = warp::header::headers_cloned().and(request::site(site));
+    let asked = warp::header::headers_cloned().and(request::source()).and(request::site(site));
     let https = site.is_https();
     let pages = asked.and(pages).then(for_whoever_asks).map(move |page| problem::secured(page, https)).boxed();
     answering(site, callbacks::wherever_they_come(site).or(pages).unify().boxed())
@@ -138,9 +146,9 @@ fn posted_otherwise() -> BoxedFilter<(Response,)> {
 }
 
 /// The page of a problem, with the menu and the search box of whoever is signed in.
-async fn for_whoever_asks(headers: HeaderMap, site: Arc<Site>, response: Response) -> Response {
+async fn for_whoever_asks(headers: HeaderMap, from: String, site: Arc<Site>, response: Response) -> Response {
     let Some(problem) = problem::told_by(&response) else { return response };
-    let person = site.visitors.recognise(&headers, clock::now()).await.ok();
+    let person = site.visitors.recognise(&headers, &from, clock::now()).await.ok();
     problem.page(person.as_ref())
 }
 

@@ -10,8 +10,8 @@ use http::HeaderMap;
 use super::authenticator::{self, recovery_codes};
 use super::password::PasswordRefused;
 use super::secret::Secret;
-use super::visitors::{Caseworker, Session, Visitors, cookie, session_secret};
-use crate::store::{NewSecondFactor, PendingSignIn, Person, Role, SecondFactor, StoreError, Taken};
+use super::visitors::{Caseworker, Session, Visitors, by, cookie, session_secret};
+use crate::store::{By, Did, Entry, NewSecondFactor, PendingSignIn, Person, Role, SecondFactor, StoreError, Taken};
 
 /// The name of the cookie between the two steps.
 const COOKIE_NAME: &str = "__Host-counterfoil-sign-in";
@@ -87,9 +87,16 @@ pub struct HalfWay {
     secret: Secret,
     person: Person,
     second_factor: Option<SecondFactor>,
+    /// The network address that the request came from.
+    source: String,
 }
 
 impl HalfWay {
+    /// How this person stands in the record.
+    fn by(&self) -> By {
+        by(&self.person, &self.source)
+    }
+
     /// The address that was signed in with.
     #[must_use]
     pub fn email(&self) -> &str {
@@ -150,26 +157,28 @@ impl Visitors {
         &self,
         person: &Person,
         headers: &HeaderMap,
+        source: &str,
         now: i64,
     ) -> Result<Entered, StoreError> {
         let step = match self.store.second_factor(person.id).await? {
             Some(_) => Step::Code,
             None if self.required_of.includes(person.role) => Step::SetUp,
-            None => return self.begin(person, headers, now).await.map(Entered::SignedIn),
+            None => return self.begin(person, headers, source, now).await.map(Entered::SignedIn),
         };
         let (secret, before) = (random()?, half_secret(headers));
         self.store.begin_second_step(person.id, secret.bytes(), before.as_ref().map(Secret::bytes), now).await?;
         Ok(Entered::Half(Half(secret), step))
     }
 
-    /// Who sends a request with these headers, where that is somebody between the two steps.
+    /// Who sends a request with these headers from this network address, where that is somebody between the two steps.
     ///
     /// # Errors
     /// When the store cannot say.
-    pub async fn half_way(&self, headers: &HeaderMap, now: i64) -> Result<Option<HalfWay>, StoreError> {
+    pub async fn half_way(&self, headers: &HeaderMap, source: &str, now: i64) -> Result<Option<HalfWay>, StoreError> {
         let Some(secret) = half_secret(headers) else { return Ok(None) };
         let found = self.store.pending_sign_in(secret.bytes(), now).await?;
-        Ok(found.map(|PendingSignIn { person, second_factor }| HalfWay { secret, person, second_factor }))
+        let source = source.to_owned();
+        Ok(found.map(|PendingSignIn { person, second_factor }| HalfWay { secret, person, second_factor, source }))
     }
 
     /// Begins the session of whoever gives a code that their app shows.
@@ -191,14 +200,17 @@ impl Visitors {
                 "someone cannot sign in: their second factor was kept under another key file. Bring counterfoil.key back from where the \
                  store was before, or run counterfoil user reset-second-factor"
             );
-            return Err(NotTaken::Code);
+            return Err(self.failed(who, now).await);
         };
-        let step = authenticator::step(secret, typed, now).ok_or_else(failed)?;
+        let Some(step) = authenticator::step(secret, typed, now) else { return Err(self.failed(who, now).await) };
         let (session, before) = (random()?, session_secret(headers));
         let before = before.as_ref().map(Secret::bytes);
-        match self.store.sign_in_by_code(who.secret.bytes(), step, session.bytes(), before, now).await? {
+        match self.store.sign_in_by_code(who.secret.bytes(), step, session.bytes(), before, who.by(), now).await? {
             Taken::Yes => Ok(self.taken(&who.person.email, session)),
-            Taken::No => Err(NotTaken::Used),
+            Taken::No => {
+                self.failed(who, now).await;
+                Err(NotTaken::Used)
+            }
             Taken::TooLate => Err(NotTaken::TooLate),
         }
     }
@@ -218,9 +230,13 @@ impl Visitors {
         let code = authenticator::recovery_code(typed);
         let (session, before) = (random()?, session_secret(headers));
         let before = before.as_ref().map(Secret::bytes);
-        match self.store.sign_in_by_recovery_code(who.secret.bytes(), &code, session.bytes(), before, now).await? {
+        match self
+            .store
+            .sign_in_by_recovery_code(who.secret.bytes(), &code, session.bytes(), before, who.by(), now)
+            .await?
+        {
             Taken::Yes => Ok(self.taken(&who.person.email, session)),
-            Taken::No => Err(failed()),
+            Taken::No => Err(self.failed(who, now).await),
             Taken::TooLate => Err(NotTaken::TooLate),
         }
     }
@@ -243,10 +259,12 @@ impl Visitors {
         now: i64,
     ) -> Result<SetUp, NotTaken> {
         self.begin_code(&who.person.email, now)?;
-        let (factor, recovery_codes) = self.confirmed(&who.secret, typed, now)?;
+        let Some((factor, recovery_codes)) = self.confirmed(&who.secret, typed, now)? else {
+            return Err(self.failed(who, now).await);
+        };
         let (session, before) = (random()?, session_secret(headers));
         let before = before.as_ref().map(Secret::bytes);
-        match self.store.sign_in_by_set_up(who.secret.bytes(), factor, session.bytes(), before, now).await? {
+        match self.store.sign_in_by_set_up(who.secret.bytes(), factor, session.bytes(), before, who.by(), now).await? {
             Taken::Yes => Ok(SetUp { session: self.taken(&who.person.email, session), recovery_codes }),
             Taken::No | Taken::TooLate => Err(NotTaken::TooLate),
         }
@@ -281,9 +299,9 @@ impl Visitors {
         self.check_password(who, password, now).await?;
         self.begin_code(who.email(), now)?;
         let offered = session_secret(headers).ok_or(NotTaken::TooLate)?;
-        let (factor, recovery_codes) = self.confirmed(&offered, typed, now)?;
+        let (factor, recovery_codes) = self.confirmed(&offered, typed, now)?.ok_or(NotTaken::Code)?;
         let session = random()?;
-        self.store.set_second_factor(who.id, factor, session.bytes(), now).await?;
+        self.store.set_second_factor(who.id, factor, session.bytes(), who.by(), now).await?;
         Ok(SetUp { session: self.taken(who.email(), session), recovery_codes })
     }
 
@@ -300,7 +318,7 @@ impl Visitors {
         self.check_password(who, password, now).await?;
         let codes = recovery_codes().map_err(no_randomness)?;
         let shown = codes.iter().map(|code| authenticator::shown(code)).collect();
-        self.store.set_recovery_codes(who.id, codes).await?;
+        self.store.set_recovery_codes(who.id, codes, who.by(), now).await?;
         Ok(shown)
     }
 
@@ -318,7 +336,8 @@ impl Visitors {
         self.check_password(who, present, now).await?;
         let hash = self.passwords.hash(new).await.map_err(NotTaken::NewPassword)?;
         let session = random()?;
-        self.store.change_password(who.id, hash, session.bytes(), who.with_second_factor, now).await?;
+        let with_second_factor = who.with_second_factor;
+        self.store.change_password(who.id, hash, session.bytes(), with_second_factor, who.by(), now).await?;
         Ok(Session::new(session))
     }
 
@@ -329,7 +348,10 @@ impl Visitors {
         let kept = person.and_then(|person| person.password);
         match self.passwords.verify(password, kept).await {
             Some(true) => self.throttle.succeeded(who.email()),
-            Some(false) => return Err(NotTaken::Password),
+            Some(false) => {
+                self.store.record(who.did(Did::PasswordNotConfirmed, now)).await?;
+                return Err(NotTaken::Password);
+            }
             None => return Err(StoreError::Full.into()),
         }
         Ok(())
@@ -351,25 +373,35 @@ impl Visitors {
     }
 
     /// The second factor that was offered, where the code shows that an app has it, with recovery codes as they are shown.
-    fn confirmed(&self, holder: &Secret, typed: &str, now: i64) -> Result<(NewSecondFactor, Vec<String>), NotTaken> {
+    fn confirmed(
+        &self,
+        holder: &Secret,
+        typed: &str,
+        now: i64,
+    ) -> Result<Option<(NewSecondFactor, Vec<String>)>, StoreError> {
         let secret = self.store.offered_secret(holder.bytes());
-        let step = authenticator::step(&secret, typed, now).ok_or_else(failed)?;
+        let Some(step) = authenticator::step(&secret, typed, now) else { return Ok(None) };
         let recovery_codes = recovery_codes().map_err(no_randomness)?;
         let mut nonce = [0; 24];
         getrandom::fill(&mut nonce).map_err(no_randomness)?;
         let shown = recovery_codes.iter().map(|code| authenticator::shown(code)).collect();
-        Ok((NewSecondFactor { secret, nonce, step, recovery_codes }, shown))
+        Ok(Some((NewSecondFactor { secret, nonce, step, recovery_codes }, shown)))
+    }
+
+    /// Writes down that the second step went wrong.
+    async fn failed(&self, who: &HalfWay, now: i64) -> NotTaken {
+        tracing::warn!(
+            event = "access.second_step_failed",
+            "someone gave a wrong code in the second step of a sign-in"
+        );
+        let entry = Entry::new(who.by(), Did::SecondStepFailed, now);
+        self.store.record(entry).await.map_or_else(NotTaken::Store, |()| NotTaken::Code)
     }
 }
 
 /// What codes are throttled by. No typed address begins so.
 fn codes_of(email: &str) -> String {
     format!(" codes of {email}")
-}
-
-fn failed() -> NotTaken {
-    tracing::warn!(event = "access.second_step_failed", "someone gave a wrong code in the second step of a sign-in");
-    NotTaken::Code
 }
 
 fn random() -> Result<Secret, StoreError> {
@@ -391,7 +423,7 @@ mod tests {
 
     use super::*;
     use crate::clock::{MINUTE, SECOND};
-    use crate::store::Store;
+    use crate::store::{Services, Store};
 
     const NOW: i64 = 1_795_000_000_000_000;
     const EMAIL: &str = "a@example.gov.uk";
@@ -400,21 +432,21 @@ mod tests {
         let store = Store::serve(folder, NOW).unwrap();
         let visitors = Visitors::new(store.clone(), RequiredOf::All);
         let hash = visitors.passwords.hash("three random words".into()).await.unwrap();
-        store.add_person(EMAIL.into(), Role::Caseworker, Some(hash), NOW).await.unwrap();
+        store.add_person(EMAIL.into(), Role::Caseworker, Services::All, Some(hash), By::itself(), NOW).await.unwrap();
         visitors
     }
 
     /// What a browser sends after the password.
     async fn half(visitors: &Visitors, now: i64) -> HeaderMap {
         let password = "three random words".to_owned();
-        let entered = visitors.sign_in(EMAIL, password, &HeaderMap::new(), now).await.ok().unwrap();
+        let entered = visitors.sign_in(EMAIL, password, &HeaderMap::new(), "", now).await.ok().unwrap();
         let Entered::Half(half, _) = entered else { panic!("there is a second step") };
         HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(&half.cookie()).unwrap())])
     }
 
     async fn set_up(visitors: &Visitors) -> Vec<u8> {
         let headers = half(visitors, NOW).await;
-        let who = visitors.half_way(&headers, NOW).await.unwrap().unwrap();
+        let who = visitors.half_way(&headers, "", NOW).await.unwrap().unwrap();
         assert_eq!(who.step(), Step::SetUp);
         let secret = visitors.store.offered_secret(who.secret.bytes());
         let code = code(&secret, NOW);
@@ -429,7 +461,7 @@ mod tests {
 
     async fn given(visitors: &Visitors, code: &str, now: i64) -> Result<Session, NotTaken> {
         let headers = half(visitors, now).await;
-        let who = visitors.half_way(&headers, now).await.unwrap().unwrap();
+        let who = visitors.half_way(&headers, "", now).await.unwrap().unwrap();
         visitors.sign_in_by_code(&who, code, &headers, now).await
     }
 
@@ -455,11 +487,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let visitors = visitors(folder.path()).await;
         let headers = half(&visitors, NOW).await;
-        let is_open = async |now| visitors.half_way(&headers, now).await.unwrap().is_some();
+        let is_open = async |now| visitors.half_way(&headers, "", now).await.unwrap().is_some();
         assert!(is_open(NOW + 10 * MINUTE - 1).await);
         assert!(!is_open(NOW + 10 * MINUTE).await);
         assert!(!is_open(NOW - MINUTE).await, "the clock was set back");
-        let who = visitors.half_way(&headers, NOW).await.unwrap().unwrap();
+        let who = visitors.half_way(&headers, "", NOW).await.unwrap().unwrap();
         let late = NOW + 10 * MINUTE;
         let code = code(&visitors.store.offered_secret(who.secret.bytes()), late);
         let done = visitors.sign_in_by_set_up(&who, &code, &headers, late).await;
@@ -479,11 +511,10 @@ mod tests {
 
     #[test]
     fn it_is_required_of_all_or_none_or_some_roles() {
-        let all = [Role::Caseworker, Role::Manager, Role::Admin];
-        let of = |typed: &str| all.map(|role| typed.parse::<RequiredOf>().unwrap().includes(role));
-        assert_eq!(of("all"), [true; 3]);
-        assert_eq!(of("none"), [false; 3]);
-        assert_eq!(of("manager, admin"), [false, true, true]);
+        let of = |typed: &str| Role::ALL.map(|role| typed.parse::<RequiredOf>().unwrap().includes(role));
+        assert_eq!(of("all"), [true; 4]);
+        assert_eq!(of("none"), [false; 4]);
+        assert_eq!(of("manager, admin"), [false, false, true, true]);
         for wrong in ["", "boss", "admin,", "none,admin", "All"] {
             assert!(wrong.parse::<RequiredOf>().is_err(), "{wrong}");
         }

@@ -3,12 +3,13 @@
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 
+use super::may::May;
 use super::password::{PasswordRefused, Passwords};
 use super::second_factor::{Entered, RequiredOf, half_secret};
 use super::secret::Secret;
 use super::throttle::Throttle;
 use crate::clock::MINUTE;
-use crate::store::{Asking, Person, Role, Services, Store, StoreError};
+use crate::store::{Asking, By, Did, Entry, Person, Role, Services, Store, StoreError};
 
 /// A session that nobody used for so long has ended.
 const IDLE: i64 = 30 * MINUTE;
@@ -27,6 +28,8 @@ pub struct Caseworker {
     role: Role,
     sees: Services,
     pub(super) with_second_factor: bool,
+    /// The network address that the request came from.
+    source: String,
 }
 
 impl Caseworker {
@@ -48,10 +51,22 @@ impl Caseworker {
         &self.sees
     }
 
-    /// Whether this person may see what could not be understood.
+    /// Whether this person may do what not everybody may.
     #[must_use]
-    pub fn sees_quarantine(&self) -> bool {
-        matches!(self.role, Role::Manager | Role::Admin)
+    pub fn may(&self, what: May) -> bool {
+        what.is_given_to(self.role)
+    }
+
+    /// What this person sees or does now, for the record.
+    #[must_use]
+    pub fn did(&self, did: Did, now: i64) -> Entry {
+        Entry::new(self.by(), did, now)
+    }
+
+    /// How this person stands in the record.
+    #[must_use]
+    pub fn by(&self) -> By {
+        By { person: Some(self.id), name: self.email.clone(), source: self.source.clone() }
     }
 }
 
@@ -111,11 +126,11 @@ impl Visitors {
         Visitors { store, passwords: Passwords::default(), throttle: Throttle::default(), required_of }
     }
 
-    /// Who sends a request with these headers.
+    /// Who sends a request with these headers from this network address.
     ///
     /// # Errors
     /// When nobody is signed in there, or the store cannot say.
-    pub async fn recognise(&self, headers: &HeaderMap, now: i64) -> Result<Caseworker, NotSignedIn> {
+    pub async fn recognise(&self, headers: &HeaderMap, source: &str, now: i64) -> Result<Caseworker, NotSignedIn> {
         let secret = session_secret(headers).ok_or(NotSignedIn::NoSession)?;
         let asking = self.store.session(secret.bytes()).await.map_err(NotSignedIn::Store)?;
         let asking = asking.filter(|asking| is_fresh(asking, now)).ok_or(NotSignedIn::NoSession)?;
@@ -130,8 +145,8 @@ impl Visitors {
             // Where nothing can be written what is there can still be read: the session only ends the sooner.
             tracing::warn!(event = "access.use_not_noted", error = %error, "the use of a session could not be noted");
         }
-        let Asking { person, sees, with_second_factor, .. } = asking;
-        Ok(Caseworker { id: person.id, email: person.email, role: person.role, sees, with_second_factor })
+        let Asking { person: Person { id, email, role, sees, .. }, with_second_factor, .. } = asking;
+        Ok(Caseworker { id, email, role, sees, with_second_factor, source: source.to_owned() })
     }
 
     /// Lets in whoever knows the password, as far as the second step where there is one. The session that the browser had before
@@ -144,33 +159,40 @@ impl Visitors {
         email: &str,
         password: String,
         headers: &HeaderMap,
+        source: &str,
         now: i64,
     ) -> Result<Entered, SignInRefused> {
         let address = email.trim().to_lowercase();
         self.throttle.begin(&address, now).map_err(SignInRefused::Wait)?;
         let person = self.store.person(&address).await.map_err(SignInRefused::Store)?;
+        let known = person.as_ref().map(|person| by(person, source));
         let person = person.filter(|person| person.disabled_at.is_none());
         let kept = person.as_ref().and_then(|person| person.password.clone());
         let checked = self.passwords.verify(password, kept).await;
         let right = checked.ok_or(SignInRefused::Store(StoreError::Full))?;
         let Some(person) = person.filter(|_| right) else {
             tracing::warn!(event = "access.sign_in_failed", "someone could not sign in");
+            // An address without an account may be anything that was typed there.
+            if let Some(by) = known {
+                let entry = Entry::new(by, Did::SignInFailed, now);
+                self.store.record(entry).await.map_err(SignInRefused::Store)?;
+            }
             return Err(SignInRefused::Wrong);
         };
         self.throttle.succeeded(&address);
-        self.after_password(&person, headers, now).await.map_err(SignInRefused::Store)
+        self.after_password(&person, headers, source, now).await.map_err(SignInRefused::Store)
     }
 
     /// Ends the session that the request carries, and a sign-in half-way.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn sign_out(&self, headers: &HeaderMap) -> Result<(), StoreError> {
+    pub async fn sign_out(&self, headers: &HeaderMap, source: &str, now: i64) -> Result<(), StoreError> {
         if let Some(secret) = half_secret(headers) {
             self.store.end_second_step(secret.bytes()).await?;
         }
         match session_secret(headers) {
-            Some(secret) => self.store.end_session(secret.bytes()).await,
+            Some(secret) => self.store.end_session(secret.bytes(), source.to_owned(), now).await,
             None => Ok(()),
         }
     }
@@ -195,23 +217,36 @@ impl Visitors {
         link: &str,
         password: String,
         headers: &HeaderMap,
+        source: &str,
         now: i64,
     ) -> Result<Result<Option<Entered>, StoreError>, PasswordRefused> {
         let Some(secret) = Secret::parse(link) else { return Ok(Ok(None)) };
         let hash = self.passwords.hash(password).await?;
-        Ok(match self.store.set_password_by_link(secret.bytes(), hash, now).await {
-            Ok(Some(person)) => self.after_password(&person, headers, now).await.map(Some),
+        Ok(match self.store.set_password_by_link(secret.bytes(), hash, source.to_owned(), now).await {
+            Ok(Some(person)) => self.after_password(&person, headers, source, now).await.map(Some),
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         })
     }
 
-    pub(super) async fn begin(&self, person: &Person, headers: &HeaderMap, now: i64) -> Result<Session, StoreError> {
+    pub(super) async fn begin(
+        &self,
+        person: &Person,
+        headers: &HeaderMap,
+        source: &str,
+        now: i64,
+    ) -> Result<Session, StoreError> {
         let secret = Secret::random().map_err(|error| StoreError::Sqlite(error.to_string()))?;
         let before = session_secret(headers);
-        self.store.begin_session(person.id, secret.bytes(), before.as_ref().map(Secret::bytes), now).await?;
+        let before = before.as_ref().map(Secret::bytes);
+        self.store.begin_session(person.id, secret.bytes(), before, by(person, source), now).await?;
         Ok(Session(secret))
     }
+}
+
+/// How somebody stands in the record who is not signed in yet.
+pub(super) fn by(person: &Person, source: &str) -> By {
+    By { person: Some(person.id), name: person.email.clone(), source: source.to_owned() }
 }
 
 /// One that was used in the future is of a clock that was set back since, and nobody can say how old it is.
@@ -242,13 +277,15 @@ mod tests {
         let store = Store::serve(folder, NOW).unwrap();
         let visitors = Visitors::new(store.clone(), RequiredOf::Only(Vec::new()));
         let hash = visitors.passwords.hash("three random words".into()).await.unwrap();
-        let person = store.add_person("a@example.gov.uk".into(), Role::Caseworker, Some(hash), NOW).await.unwrap();
+        let email = "a@example.gov.uk".to_owned();
+        let person = store.add_person(email, Role::Caseworker, Services::All, Some(hash), By::itself(), NOW).await;
+        let person = person.unwrap();
         (visitors, person)
     }
 
     async fn session(visitors: &Visitors) -> HeaderMap {
         let password = "three random words".to_owned();
-        let entered = visitors.sign_in("A@example.gov.uk", password, &HeaderMap::new(), NOW).await.ok().unwrap();
+        let entered = visitors.sign_in("A@example.gov.uk", password, &HeaderMap::new(), "", NOW).await.ok().unwrap();
         let Entered::SignedIn(session) = entered else { panic!("there is no second step") };
         HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(&session.cookie()).unwrap())])
     }
@@ -258,10 +295,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (visitors, _) = visitors_and_person(folder.path()).await;
         let headers = session(&visitors).await;
-        assert!(visitors.recognise(&headers, NOW + IDLE - SECOND).await.is_ok());
-        assert!(visitors.recognise(&headers, NOW + 2 * IDLE - 2 * SECOND).await.is_ok(), "the use before counts");
+        assert!(visitors.recognise(&headers, "", NOW + IDLE - SECOND).await.is_ok());
+        assert!(visitors.recognise(&headers, "", NOW + 2 * IDLE - 2 * SECOND).await.is_ok(), "the use before counts");
         let long_after = NOW + 3 * IDLE - 2 * SECOND;
-        assert!(matches!(visitors.recognise(&headers, long_after).await, Err(NotSignedIn::NoSession)));
+        assert!(matches!(visitors.recognise(&headers, "", long_after).await, Err(NotSignedIn::NoSession)));
     }
 
     #[tokio::test]
@@ -270,10 +307,10 @@ mod tests {
         let (visitors, _) = visitors_and_person(folder.path()).await;
         let headers = session(&visitors).await;
         for use_at in (NOW..NOW + ABSOLUTE).step_by(usize::try_from(IDLE / 2).unwrap()) {
-            assert!(visitors.recognise(&headers, use_at).await.is_ok());
+            assert!(visitors.recognise(&headers, "", use_at).await.is_ok());
         }
-        assert!(visitors.recognise(&headers, NOW + ABSOLUTE - 1).await.is_ok());
-        assert!(visitors.recognise(&headers, NOW + ABSOLUTE).await.is_err());
+        assert!(visitors.recognise(&headers, "", NOW + ABSOLUTE - 1).await.is_ok());
+        assert!(visitors.recognise(&headers, "", NOW + ABSOLUTE).await.is_err());
     }
 
     #[tokio::test]
@@ -281,8 +318,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (visitors, _) = visitors_and_person(folder.path()).await;
         let headers = session(&visitors).await;
-        assert!(visitors.recognise(&headers, NOW - MINUTE).await.is_ok());
-        assert!(visitors.recognise(&headers, NOW - MINUTE - 1).await.is_err());
+        assert!(visitors.recognise(&headers, "", NOW - MINUTE).await.is_ok());
+        assert!(visitors.recognise(&headers, "", NOW - MINUTE - 1).await.is_err());
     }
 
     #[tokio::test]
@@ -290,12 +327,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (visitors, person) = visitors_and_person(folder.path()).await;
         let (link, expires) = (Secret::random().unwrap(), NOW + 60 * MINUTE);
-        visitors.store.add_one_time_link(person, link.bytes(), expires).await.unwrap();
+        visitors.store.add_one_time_link(person, link.bytes(), expires, By::itself(), NOW).await.unwrap();
         let link = link.text();
         let owned = async |now| visitors.link_owner(&link, now).await.unwrap().is_some();
         assert!(owned(expires - 1).await);
         assert!(!owned(expires).await);
-        let set = async |now| visitors.set_password(&link, "another password".into(), &HeaderMap::new(), now).await;
+        let set = async |now| visitors.set_password(&link, "another password".into(), &HeaderMap::new(), "", now).await;
         assert!(set(expires).await.unwrap().unwrap().is_none(), "too late");
         assert!(set(NOW).await.unwrap().unwrap().is_some());
         assert!(set(NOW).await.unwrap().unwrap().is_none(), "it was used");

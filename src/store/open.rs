@@ -23,7 +23,7 @@ pub(super) const MIGRATIONS: [&str; 10] = [
     include_str!("migrations/0006-removal.sql"),
     include_str!("migrations/0007-rescue.sql"),
     include_str!("migrations/0008-hours.sql"),
-    include_str!("migrations/0009-placeholder.sql"),
+    include_str!("migrations/0009-record.sql"),
     include_str!("migrations/0010-second-factor.sql"),
 ];
 /// What the writer touches again and again is small: the ends of a few tables.

@@ -4,7 +4,8 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::key::Key;
-use super::people::{PERSON, close_all, person, start_session};
+use super::people::{NewSession, PERSON, account, close_all, person, sign_in, start_session};
+use super::record::{self, By, Did, Entry};
 use super::{Mark, Person, Store, StoreError};
 use crate::clock::MINUTE;
 
@@ -128,9 +129,11 @@ impl Store {
         step: i64,
         session: &[u8],
         before: Option<&[u8]>,
+        by: By,
         now: i64,
     ) -> Result<Taken, StoreError> {
-        let (mark, new) = (self.pending_mark(pending_secret), self.new_session(session, before, now));
+        let (mark, new) = (self.pending_mark(pending_secret), self.new_session(session, before, by, now));
+        let key = self.inner.key.clone();
         self.write(move |connection| {
             let Some(person) = pending(connection, &mark, now)? else { return Ok(Taken::TooLate) };
             let used = "UPDATE second_factors SET last_step = ?2 WHERE person = ?1 AND last_step < ?2";
@@ -138,7 +141,7 @@ impl Store {
                 return Ok(Taken::No);
             }
             end(connection, &mark)?;
-            start_session(connection, person.id, &new, true)?;
+            sign_in(connection, &key, person.id, new, true)?;
             Ok(Taken::Yes)
         })
         .await
@@ -154,9 +157,10 @@ impl Store {
         code: &str,
         session: &[u8],
         before: Option<&[u8]>,
+        by: By,
         now: i64,
     ) -> Result<Taken, StoreError> {
-        let (mark, new) = (self.pending_mark(pending_secret), self.new_session(session, before, now));
+        let (mark, new) = (self.pending_mark(pending_secret), self.new_session(session, before, by, now));
         let (code, key) = (code.to_owned(), self.inner.key.clone());
         self.write(move |connection| {
             let Some(person) = pending(connection, &mark, now)? else { return Ok(Taken::TooLate) };
@@ -165,7 +169,8 @@ impl Store {
                 return Ok(Taken::No);
             }
             end(connection, &mark)?;
-            start_session(connection, person.id, &new, true)?;
+            write_down(connection, &key, &new, Did::UsedRecoveryCode, person.id, now)?;
+            sign_in(connection, &key, person.id, new, true)?;
             Ok(Taken::Yes)
         })
         .await
@@ -181,9 +186,10 @@ impl Store {
         factor: NewSecondFactor,
         session: &[u8],
         before: Option<&[u8]>,
+        by: By,
         now: i64,
     ) -> Result<Taken, StoreError> {
-        let (mark, new) = (self.pending_mark(pending_secret), self.new_session(session, before, now));
+        let (mark, new) = (self.pending_mark(pending_secret), self.new_session(session, before, by, now));
         let key = self.inner.key.clone();
         self.write(move |connection| {
             let Some(person) = pending(connection, &mark, now)? else { return Ok(Taken::TooLate) };
@@ -193,7 +199,8 @@ impl Store {
             }
             keep(connection, &key, person.id, &factor, now)?;
             close_all(connection, person.id)?;
-            start_session(connection, person.id, &new, true)?;
+            write_down(connection, &key, &new, Did::SetUpSecondFactor, person.id, now)?;
+            sign_in(connection, &key, person.id, new, true)?;
             Ok(Taken::Yes)
         })
         .await
@@ -208,12 +215,14 @@ impl Store {
         person: i64,
         factor: NewSecondFactor,
         session: &[u8],
+        by: By,
         now: i64,
     ) -> Result<(), StoreError> {
-        let (new, key) = (self.new_session(session, None, now), self.inner.key.clone());
+        let (new, key) = (self.new_session(session, None, by, now), self.inner.key.clone());
         self.write(move |connection| {
             keep(connection, &key, person, &factor, now)?;
             close_all(connection, person)?;
+            write_down(connection, &key, &new, Did::SetUpSecondFactor, person, now)?;
             start_session(connection, person, &new, true)
         })
         .await
@@ -223,9 +232,19 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn set_recovery_codes(&self, person: i64, codes: Vec<String>) -> Result<(), StoreError> {
+    pub async fn set_recovery_codes(
+        &self,
+        person: i64,
+        codes: Vec<String>,
+        by: By,
+        now: i64,
+    ) -> Result<(), StoreError> {
         let key = self.inner.key.clone();
-        self.write(move |connection| keep_codes(connection, &key, person, &codes)).await
+        self.write(move |connection| {
+            keep_codes(connection, &key, person, &codes)?;
+            record::append(connection, &key, &Entry::new(by, Did::MadeRecoveryCodes, now).of(account(person)))
+        })
+        .await
     }
 
     /// Changes a password, and ends every session of the account but a new one, which began as the one before did.
@@ -238,12 +257,14 @@ impl Store {
         password: String,
         session: &[u8],
         with_second_factor: bool,
+        by: By,
         now: i64,
     ) -> Result<(), StoreError> {
-        let new = self.new_session(session, None, now);
+        let (new, key) = (self.new_session(session, None, by, now), self.inner.key.clone());
         self.write(move |connection| {
             connection.execute("UPDATE people SET password = ?2 WHERE id = ?1", params![person, password])?;
             close_all(connection, person)?;
+            write_down(connection, &key, &new, Did::ChangedPassword, person, now)?;
             start_session(connection, person, &new, with_second_factor)
         })
         .await
@@ -253,11 +274,13 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn remove_second_factor(&self, person: i64) -> Result<bool, StoreError> {
+    pub async fn remove_second_factor(&self, person: i64, by: By, now: i64) -> Result<bool, StoreError> {
+        let key = self.inner.key.clone();
         self.write(move |connection| {
             let had = connection.execute("DELETE FROM second_factors WHERE person = ?1", [person])? > 0;
             connection.execute("DELETE FROM recovery_codes WHERE person = ?1", [person])?;
             close_all(connection, person)?;
+            record::append(connection, &key, &Entry::new(by, Did::RemovedSecondFactor, now).of(account(person)))?;
             Ok(had)
         })
         .await
@@ -313,6 +336,18 @@ fn keep_codes(connection: &Connection, key: &Key, person: i64, codes: &[String])
         insert.execute(params![code_mark(key, person, code), person])?;
     }
     Ok(())
+}
+
+/// What whoever begins the session has done besides.
+fn write_down(
+    connection: &Connection,
+    key: &Key,
+    new: &NewSession,
+    did: Did,
+    person: i64,
+    now: i64,
+) -> rusqlite::Result<()> {
+    record::append(connection, key, &Entry::new(new.by.clone(), did, now).of(account(person)))
 }
 
 fn code_mark(key: &Key, person: i64, code: &str) -> Mark {

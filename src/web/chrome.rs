@@ -1,7 +1,7 @@
 //! What surrounds every page: the navigation, the search box, who is signed in.
 
 use super::assets;
-use crate::access::Caseworker;
+use crate::access::{Caseworker, May};
 
 /// The part of the service that a page belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,7 +35,7 @@ pub(super) struct NavPerson {
 impl Chrome {
     pub(super) fn new(person: Option<&Caseworker>, here: Here) -> Chrome {
         let person = person
-            .map(|person| NavPerson { email: person.email().to_owned(), sees_quarantine: person.sees_quarantine() });
+            .map(|person| NavPerson { email: person.email().to_owned(), sees_quarantine: person.may(May::Quarantine) });
         Chrome { person, here, search: String::new(), search_error: None }
     }
 

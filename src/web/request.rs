@@ -11,8 +11,9 @@ use warp::filters::BoxedFilter;
 
 use super::Site;
 use super::problem::Problem;
-use crate::access::{Caseworker, NotSignedIn, refuse_cross_site};
+use crate::access::{Caseworker, May, NotSignedIn, refuse_cross_site};
 use crate::clock;
+use crate::edge::Peer;
 use crate::notify::term::Term;
 
 /// A form must be whole by then.
@@ -35,16 +36,39 @@ pub(super) fn site(
 pub(super) fn caseworker(of: &Arc<Site>) -> BoxedFilter<(Result<Caseworker, Problem>,)> {
     site(of)
         .and(warp::header::headers_cloned())
+        .and(source())
         .and(warp::path::full())
         .and(query_text())
-        .then(|site: Arc<Site>, headers: HeaderMap, path: warp::path::FullPath, query: String| async move {
-            let wanted = wanted(path.as_str(), &query);
-            site.visitors.recognise(&headers, clock::now()).await.map_err(|refused| match refused {
-                NotSignedIn::NoSession => Problem::SignInFirst { wanted },
-                NotSignedIn::Store(error) => error.into(),
-            })
+        .then(
+            |site: Arc<Site>, headers: HeaderMap, from: String, path: warp::path::FullPath, query: String| async move {
+                let wanted = wanted(path.as_str(), &query);
+                site.visitors.recognise(&headers, &from, clock::now()).await.map_err(|refused| match refused {
+                    NotSignedIn::NoSession => Problem::SignInFirst { wanted },
+                    NotSignedIn::Store(error) => error.into(),
+                })
+            },
+        )
+        .boxed()
+}
+
+/// As [`caseworker`], for a page that is not for everybody.
+pub(super) fn allowed(of: &Arc<Site>, what: May) -> BoxedFilter<(Result<Caseworker, Problem>,)> {
+    caseworker(of)
+        .map(move |asks: Result<Caseworker, Problem>| match asks {
+            Ok(caseworker) if !caseworker.may(what) => Err(Problem::Forbidden),
+            asks => asks,
         })
         .boxed()
+}
+
+/// The network address that a request came from; empty where nobody can say.
+pub(super) fn source() -> BoxedFilter<(String,)> {
+    warp::ext::optional::<Peer>().map(address).boxed()
+}
+
+/// The network address of who is at the other end.
+pub(super) fn address(peer: Option<Peer>) -> String {
+    peer.map(|peer| peer.addr.ip().to_canonical().to_string()).unwrap_or_default()
 }
 
 /// The page that is gone to after signing in. A query that may hold a number or an address is left out, so that it does not

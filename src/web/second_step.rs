@@ -128,8 +128,9 @@ fn with_next(path: &str, next: &str) -> String {
 fn half_way(site: &Arc<Site>) -> BoxedFilter<(Result<Option<HalfWay>, Problem>,)> {
     request::site(site)
         .and(warp::header::headers_cloned())
-        .then(async |site: Arc<Site>, headers: HeaderMap| {
-            site.visitors.half_way(&headers, clock::now()).await.map_err(Problem::from)
+        .and(request::source())
+        .then(async |site: Arc<Site>, headers: HeaderMap, from: String| {
+            site.visitors.half_way(&headers, &from, clock::now()).await.map_err(Problem::from)
         })
         .boxed()
 }

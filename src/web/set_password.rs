@@ -79,7 +79,8 @@ async fn set(
         return html(&page);
     }
     let password = form.get("password").unwrap_or_default().to_owned();
-    match site.visitors.set_password(&page.link, password, &headers, clock::now()).await {
+    let from = request::address(peer);
+    match site.visitors.set_password(&page.link, password, &headers, &from, clock::now()).await {
         Ok(Ok(Some(entered))) => Ok(second_step::entered(&entered, "/")),
         Ok(Ok(None)) => html(&SetPasswordPage { email: None, ..page }),
         Ok(Err(error)) => Err(error.into()),

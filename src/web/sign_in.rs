@@ -55,6 +55,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
             .and(warp::post())
             .and(request::site(site))
             .and(warp::header::headers_cloned())
+            .and(request::source())
             .and(request::form())
             .then(sign_out)
             .map(answer)
@@ -85,7 +86,7 @@ async fn sign_in(site: Arc<Site>, headers: HeaderMap, peer: Option<Peer>, form: 
         return refused(&page, StatusCode::FORBIDDEN);
     }
     let password = form.get("password").unwrap_or_default().to_owned();
-    match site.visitors.sign_in(email, password, &headers, clock::now()).await {
+    match site.visitors.sign_in(email, password, &headers, &request::address(peer), clock::now()).await {
         Ok(entered) => {
             let found = search::page_of(&site, search.trim(), None).await;
             // What cannot be searched for, or not now, keeps nobody from signing in.
@@ -105,9 +106,9 @@ async fn sign_in(site: Arc<Site>, headers: HeaderMap, peer: Option<Peer>, form: 
     }
 }
 
-async fn sign_out(site: Arc<Site>, headers: HeaderMap, form: Result<Words, Problem>) -> Answer {
+async fn sign_out(site: Arc<Site>, headers: HeaderMap, from: String, form: Result<Words, Problem>) -> Answer {
     form?;
-    site.visitors.sign_out(&headers).await?;
+    site.visitors.sign_out(&headers, &from, clock::now()).await?;
     let mut response = see_other("/sign-in");
     add_cookie(&mut response, Session::end_cookie());
     add_cookie(&mut response, Half::end_cookie());

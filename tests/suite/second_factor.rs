@@ -390,3 +390,42 @@ fn under_another_key_file_no_code_is_right_and_the_log_says_what_to_do() {
     assert!(!sees_receipts(&browser));
     assert!(server.log().contains("access.second_factor_sealed"));
 }
+
+#[test]
+fn the_record_says_who_did_what_and_holds_no_code() {
+    let server = Server::start_by_default();
+    let (mut browser, app) = with_app(&server);
+    half_way(&server).post("/sign-in/code", &[("code", &wrong(&app))]);
+    half_way(&server).post("/sign-in/recovery-code", &[("code", &app.recovery_codes[0])]);
+    let mut browser_after = half_way(&server);
+    browser_after.post("/sign-in/code", &[("code", &app.code(1))]);
+    browser.post("/account/recovery-codes", &[("password", "not my password")]);
+    browser.post("/account/recovery-codes", &[("password", PASSWORD)]);
+    browser.post("/account/password", &[("password", PASSWORD), ("new-password", "another three words")]);
+    run(&["user", "reset-second-factor", EMAIL], &server.data);
+    let record = rusqlite::Connection::open(server.data.join("counterfoil.db")).unwrap();
+    let mut rows = record.prepare("SELECT did, who, source FROM record ORDER BY id").unwrap();
+    let rows: Vec<(String, String, String)> =
+        rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap().map(Result::unwrap).collect();
+    let done: Vec<&str> =
+        rows.iter().map(|(did, ..)| did.as_str()).skip_while(|did| *did != "set_up_second_factor").collect();
+    assert_eq!(
+        done,
+        [
+            "set_up_second_factor",
+            "signed_in",
+            "second_step_failed",
+            "used_recovery_code",
+            "signed_in",
+            "signed_in",
+            "password_not_confirmed",
+            "made_recovery_codes",
+            "changed_password",
+            "removed_second_factor",
+        ]
+    );
+    for (did, who, source) in &rows[rows.len() - 10..rows.len() - 1] {
+        assert_eq!((who.as_str(), source.as_str()), (EMAIL, "127.0.0.1"), "{did}");
+    }
+    assert!(rows[rows.len() - 1].1.starts_with("command line ("));
+}
