@@ -509,6 +509,24 @@ mod tests {
         assert_eq!([one.is_ok(), other.is_ok()].into_iter().filter(|taken| *taken).count(), 1);
     }
 
+    #[tokio::test]
+    async fn after_four_wrong_codes_the_right_one_has_to_wait_and_the_password_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let visitors = visitors(folder.path()).await;
+        let secret = set_up(&visitors).await;
+        let later = NOW + 60 * SECOND;
+        for _ in 0..4 {
+            assert!(matches!(given(&visitors, "none", later).await, Err(NotTaken::Code)));
+        }
+        let right = code(&secret, later);
+        assert!(matches!(given(&visitors, &right, later).await, Err(NotTaken::Wait(1))));
+        let headers = half(&visitors, later).await;
+        let who = visitors.half_way(&headers, "", later).await.unwrap().unwrap();
+        let by_recovery_code = visitors.sign_in_by_recovery_code(&who, "none", &headers, later).await;
+        assert!(matches!(by_recovery_code, Err(NotTaken::Wait(1))), "they are counted together");
+        assert!(given(&visitors, &right, later + SECOND).await.is_ok());
+    }
+
     #[test]
     fn it_is_required_of_all_or_none_or_some_roles() {
         let of = |typed: &str| Role::ALL.map(|role| typed.parse::<RequiredOf>().unwrap().includes(role));
