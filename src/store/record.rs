@@ -266,7 +266,7 @@ struct Ends {
 
 impl Ends {
     fn read(connection: &Connection) -> rusqlite::Result<Option<(Ends, Vec<u8>)>> {
-        let sql = "SELECT first, before, last, head, seal FROM record_ends";
+        let sql = "SELECT first, before, last, head, seal FROM audit_ends";
         let ends = |row: &Row<'_>| {
             let ends = Ends { first: row.get(0)?, before: row.get(1)?, last: row.get(2)?, head: row.get(3)? };
             Ok((ends, row.get(4)?))
@@ -280,8 +280,8 @@ impl Ends {
     }
 
     fn write(&self, connection: &Connection, key: &Key) -> rusqlite::Result<()> {
-        connection.prepare_cached("DELETE FROM record_ends")?.execute([])?;
-        let sql = "INSERT INTO record_ends (first, before, last, head, seal) VALUES (?1, ?2, ?3, ?4, ?5)";
+        connection.prepare_cached("DELETE FROM audit_ends")?.execute([])?;
+        let sql = "INSERT INTO audit_ends (first, before, last, head, seal) VALUES (?1, ?2, ?3, ?4, ?5)";
         let bound = params![self.first, self.before, self.last, self.head, self.seal(key)];
         connection.prepare_cached(sql)?.execute(bound).map(drop)
     }
@@ -308,7 +308,7 @@ pub(super) fn note_key(connection: &mut Connection, key: &Key, now: i64) -> rusq
     match Ends::read(&transaction)? {
         None => drop(begin(&transaction, key, now)?),
         Some((ends, _)) => {
-            let sql = "SELECT key FROM record WHERE id = ?1";
+            let sql = "SELECT key FROM audit WHERE id = ?1";
             let written_with: Option<Vec<u8>> = transaction.query_row(sql, [ends.last], |row| row.get(0)).optional()?;
             if written_with.is_some_and(|name| name != key_name(key)) {
                 chain(&transaction, key, ends, &Entry::new(By::itself(), Did::ChangedKey, now))?;
@@ -338,7 +338,7 @@ fn chain(connection: &Connection, key: &Key, ends: Ends, entry: &Entry) -> rusql
         mac: Vec::new(),
     };
     kept.mac = kept.mac(key, &ends.head).to_vec();
-    let sql = format!("INSERT INTO record ({KEPT}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
+    let sql = format!("INSERT INTO audit ({KEPT}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
     connection.prepare_cached(&sql)?.execute(params![
         kept.id,
         kept.at,

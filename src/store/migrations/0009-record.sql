@@ -10,7 +10,7 @@ CREATE TABLE person_services (
 
 -- The record: who saw or changed what. Numbers have no gap. `mac` is an HMAC, under the key file, of the row and of the `mac`
 -- before it, so that no row can be changed, left out, moved or added without that key.
-CREATE TABLE record (
+CREATE TABLE audit (
     id      INTEGER PRIMARY KEY,
     at      INTEGER NOT NULL,
     person  INTEGER,                              -- the account; null for a command and for the server itself
@@ -23,13 +23,13 @@ CREATE TABLE record (
     key     BLOB    NOT NULL,                     -- which key file
     mac     BLOB    NOT NULL
 ) STRICT;
-CREATE INDEX record_by_subject ON record (subject) WHERE subject IS NOT NULL;
-CREATE INDEX record_by_who ON record (who);
-CREATE INDEX record_by_time ON record (at);
+CREATE INDEX audit_by_subject ON audit (subject) WHERE subject IS NOT NULL;
+CREATE INDEX audit_by_who ON audit (who);
+CREATE INDEX audit_by_time ON audit (at);
 
 -- One row: the record begins at `first`, after a row whose `mac` was `before`, and ends at `last`, whose `mac` is `head`.
 -- `seal` is an HMAC of the four.
-CREATE TABLE record_ends (
+CREATE TABLE audit_ends (
     first  INTEGER NOT NULL,
     before BLOB    NOT NULL,
     last   INTEGER NOT NULL,

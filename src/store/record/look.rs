@@ -61,7 +61,7 @@ impl Store {
             let marks: Vec<String> = looked.subjects.iter().map(|subject| hex(&subject_mark(&key, subject))).collect();
             let marks = (!marks.is_empty()).then(|| format!("[\"{}\"]", marks.join("\",\"")));
             let sql = format!(
-                "SELECT id, at, who, source, did, object, subject, detail FROM record
+                "SELECT id, at, who, source, did, object, subject, detail FROM audit
                  WHERE id < ?1 {} {} AND at >= ?4 AND at < ?5 ORDER BY id DESC LIMIT ?6",
                 if looked.who.is_some() { "AND who = ?2" } else { "AND ?2 IS NULL" },
                 if marks.is_some() {

@@ -90,48 +90,48 @@ async fn a_record_that_nobody_touched_is_whole_and_its_head_is_found_again() {
 
 /// What can be done to a record by whoever may write the file but has no key.
 const TAMPERINGS: [(&str, &str); 25] = [
-    ("who", "UPDATE record SET who = 'other@example.gov.uk' WHERE id = 5"),
-    ("the account", "UPDATE record SET person = 9 WHERE id = 5"),
-    ("no account", "UPDATE record SET person = NULL WHERE id = 5"),
-    ("when", "UPDATE record SET at = at + 1 WHERE id = 5"),
-    ("from where", "UPDATE record SET source = '192.0.2.2' WHERE id = 5"),
-    ("from nowhere", "UPDATE record SET source = '' WHERE id = 5"),
-    ("what", "UPDATE record SET did = 'signed_in' WHERE id = 5"),
-    ("to what", "UPDATE record SET object = 'receipt-6' WHERE id = 5"),
-    ("to nothing", "UPDATE record SET object = NULL WHERE id = 5"),
-    ("of whom", "UPDATE record SET subject = zeroblob(32) WHERE id = 5"),
-    ("of nobody", "UPDATE record SET subject = NULL WHERE id = 5"),
-    ("details", "UPDATE record SET detail = 'second page' WHERE id = 5"),
-    ("a detail moved into the object", "UPDATE record SET object = object || detail, detail = '' WHERE id = 5"),
-    ("the chain itself", "UPDATE record SET mac = zeroblob(32) WHERE id = 5"),
-    ("the key's name", "UPDATE record SET key = zeroblob(8) WHERE id = 5"),
-    ("a row gone from within", "DELETE FROM record WHERE id = 5"),
+    ("who", "UPDATE audit SET who = 'other@example.gov.uk' WHERE id = 5"),
+    ("the account", "UPDATE audit SET person = 9 WHERE id = 5"),
+    ("no account", "UPDATE audit SET person = NULL WHERE id = 5"),
+    ("when", "UPDATE audit SET at = at + 1 WHERE id = 5"),
+    ("from where", "UPDATE audit SET source = '192.0.2.2' WHERE id = 5"),
+    ("from nowhere", "UPDATE audit SET source = '' WHERE id = 5"),
+    ("what", "UPDATE audit SET did = 'signed_in' WHERE id = 5"),
+    ("to what", "UPDATE audit SET object = 'receipt-6' WHERE id = 5"),
+    ("to nothing", "UPDATE audit SET object = NULL WHERE id = 5"),
+    ("of whom", "UPDATE audit SET subject = zeroblob(32) WHERE id = 5"),
+    ("of nobody", "UPDATE audit SET subject = NULL WHERE id = 5"),
+    ("details", "UPDATE audit SET detail = 'second page' WHERE id = 5"),
+    ("a detail moved into the object", "UPDATE audit SET object = object || detail, detail = '' WHERE id = 5"),
+    ("the chain itself", "UPDATE audit SET mac = zeroblob(32) WHERE id = 5"),
+    ("the key's name", "UPDATE audit SET key = zeroblob(8) WHERE id = 5"),
+    ("a row gone from within", "DELETE FROM audit WHERE id = 5"),
     (
         "a row gone and the rest moved up",
-        "DELETE FROM record WHERE id = 5; UPDATE record SET id = id - 1 WHERE id > 5;
-         UPDATE record_ends SET last = last - 1",
+        "DELETE FROM audit WHERE id = 5; UPDATE audit SET id = id - 1 WHERE id > 5;
+         UPDATE audit_ends SET last = last - 1",
     ),
     (
         "two rows swapped",
-        "UPDATE record SET id = 99 WHERE id = 5; UPDATE record SET id = 5 WHERE id = 6; UPDATE record SET id = 6 WHERE id = 99",
+        "UPDATE audit SET id = 99 WHERE id = 5; UPDATE audit SET id = 5 WHERE id = 6; UPDATE audit SET id = 6 WHERE id = 99",
     ),
     (
         "a row copied into the end",
-        "INSERT INTO record SELECT 13, at, person, who, source, did, object, subject, detail, key, mac FROM record WHERE id = 12",
+        "INSERT INTO audit SELECT 13, at, person, who, source, did, object, subject, detail, key, mac FROM audit WHERE id = 12",
     ),
-    ("the last row cut off", "DELETE FROM record WHERE id = 12"),
+    ("the last row cut off", "DELETE FROM audit WHERE id = 12"),
     (
         "the last row cut off and the end moved",
-        "DELETE FROM record WHERE id = 12;
-         UPDATE record_ends SET last = 11, head = (SELECT mac FROM record WHERE id = 11)",
+        "DELETE FROM audit WHERE id = 12;
+         UPDATE audit_ends SET last = 11, head = (SELECT mac FROM audit WHERE id = 11)",
     ),
-    ("the first rows cut off", "DELETE FROM record WHERE id < 4"),
+    ("the first rows cut off", "DELETE FROM audit WHERE id < 4"),
     (
         "the first rows cut off and the beginning moved",
-        "UPDATE record_ends SET first = 4, before = (SELECT mac FROM record WHERE id = 3); DELETE FROM record WHERE id < 4",
+        "UPDATE audit_ends SET first = 4, before = (SELECT mac FROM audit WHERE id = 3); DELETE FROM audit WHERE id < 4",
     ),
-    ("the note of its ends gone", "DELETE FROM record_ends"),
-    ("everything gone", "DELETE FROM record; DELETE FROM record_ends"),
+    ("the note of its ends gone", "DELETE FROM audit_ends"),
+    ("everything gone", "DELETE FROM audit; DELETE FROM audit_ends"),
 ];
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn a_record_begun_anew_is_told_by_a_head_that_was_kept_elsewhere() {
     let folder = tempfile::tempdir().unwrap();
     let store = store_with_rows(&folder).await;
     let head = verified(&folder, &[]).head;
-    tamper(&folder, "DELETE FROM record; DELETE FROM record_ends");
+    tamper(&folder, "DELETE FROM audit; DELETE FROM audit_ends");
     store.record(entry(2)).await.unwrap();
     assert_eq!(verified(&folder, &[]).faults, [], "nothing inside tells");
     assert_eq!(verified(&folder, &[head]).faults, [Fault::CutOff(2, ROWS)]);

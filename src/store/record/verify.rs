@@ -122,10 +122,10 @@ pub fn verify_record(folder: &Path, key_files: &[&Path], heads: &[Head]) -> Resu
 
 fn verify(connection: &Connection, keys: &[Key], heads: &[Head]) -> rusqlite::Result<Verified> {
     let nothing = Head { id: 0, mac: Vec::new() };
-    let sql = "SELECT 1 FROM sqlite_schema WHERE name = 'record_ends'";
+    let sql = "SELECT 1 FROM sqlite_schema WHERE name = 'audit_ends'";
     let has_record = connection.query_row(sql, [], |_| Ok(())).optional()?.is_some();
     let ends = if has_record { Ends::read(connection)? } else { None };
-    let is_empty = !has_record || !connection.prepare("SELECT 1 FROM record")?.exists([])?;
+    let is_empty = !has_record || !connection.prepare("SELECT 1 FROM audit")?.exists([])?;
     let Some((ends, seal)) = ends else {
         let fault = if is_empty { Fault::None } else { Fault::Ends };
         return Ok(Verified { rows: 0, first: 1, head: nothing, older_heads: Vec::new(), faults: vec![fault] });
@@ -153,7 +153,7 @@ fn verify(connection: &Connection, keys: &[Key], heads: &[Head]) -> rusqlite::Re
 }
 
 fn compare(connection: &Connection, kept: &Head, last: i64, faults: &mut Faults) -> rusqlite::Result<()> {
-    let sql = "SELECT mac FROM record WHERE id = ?1";
+    let sql = "SELECT mac FROM audit WHERE id = ?1";
     let mac: Option<Vec<u8>> = connection.query_row(sql, [kept.id], |row| row.get(0)).optional()?;
     match mac {
         Some(mac) if mac == kept.mac => (),
@@ -192,7 +192,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Some rows; whether there are more.
     fn stretch(&mut self, connection: &Connection, at_most: i64) -> rusqlite::Result<bool> {
-        let sql = format!("SELECT {KEPT} FROM record WHERE id >= ?1 ORDER BY id LIMIT ?2");
+        let sql = format!("SELECT {KEPT} FROM audit WHERE id >= ?1 ORDER BY id LIMIT ?2");
         let mut find = connection.prepare_cached(&sql)?;
         let mut found = find.query([self.expected, at_most])?;
         let mut rows = 0;
@@ -293,7 +293,7 @@ fn step(connection: &Connection, key: &Key, followed: Option<&Chain>, from: Opti
 
 fn shorten(connection: &Connection, key: &Key, moment: i64, now: i64) -> rusqlite::Result<bool> {
     let Some((ends, _)) = Ends::read(connection)? else { return Ok(false) };
-    let sql = format!("SELECT {KEPT} FROM record WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3");
+    let sql = format!("SELECT {KEPT} FROM audit WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3");
     let mut find = connection.prepare_cached(&sql)?;
     let rows = find.query_map([ends.first, ends.last, STRETCH], Kept::read)?;
     let mut through = None;
@@ -307,7 +307,7 @@ fn shorten(connection: &Connection, key: &Key, moment: i64, now: i64) -> rusqlit
         through = Some(row);
     }
     let Some(last_old) = through else { return Ok(false) };
-    connection.prepare_cached("DELETE FROM record WHERE id <= ?1")?.execute([last_old.id])?;
+    connection.prepare_cached("DELETE FROM audit WHERE id <= ?1")?.execute([last_old.id])?;
     let rows = format!("rows {} to {}", ends.first, last_old.id);
     Ends { first: last_old.id + 1, before: last_old.mac, ..ends }.write(connection, key)?;
     append(connection, key, &Entry::new(By::itself(), Did::ShortenedRecord, now).with(rows))?;
