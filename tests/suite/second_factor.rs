@@ -397,7 +397,7 @@ fn the_record_says_who_did_what_and_holds_no_code() {
     browser.post("/account/password", &[("password", PASSWORD), ("new-password", "another three words")]);
     run(&["user", "reset-second-factor", EMAIL], &server.data);
     let record = rusqlite::Connection::open(server.data.join("counterfoil.db")).unwrap();
-    let mut rows = record.prepare("SELECT did, who, source FROM record ORDER BY id").unwrap();
+    let mut rows = record.prepare("SELECT did, who, source FROM audit ORDER BY id").unwrap();
     let rows: Vec<(String, String, String)> =
         rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap().map(Result::unwrap).collect();
     let done: Vec<&str> =
