@@ -4,6 +4,7 @@
 //! because a rejection would fall through to the next route. What went wrong goes along with the answer, and its page is made
 //! at the end, for whoever is signed in.
 
+mod account;
 mod alarms;
 mod assets;
 mod audit;
@@ -19,6 +20,7 @@ mod keeping;
 mod messages;
 mod plain_text;
 mod problem;
+mod qr;
 mod quarantine;
 mod receipt;
 mod receipts;
@@ -26,6 +28,7 @@ mod request;
 mod results;
 mod safe;
 mod search;
+mod second_step;
 mod set_password;
 mod sign_in;
 mod silence;
@@ -41,7 +44,7 @@ use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::reply::Response;
 
-use crate::access::{Senders, Visitors};
+use crate::access::{RequiredOf, Senders, Visitors};
 use crate::clock;
 use crate::store::{Entry, Store};
 
@@ -59,13 +62,13 @@ pub struct Site {
 }
 
 impl Site {
-    /// Over an open store.
+    /// Over an open store; of whom a second factor is required.
     #[must_use]
-    pub fn new(store: &Store, public_url: Option<String>) -> Arc<Site> {
+    pub fn new(store: &Store, public_url: Option<String>, second_factor: RequiredOf) -> Arc<Site> {
         Arc::new(Site {
             store: store.clone(),
             senders: Senders::new(store.clone()),
-            visitors: Visitors::new(store.clone()),
+            visitors: Visitors::new(store.clone(), second_factor),
             public_url: public_url.map(|url| PublicUrl::of(&url)),
         })
     }
@@ -92,6 +95,8 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         damaged(site),
         posted_otherwise(),
         sign_in::routes(site),
+        second_step::routes(site),
+        account::routes(site),
         set_password::routes(site),
         search::routes(site),
         receipts::routes(site),
@@ -165,10 +170,13 @@ fn none_of_them() -> BoxedFilter<(Response,)> {
 fn methods(path: &str) -> Option<&'static str> {
     let parts: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').skip(1).collect();
     Some(match parts.as_slice() {
-        ["sign-in" | "search" | "audit"] | ["set-password", _] => "GET, HEAD, POST",
+        ["sign-in" | "search" | "audit"]
+        | ["set-password", _]
+        | ["sign-in", "code" | "recovery-code" | "set-up"]
+        | ["account", "second-factor" | "recovery-codes" | "password"] => "GET, HEAD, POST",
         ["sign-out"] => "POST",
         []
-        | ["receipts" | "messages" | "quarantine" | "alarms" | "cookies"]
+        | ["receipts" | "messages" | "quarantine" | "alarms" | "cookies" | "account"]
         | ["receipts" | "messages" | "search", _]
         | ["audit", "csv"] => "GET, HEAD",
         ["alarms", id] if id.parse::<i64>().is_ok() => "POST",

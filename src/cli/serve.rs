@@ -19,6 +19,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use super::backfill::{NOTIFY, source};
 use super::systemd::{self, Inherited};
 use super::{Data, Failure, listed};
+use crate::access::RequiredOf;
 use crate::edge::{self, Limits, Routes};
 use crate::store::{BackupFolder, Checkpoint, Keep, Recipient, Retention, Store};
 use crate::upkeep::{ReadBack, Schedule};
@@ -57,6 +58,10 @@ pub(super) struct Serve {
     /// How people and Notify reach this server, such as <https://callbacks.example.gov.uk>
     #[arg(long, value_name = "URL", value_parser = super::public_url, env = "COUNTERFOIL_PUBLIC_URL")]
     public_url: Option<String>,
+    /// Who must give a code from an authenticator app after the password: all, none, or roles such as manager,admin. Whoever must and
+    /// has no app yet sets one up at the next sign-in
+    #[arg(long, value_name = "WHO", default_value = "all", env = "COUNTERFOIL_REQUIRE_SECOND_FACTOR")]
+    require_second_factor: RequiredOf,
     #[command(flatten)]
     keeping: Keeping,
     #[command(flatten)]
@@ -215,7 +220,7 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
         pages: or_inherited(serve.listen, inherited.pages),
         callbacks: or_inherited(serve.callbacks_listen, inherited.callbacks),
     };
-    let server = Server::start(&serve.data, listen, serve.public_url, clockwork)?;
+    let server = Server::start(&serve.data, listen, serve.public_url, serve.require_second_factor, clockwork)?;
     tracing::info!(
         target: READY,
         event = "serve.keeping",
@@ -301,6 +306,7 @@ impl Server {
         data: &Data,
         listen: Listen,
         public_url: Option<String>,
+        second_factor: RequiredOf,
         clockwork: Clockwork,
     ) -> Result<Server, Failure> {
         let store = Store::serve(&data.data, clock::now())?;
@@ -312,7 +318,7 @@ impl Server {
         if let Err(error) = store.is_to_hold_ballast(clockwork.ballast) {
             tracing::warn!(event = "store.ballast_failed", error = %error, "the ballast cannot be looked at: check counterfoil.ballast");
         }
-        let site = Site::new(&store, public_url);
+        let site = Site::new(&store, public_url, second_factor);
         let (stop, stopped) = watch::channel(false);
         let upkeep = tokio::spawn(keep_up(store.clone(), clockwork));
         let mut server = Server { pages_at: vec![], callbacks_at: vec![], store, stop, tasks: JoinSet::new(), upkeep };

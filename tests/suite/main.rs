@@ -26,6 +26,7 @@ mod retention;
 mod roles;
 mod sealed;
 mod searches;
+mod second_factor;
 #[allow(dead_code, reason = "the faults use the rest")]
 mod server;
 mod systemd;
