@@ -25,6 +25,7 @@ pub mod made_up;
 pub mod notify;
 pub mod oidc;
 pub mod outgoing;
+pub mod spreadsheet;
 pub mod store;
 pub mod upkeep;
 pub mod web;

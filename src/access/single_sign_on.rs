@@ -12,7 +12,7 @@ use http::HeaderMap;
 use subtle::ConstantTimeEq;
 
 use super::secret::Secret;
-use super::visitors::cookie;
+use super::visitors::cookie_text;
 use crate::clock::{MINUTE, SECOND};
 use crate::oidc::{Claims, Provider, Sent, Trouble, plain_code};
 use crate::store::{Admitted, By, Did, Entry, Given, Mark, Newcomer, Person, Role, Store, StoreError};
@@ -22,7 +22,7 @@ const AWAY: i64 = 10 * MINUTE;
 /// A clock is put right by so little without a word.
 const SET_BACK: i64 = MINUTE;
 /// The cookie's name; browsers take it only from this host, whole and over a safe connection.
-const COOKIE_NAME: &str = "__Host-counterfoil-sign-in";
+const COOKIE_NAME: &str = "__Host-counterfoil-single-sign-on";
 /// A longer page address is not carried along.
 const LONGEST_NEXT: usize = 1500;
 /// Sign-ins that are remembered as done; past this the oldest are forgotten, and the provider refuses their codes.
@@ -160,7 +160,7 @@ impl SingleSignOn {
     /// The `Set-Cookie` value that ends a sign-in in the browser.
     #[must_use]
     pub fn end_cookie() -> &'static str {
-        "__Host-counterfoil-sign-in=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0"
+        "__Host-counterfoil-single-sign-on=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0"
     }
 
     pub(super) async fn start(&self, store: &Store, next: &str, now: i64) -> Result<Started, NotAdmitted> {
@@ -296,7 +296,7 @@ fn sent(store: &Store, secret: &Secret) -> Sent {
 
 /// The sign-in that this browser has begun, and the page that was wanted.
 fn begun(store: &Store, headers: &HeaderMap, now: i64) -> Option<(Secret, String)> {
-    let (mark, kept) = cookie(headers, COOKIE_NAME)?.split_once('.')?;
+    let (mark, kept) = cookie_text(headers, COOKIE_NAME)?.split_once('.')?;
     let kept = percent_encoding::percent_decode_str(kept).decode_utf8().ok()?;
     if !same(mark, &hexadecimal(&store.sign_in_mark("cookie", kept.as_bytes()))) {
         return None;

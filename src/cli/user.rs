@@ -13,7 +13,7 @@ use crate::web;
 /// How long a one-time link works.
 const LINK_WORKS: i64 = 60 * MINUTE;
 
-/// People who may sign in: add, list, change, disable, enable, reset, sign out, forget single sign-on
+/// People who may sign in: add, list, change, disable, enable, reset, reset-second-factor, sign out, forget single sign-on
 #[derive(Args, Debug)]
 pub(super) struct User {
     #[command(subcommand)]
@@ -29,6 +29,7 @@ enum What {
     Disable(One),
     Enable(Enable),
     Reset(Reset),
+    ResetSecondFactor(ResetSecondFactor),
     ForgetSingleSignOn(ForgetSingleSignOn),
 }
 
@@ -114,6 +115,14 @@ struct Reset {
     reached: Reached,
 }
 
+/// Take a person’s authenticator app and recovery codes away, for who has lost both, and end their sessions. Make sure that it is them:
+/// until they set up another app, their password alone is enough to do so
+#[derive(Args, Debug)]
+struct ResetSecondFactor {
+    #[command(flatten)]
+    one: One,
+}
+
 /// Find the account by its email address at the next single sign-on, as when the address has been given to somebody else
 #[derive(Args, Debug)]
 struct ForgetSingleSignOn {
@@ -130,6 +139,7 @@ pub(super) async fn run(user: User) -> Result<(), Failure> {
         What::Disable(one) => set_disabled(&one, true).await,
         What::Enable(enable) => set_disabled(&enable.one, false).await,
         What::Reset(reset) => self::reset(reset).await,
+        What::ResetSecondFactor(reset) => reset_second_factor(&reset.one).await,
         What::ForgetSingleSignOn(forget) => forget_single_sign_on(&forget.one).await,
     }
 }
@@ -245,6 +255,17 @@ async fn reset(reset: Reset) -> Result<(), Failure> {
     let store = reset.one.data.open()?;
     let person = known(&store, &reset.one.email).await?;
     print_link(&store, person.id, &reset.reached).await
+}
+
+async fn reset_second_factor(one: &One) -> Result<(), Failure> {
+    let store = one.data.open()?;
+    let person = known(&store, &one.email).await?;
+    if store.remove_second_factor(person.id, by(), clock::now()).await? {
+        tell(&format!("{} sets up an authenticator app at the next sign-in, if one is required.", person.email));
+    } else {
+        tell(&format!("{} had no authenticator app.", person.email));
+    }
+    Ok(())
 }
 
 async fn forget_single_sign_on(one: &One) -> Result<(), Failure> {

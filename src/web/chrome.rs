@@ -12,6 +12,10 @@ pub(super) enum Here {
     Messages,
     /// What could not be understood.
     Quarantine,
+    /// The record of who saw what.
+    Audit,
+    /// Alarms.
+    Alarms,
     /// None of these.
     Nowhere,
 }
@@ -30,12 +34,19 @@ pub(super) struct Chrome {
 pub(super) struct NavPerson {
     pub(super) email: String,
     pub(super) sees_quarantine: bool,
+    pub(super) sees_record: bool,
+    /// How many alarms stand, for who may look at them.
+    pub(super) alarms: Option<i64>,
 }
 
 impl Chrome {
     pub(super) fn new(person: Option<&Caseworker>, here: Here) -> Chrome {
-        let person = person
-            .map(|person| NavPerson { email: person.email().to_owned(), sees_quarantine: person.may(May::Quarantine) });
+        let person = person.map(|person| NavPerson {
+            email: person.email().to_owned(),
+            sees_quarantine: person.may(May::Quarantine),
+            sees_record: person.may(May::Record),
+            alarms: person.may(May::Alarms).then(|| person.alarms()),
+        });
         Chrome { person, here, search: String::new(), search_error: None }
     }
 
@@ -48,6 +59,8 @@ impl Chrome {
             Here::Receipts => "receipts",
             Here::Messages => "messages",
             Here::Quarantine => "quarantine",
+            Here::Audit => "audit",
+            Here::Alarms => "alarms",
             Here::Nowhere => "",
         };
         here == name

@@ -1,23 +1,14 @@
-// A caseworker's journey in Chromium, with and without JavaScript, on a desk and on two phones. On every page: no console
-// message, no sideways scroll, one h1, and with JavaScript no fault that axe can find by WCAG 2.2 AA.
+// A caseworker's journey in Chromium, with and without JavaScript, on a desk and on two phones; `look.mjs` says what is looked at.
 //
-// Reads from the environment: BASE_URL, EMAIL, PASSWORD, REFERENCE (that a receipt has), NUMBER (that a text came from), TEXT
-// (what it says), LINK (where a password can be set); CHROMIUM (default /usr/bin/chromium); SCREENSHOTS, a folder for pictures of each page.
+// Reads from the environment beside what that reads: EMAIL, PASSWORD, REFERENCE (that a receipt has), NUMBER (that a text came from),
+// TEXT (what it says), LINK (where a password can be set).
 
 import assert from "node:assert/strict";
-import { browser, visit } from "./looking.mjs";
+import { everywhere } from "./look.mjs";
 
 const { EMAIL, PASSWORD, REFERENCE, NUMBER, TEXT, LINK } = process.env;
 
-for (const javaScriptEnabled of [true, false]) {
-  for (const width of [1280, 375, 320]) {
-    await journey(javaScriptEnabled, width);
-  }
-}
-await browser.close();
-
-async function journey(javaScriptEnabled, width) {
-  const { context, page, look, heading, forgive } = await visit(javaScriptEnabled, width);
+await everywhere(async ({ page, look, heading, forgive }) => {
   const search = async (typed) => {
     await page.getByLabel("Search by reference, phone number or email address").fill(typed);
     await page.getByRole("button", { name: "Search" }).click();
@@ -95,6 +86,19 @@ async function journey(javaScriptEnabled, width) {
   await page.locator("main table a").first().click();
   await look("quarantined callback");
 
+  await page.getByRole("link", { name: "Record", exact: true }).click();
+  await look("record");
+  await page.getByLabel("Whose data").fill(NUMBER);
+  await page.getByRole("button", { name: "Show" }).click();
+  assert.match(page.url(), /about=[0-9a-f]{64}/, "no number stands in the address");
+  await look("record of one person");
+  await page.getByLabel("First day").fill("yesterday");
+  await page.getByRole("button", { name: "Show" }).click();
+  assert.match(await page.title(), /^Error: /);
+  await look("record refused");
+  await page.getByRole("link", { name: /^Alarms/ }).click();
+  await look("alarms");
+
   await page.getByRole("link", { name: "Cookies" }).click();
   await look("cookies");
   // The browser itself reports a page that is not there, so its console is not looked at for that one.
@@ -107,5 +111,4 @@ async function journey(javaScriptEnabled, width) {
   assert.equal(await heading(), "Sign in");
   await page.goto("/receipts");
   assert.match(page.url(), /\/sign-in\?next=/, "after signing out the pages are closed");
-  await context.close();
-}
+});

@@ -148,7 +148,7 @@ fn whoever_the_provider_signs_in_gets_an_account_and_arrives_where_they_wanted_t
     assert!(page.text().contains("amy@council.example"), "{}", page.text());
     assert_eq!(setting.role("amy@council.example").as_deref(), Some("viewer"), "the least");
     assert_eq!(browser.get("/quarantine").status, 403);
-    assert!(browser.get("/cookies").text().contains("__Host-counterfoil-sign-in"));
+    assert!(browser.get("/cookies").text().contains("__Host-counterfoil-single-sign-on"));
     let log = setting.server.log();
     for secret in ["amy", SECRET, &asked["state"], &asked["nonce"], &code] {
         assert!(!log.contains(secret), "the log says {secret}: {log}");
@@ -536,7 +536,7 @@ fn where_it_is_not_set_up_there_is_no_such_page() {
         assert_eq!(browser.get(path).status, 404, "{path}");
     }
     assert!(!browser.get("/sign-in").text().contains("oidc"));
-    assert!(!browser.get("/cookies").text().contains("counterfoil-sign-in"));
+    assert!(!browser.get("/cookies").text().contains("counterfoil-single-sign-on"));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-// What the journeys look at on every page of ours: no console message, no sideways scroll, one h1, and with JavaScript no fault that axe
-// can find by WCAG 2.2 AA.
+// What the journeys share: Chromium, and a look at a page of ours. On each: no console message, no sideways scroll, one h1, and with
+// JavaScript no fault that axe can find by WCAG 2.2 AA.
 //
 // Reads from the environment: BASE_URL; CHROMIUM (default /usr/bin/chromium); SCREENSHOTS, a folder for pictures of each page.
 
@@ -13,19 +13,30 @@ const { BASE_URL, CHROMIUM = "/usr/bin/chromium", SCREENSHOTS } = process.env;
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-export const browser = await chromium.launch({
-  executablePath: CHROMIUM,
-  args: [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-  ],
-});
+// Makes a journey on a desk and on two phones, or at these widths, with and without JavaScript.
+export async function everywhere(journey, widths = [1280, 375, 320]) {
+  const browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    args: [
+      "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+      "--disable-component-update", "--disable-sync",
+    ],
+  });
+  for (const javaScriptEnabled of [true, false]) {
+    for (const width of widths) {
+      const context = await browser.newContext({ javaScriptEnabled, viewport: { width, height: 800 }, baseURL: BASE_URL });
+      await journey(await visit(context, javaScriptEnabled, width));
+      await context.close();
+    }
+  }
+  await browser.close();
+}
 
-export async function visit(javaScriptEnabled, width) {
+async function visit(context, javaScriptEnabled, width) {
   const name = `${width}px ${javaScriptEnabled ? "with" : "without"} JavaScript`;
-  const context = await browser.newContext({ javaScriptEnabled, viewport: { width, height: 800 }, baseURL: BASE_URL });
   const page = await context.newPage();
   const said = [];
+  // What another site says where a journey goes there is not ours to mend.
   const isOurs = () => page.url().startsWith(BASE_URL);
   page.on("console", (message) => isOurs() && said.push(`${message.type()}: ${message.text()}`));
   page.on("pageerror", (error) => isOurs() && said.push(`error: ${error.message}`));

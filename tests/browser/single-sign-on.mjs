@@ -1,21 +1,10 @@
-// Signing in through a provider of OpenID Connect in Chromium, with and without JavaScript. On every page of ours the same is looked at
-// as in the caseworker's journey.
-//
-// Reads from the environment: BASE_URL, CHROMIUM, SCREENSHOTS as journey.mjs does. At the provider there are only people who may come in
-// (staff) and others.
+// Signing in through a provider of OpenID Connect; `look.mjs` says what is looked at on every page of ours. At the provider there are
+// only people who may come in (staff) and others.
 
 import assert from "node:assert/strict";
-import { browser, visit } from "./looking.mjs";
+import { everywhere } from "./look.mjs";
 
-for (const javaScriptEnabled of [true, false]) {
-  for (const width of [1280, 320]) {
-    await journey(javaScriptEnabled, width);
-  }
-}
-await browser.close();
-
-async function journey(javaScriptEnabled, width) {
-  const { context, page, look, heading, forgive } = await visit(javaScriptEnabled, width);
+await everywhere(async ({ context, page, look, heading, forgive }) => {
   const button = () => page.getByRole("link", { name: "Sign in with Council" });
   const atTheProvider = async (name) => {
     await page.locator("input[name=login]").fill(name);
@@ -64,5 +53,4 @@ async function journey(javaScriptEnabled, width) {
   assert.ok((await page.locator("main").innerText()).includes("You did not finish signing in"));
   forgive(403);
   await look("sign in given up");
-  await context.close();
-}
+}, [1280, 320]);
