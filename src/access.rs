@@ -1,6 +1,7 @@
 //! Who is asking. Only this module makes a [`Sender`] (a service of Notify's, by its callback token) or a [`Caseworker`]
 //! (a person, by a session), so a handler that holds one is behind the check. It knows headers and the store, no routes.
 
+mod browser;
 mod cross_site;
 mod password;
 mod secret;
@@ -12,4 +13,4 @@ pub use cross_site::{CrossSite, refuse_cross_site};
 pub use password::{PasswordRefused, Passwords};
 pub use secret::Secret;
 pub use senders::{Refused, Sender, Senders, token_sha256};
-pub use visitors::{Caseworker, NotSignedIn, Session, SignInRefused, Visitors};
+pub use visitors::{Caseworker, Left, NotSignedIn, Session, SignInRefused, Visitors};

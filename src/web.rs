@@ -23,6 +23,7 @@ mod request;
 mod results;
 mod safe;
 mod search;
+mod sessions;
 mod set_password;
 mod sign_in;
 mod silence;
@@ -40,6 +41,7 @@ use warp::reply::Response;
 
 use crate::access::{Senders, Visitors};
 use crate::clock;
+use crate::edge::Peer;
 use crate::store::Store;
 
 use problem::Problem;
@@ -88,9 +90,10 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         messages::routes(site),
         quarantine::routes(site),
         cookies::routes(site),
+        sessions::routes(site),
     ];
     let pages = one_of(pages).or(none_of_them()).unify();
-    let asked = warp::header::headers_cloned().and(request::site(site));
+    let asked = warp::header::headers_cloned().and(warp::ext::optional::<Peer>()).and(request::site(site));
     let https = site.is_https();
     let pages = asked.and(pages).then(for_whoever_asks).map(move |page| problem::secured(page, https)).boxed();
     answering(site, callbacks::wherever_they_come(site).or(pages).unify().boxed())
@@ -133,8 +136,11 @@ fn posted_otherwise() -> BoxedFilter<(Response,)> {
 }
 
 /// The page of a problem, with the menu and the search box of whoever is signed in.
-async fn for_whoever_asks(headers: HeaderMap, site: Arc<Site>, response: Response) -> Response {
+async fn for_whoever_asks(headers: HeaderMap, peer: Option<Peer>, site: Arc<Site>, response: Response) -> Response {
     let Some(problem) = problem::told_by(&response) else { return response };
+    if let Problem::SignInKeeping(kept) = problem {
+        return problem::answer(sign_in::keeping(&site, &headers, peer, kept));
+    }
     let person = site.visitors.recognise(&headers, clock::now()).await.ok();
     problem.page(person.as_ref())
 }
@@ -152,7 +158,7 @@ fn none_of_them() -> BoxedFilter<(Response,)> {
 fn methods(path: &str) -> Option<&'static str> {
     let parts: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').skip(1).collect();
     Some(match parts.as_slice() {
-        ["sign-in" | "search"] | ["set-password", _] => "GET, HEAD, POST",
+        ["sign-in" | "search" | "session"] | ["set-password", _] | ["account", "sessions"] => "GET, HEAD, POST",
         ["sign-out"] => "POST",
         [] | ["receipts" | "messages" | "quarantine" | "cookies"] | ["receipts" | "messages" | "search", _] => {
             "GET, HEAD"

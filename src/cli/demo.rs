@@ -13,6 +13,7 @@ use super::serve::{self, Clockwork, Listen, Server, Socket};
 use super::{Data, Failure, say, tell};
 use crate::access::{Passwords, Secret, token_sha256};
 use crate::clock::{self, DAY};
+use crate::edge::Proxies;
 use crate::made_up::{Bodies, Sending, What};
 use crate::notify::Callback;
 use crate::store::{Keep, Retention, Role, Store};
@@ -53,7 +54,7 @@ pub(super) async fn run(demo: Demo) -> Result<(), Failure> {
     let data = Data { data: demo.keep.clone().unwrap_or_else(|| temporary.path().join("store")) };
     let retention = Retention { receipts: Keep::Days(730), messages: Keep::Days(730) };
     let clockwork = Clockwork { retention, ballast: 0, backups: None, backfills: Vec::new() };
-    let listen = Listen { pages: vec![Socket::At(demo.listen)], callbacks: Vec::new() };
+    let listen = Listen { pages: vec![Socket::At(demo.listen)], callbacks: Vec::new(), proxies: Proxies::default() };
     let server = Server::start(&data, listen, None, clockwork)?;
     let address = server.pages_at.first().copied().unwrap_or(demo.listen);
     let senders = senders(&server.store, address).await?;
@@ -110,7 +111,7 @@ async fn senders(store: &Store, address: SocketAddr) -> Result<Vec<Sender>, Fail
 async fn account(store: &Store) -> Result<String, Failure> {
     let password: String = random()?.text().chars().take(16).collect();
     let hash =
-        Passwords::default().hash(password.clone()).await.map_err(|refused| Failure::new(refused.to_string()))?;
+        Passwords::default().hash(&password, EMAIL).await.map_err(|refused| Failure::new(refused.to_string()))?;
     store
         .add_person(EMAIL.to_owned(), Role::Admin, Some(hash), clock::now())
         .await

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Services, Store, StoreError, hours, signs};
+use super::{Services, SignInBefore, Store, StoreError, Whence, browsers, hours, sessions, signs};
 use crate::clock::MINUTE;
 
 /// What a person may do.
@@ -64,6 +64,8 @@ pub struct Person {
     pub signed_in_at: Option<i64>,
     /// Since when it may not sign in.
     pub disabled_at: Option<i64>,
+    /// How many tries to sign in with its address failed since somebody did.
+    pub failed_since: i64,
 }
 
 /// A session or a one-time link as the store knows it.
@@ -90,9 +92,11 @@ pub struct Asking {
     pub made_at: i64,
     /// When it was last used, to the minute.
     pub last_seen_at: i64,
+    /// The sign-in before, while it was not told.
+    pub before: Option<SignInBefore>,
 }
 
-const PERSON: &str = "p.id, p.email, p.role, p.password, p.signed_in_at, p.disabled_at";
+const PERSON: &str = "p.id, p.email, p.role, p.password, p.signed_in_at, p.disabled_at, p.failed_since";
 
 fn person(row: &Row<'_>) -> rusqlite::Result<Person> {
     Ok(Person {
@@ -103,6 +107,7 @@ fn person(row: &Row<'_>) -> rusqlite::Result<Person> {
         password: row.get(3)?,
         signed_in_at: row.get(4)?,
         disabled_at: row.get(5)?,
+        failed_since: row.get(6)?,
     })
 }
 
@@ -220,6 +225,7 @@ impl Store {
         person: i64,
         secret: &[u8],
         before: Option<&[u8]>,
+        whence: Whence,
         now: i64,
     ) -> Result<(), StoreError> {
         let (mark, before) = (self.session_mark(secret), before.map(|secret| self.session_mark(secret)));
@@ -229,6 +235,7 @@ impl Store {
                 "INSERT INTO sessions (mark, person, made_at, last_seen_at) VALUES (?1, ?2, ?3, ?3)",
                 params![mark, person, now],
             )?;
+            sessions::begun(connection, &mark, person, &whence)?;
             connection.execute("UPDATE people SET signed_in_at = ?2 WHERE id = ?1", [person, now])?;
             Ok(())
         })
@@ -242,16 +249,18 @@ impl Store {
     pub async fn session(&self, secret: &[u8]) -> Result<Option<Asking>, StoreError> {
         let mark = self.session_mark(secret);
         self.read(move |connection| {
+            let before = sessions::BEFORE;
             let sql = format!(
-                "SELECT {PERSON}, s.made_at, s.last_seen_at FROM sessions s JOIN people p ON p.id = s.person
+                "SELECT {PERSON}, s.made_at, s.last_seen_at, {before} FROM sessions s JOIN people p ON p.id = s.person
                  WHERE s.mark = ?1 AND p.disabled_at IS NULL"
             );
             let asking = |row: &Row<'_>| {
                 Ok(Asking {
                     person: person(row)?,
                     sees: Services::All,
-                    made_at: row.get(6)?,
-                    last_seen_at: row.get(7)?,
+                    made_at: row.get(7)?,
+                    last_seen_at: row.get(8)?,
+                    before: sessions::before(row, 9)?,
                 })
             };
             connection.prepare_cached(&sql)?.query_row([mark], asking).optional()
@@ -280,22 +289,30 @@ impl Store {
         self.write(move |connection| connection.execute("DELETE FROM sessions WHERE mark = ?1", [mark]).map(drop)).await
     }
 
-    /// Clears away sessions begun before `sessions_before`, links that ran out and searches made before `searches_before`.
+    /// Clears away sessions begun before `sessions_before` or not used since `unused_before`, links that ran out and searches made before `searches_before`.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn tidy(&self, now: i64, sessions_before: i64, searches_before: i64) -> Result<(), StoreError> {
+    pub async fn tidy(
+        &self,
+        now: i64,
+        sessions_before: i64,
+        unused_before: i64,
+        searches_before: i64,
+    ) -> Result<(), StoreError> {
         self.write(move |connection| {
             signs::note(connection, now)?;
             hours::tidy(connection, now)?;
-            connection.execute("DELETE FROM sessions WHERE made_at < ?1", [sessions_before])?;
+            browsers::tidy(connection, now)?;
+            let ended = [sessions_before, unused_before];
+            connection.execute("DELETE FROM sessions WHERE made_at < ?1 OR last_seen_at < ?2", ended)?;
             connection.execute("DELETE FROM one_time_links WHERE expires_at < ?1", [now - MINUTE])?;
             connection.execute("DELETE FROM searches WHERE made_at < ?1", [searches_before]).map(drop)
         })
         .await
     }
 
-    fn session_mark(&self, secret: &[u8]) -> Mark {
+    pub(super) fn session_mark(&self, secret: &[u8]) -> Mark {
         self.inner.key.mark("session", secret)
     }
 
@@ -313,6 +330,7 @@ fn link_owner(connection: &Connection, mark: &Mark, now: i64) -> rusqlite::Resul
 }
 
 fn close_all(connection: &Connection, person: i64) -> rusqlite::Result<()> {
+    browsers::forget(connection, person)?;
     connection.execute("DELETE FROM sessions WHERE person = ?1", [person])?;
     connection.execute("DELETE FROM one_time_links WHERE person = ?1", [person]).map(drop)
 }

@@ -1,4 +1,4 @@
-//! `/cookies`: every cookie by name. There is one.
+//! `/cookies`: every cookie by name.
 
 use std::sync::Arc;
 

@@ -78,8 +78,8 @@ async fn set(
     if page.email.is_none() {
         return html(&page);
     }
-    let password = form.get("password").unwrap_or_default().to_owned();
-    match site.visitors.set_password(&page.link, password, &headers, clock::now()).await {
+    let password = form.get("password").unwrap_or_default();
+    match site.visitors.set_password(&page.link, password, &headers, request::source(peer), clock::now()).await {
         Ok(Ok(Some(session))) => Ok(sign_in::signed_in(&session, "/")),
         Ok(Ok(None)) => html(&SetPasswordPage { email: None, ..page }),
         Ok(Err(error)) => Err(error.into()),

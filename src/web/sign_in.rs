@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use warp::Filter;
 use warp::filters::BoxedFilter;
@@ -11,7 +11,7 @@ use warp::reply::Response;
 
 use super::chrome::{Chrome, Here};
 use super::problem::{Answer, Problem, answer, html, see_other, set};
-use super::request::{self, Words};
+use super::request::{self, Kept, Words};
 use super::{Site, get, one_of, search};
 use crate::access::{Session, SignInRefused};
 use crate::clock;
@@ -25,11 +25,23 @@ struct SignInPage {
     next: String,
     /// A search that is done after the sign-in.
     search: String,
+    /// A form that is offered again after it.
+    kept: Option<Kept>,
     error: Option<String>,
     /// The browser would not keep the cookie that keeps one signed in: there is no form.
     unsafe_connection: bool,
     /// Where it would, if that is known.
     safe_address: Option<String>,
+}
+
+/// What is shown after a sign-in that came between a form and its answer.
+#[derive(Template)]
+#[template(path = "kept.html")]
+struct KeptPage {
+    chrome: Chrome,
+    path: String,
+    pairs: Vec<(String, String)>,
+    next: String,
 }
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
@@ -71,6 +83,11 @@ pub(super) fn before_search(site: &Site, headers: &HeaderMap, peer: Option<Peer>
     html(&SignInPage { search: typed.to_owned(), next: "/receipts".into(), ..page(site, headers, peer) })
 }
 
+/// The page for somebody who sent a form and was not signed in any more.
+pub(super) fn keeping(site: &Site, headers: &HeaderMap, peer: Option<Peer>, kept: Kept) -> Answer {
+    html(&SignInPage { kept: Some(kept), ..page(site, headers, peer) })
+}
+
 async fn sign_in(site: Arc<Site>, headers: HeaderMap, peer: Option<Peer>, form: Result<Words, Problem>) -> Answer {
     let form = form?;
     let email = form.get("email").unwrap_or_default();
@@ -79,18 +96,23 @@ async fn sign_in(site: Arc<Site>, headers: HeaderMap, peer: Option<Peer>, form: 
         email: email.to_owned(),
         next: next(&form),
         search: search.to_owned(),
+        kept: Kept::carried(&form),
         ..page(&site, &headers, peer)
     };
     if page.unsafe_connection {
         return refused(&page, StatusCode::FORBIDDEN);
     }
-    let password = form.get("password").unwrap_or_default().to_owned();
-    match site.visitors.sign_in(email, password, &headers, clock::now()).await {
+    let password = form.get("password").unwrap_or_default();
+    match site.visitors.sign_in(email, password, &headers, request::source(peer), clock::now()).await {
         Ok(session) => {
             let found = search::page_of(&site, search.trim(), None).await;
             // What cannot be searched for, or not now, keeps nobody from signing in.
             let found = found.ok().and_then(Result::ok).filter(|_| !search.is_empty());
-            Ok(signed_in(&session, &found.unwrap_or(page.next)))
+            let next = found.unwrap_or(page.next);
+            match page.kept {
+                Some(kept) => offered_again(&session, &kept, next),
+                None => Ok(signed_in(&session, &next)),
+            }
         }
         Err(SignInRefused::Store(error)) => Err(error.into()),
         Err(SignInRefused::Wrong) => {
@@ -115,8 +137,20 @@ async fn sign_out(site: Arc<Site>, headers: HeaderMap, form: Result<Words, Probl
 
 /// Where one goes with a new session.
 pub(super) fn signed_in(session: &Session, next: &str) -> Response {
-    let mut response = see_other(next);
-    set(&mut response, header::SET_COOKIE, &session.cookie());
+    with_cookies(see_other(next), session)
+}
+
+/// The form that was sent before the sign-in. It is sent again by the person alone: nobody else's hand is to act for them.
+fn offered_again(session: &Session, kept: &Kept, next: String) -> Answer {
+    let chrome = Chrome::new(None, Here::Nowhere);
+    let page = KeptPage { chrome, path: kept.path.clone(), pairs: kept.pairs(), next };
+    Ok(with_cookies(html(&page)?, session))
+}
+
+fn with_cookies(mut response: Response, session: &Session) -> Response {
+    for cookie in [Some(session.cookie()), session.browser_cookie()].into_iter().flatten() {
+        response.headers_mut().extend(HeaderValue::from_str(&cookie).map(|cookie| (header::SET_COOKIE, cookie)));
+    }
     response
 }
 
@@ -133,6 +167,7 @@ fn page(site: &Site, headers: &HeaderMap, peer: Option<Peer>) -> SignInPage {
         email: String::new(),
         next: "/".into(),
         search: String::new(),
+        kept: None,
         error: None,
         unsafe_connection: !site.is_safe(headers, peer),
         safe_address: site.safe_address("/sign-in"),

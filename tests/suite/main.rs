@@ -27,4 +27,6 @@ mod sealed;
 mod searches;
 #[allow(dead_code, reason = "the faults use the rest")]
 mod server;
+mod sessions;
+mod sign_in;
 mod systemd;

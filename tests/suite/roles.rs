@@ -4,7 +4,7 @@ use crate::pages::between;
 use crate::server::{Browser, PASSWORD, Server, exchange, request};
 
 /// What is answered to nobody, a caseworker, a manager and an admin.
-const TABLE: [(&str, &str, [u16; 4]); 27] = [
+const TABLE: [(&str, &str, [u16; 4]); 31] = [
     ("GET", "/", [303, 303, 303, 303]),
     ("GET", "/sign-in", [200, 200, 200, 200]),
     ("GET", "/cookies", [200, 200, 200, 200]),
@@ -28,6 +28,11 @@ const TABLE: [(&str, &str, [u16; 4]); 27] = [
     ("POST", "/quarantine/3/read-again", [303, 403, 303, 303]),
     ("GET", "/quarantine/3/none", [404, 404, 404, 404]),
     ("GET", "/quarantine/none", [404, 404, 404, 404]),
+    ("GET", "/account/sessions", [303, 200, 200, 200]),
+    // What was sent is kept in the form.
+    ("POST", "/account/sessions", [200, 303, 303, 303]),
+    ("GET", "/session", [200, 200, 200, 200]),
+    ("POST", "/session", [200, 200, 200, 200]),
     ("GET", "/assets/STYLES", [200, 200, 200, 200]),
     ("GET", "/nothing-here", [404, 404, 404, 404]),
     ("POST", "/nothing-here", [404, 404, 404, 404]),

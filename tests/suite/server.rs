@@ -339,8 +339,12 @@ impl Answer {
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let mut lines = self.head.lines().filter_map(|line| line.split_once(':'));
-        lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+        self.headers(name).next()
+    }
+
+    pub(crate) fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        lines.filter(move |(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Answer {
@@ -375,11 +379,15 @@ pub(crate) fn exchange(at: SocketAddr, bytes: &[u8]) -> Answer {
 pub(crate) struct Browser {
     at: SocketAddr,
     pub(crate) cookie: Option<String>,
+    /// By which it is known to have been signed in with before.
+    pub(crate) known_by: Option<String>,
+    /// More that stands in each request’s head.
+    pub(crate) more: String,
 }
 
 impl Browser {
     pub(crate) fn new(at: SocketAddr) -> Browser {
-        Browser { at, cookie: None }
+        Browser { at, cookie: None, known_by: None, more: String::new() }
     }
 
     pub(crate) fn get(&mut self, path: &str) -> Answer {
@@ -399,16 +407,18 @@ impl Browser {
     }
 
     pub(crate) fn headers(&self) -> String {
-        let mut headers = String::new();
-        if let Some(cookie) = &self.cookie {
+        let mut headers = self.more.clone();
+        for cookie in self.cookie.iter().chain(&self.known_by) {
             let _ = write!(headers, "Cookie: {cookie}\r\n");
         }
         headers
     }
 
     fn done(&mut self, answer: Answer) -> Answer {
-        if let Some(set) = answer.header("set-cookie") {
-            self.cookie = set.split(';').next().map(str::to_owned);
+        for set in answer.headers("set-cookie") {
+            let cookie = set.split(';').next().map(str::to_owned);
+            *(if set.starts_with("__Host-counterfoil-browser=") { &mut self.known_by } else { &mut self.cookie }) =
+                cookie;
         }
         answer
     }

@@ -1,0 +1,135 @@
+//! Sessions as their owner sees them: where and with what each was begun, and what is told of the sign-in before.
+
+use rusqlite::{Connection, Row, params};
+
+use super::people::Mark;
+use super::{Store, StoreError};
+
+/// Where a session is begun, and with what.
+#[derive(Clone, Debug, Default)]
+pub struct Whence {
+    /// The IP address.
+    pub source: Option<String>,
+    /// The browser in words.
+    pub browser: Option<String>,
+}
+
+/// The sign-in before that which began a session.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SignInBefore {
+    /// When it was, in microseconds since 1970 UTC.
+    pub at: i64,
+    /// The IP address that it came from.
+    pub source: Option<String>,
+    /// How many tries with the account's address failed after it.
+    pub failed_since: i64,
+}
+
+/// A session of a person.
+#[derive(Clone, Debug)]
+pub struct SessionRow {
+    /// What it is called on pages. It opens nothing.
+    pub name: String,
+    /// When it was begun, in microseconds since 1970 UTC.
+    pub made_at: i64,
+    /// When it was last used, to the minute.
+    pub last_seen_at: i64,
+    /// Where it was begun, and with what.
+    pub whence: Whence,
+    /// Whether it is the one that asks.
+    pub is_this: bool,
+}
+
+/// The columns that tell of the sign-in before.
+pub(super) const BEFORE: &str = "s.before_at, s.before_source, s.failed_before";
+
+/// What [`BEFORE`] holds from a column on.
+pub(super) fn before(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<SignInBefore>> {
+    let Some(at) = row.get(first)? else { return Ok(None) };
+    Ok(Some(SignInBefore {
+        at,
+        source: row.get(first + 1)?,
+        failed_since: row.get::<_, Option<i64>>(first + 2)?.unwrap_or(0),
+    }))
+}
+
+/// Notes where a session was begun that is there already, with what was known of the sign-in before. The next one tells of this.
+pub(super) fn begun(connection: &Connection, mark: &Mark, person: i64, whence: &Whence) -> rusqlite::Result<()> {
+    connection.execute(
+        "UPDATE sessions SET source = ?3, browser = ?4, (before_at, before_source, failed_before) =
+         (SELECT signed_in_at, signed_in_source, failed_since FROM people WHERE id = ?2) WHERE mark = ?1",
+        params![mark, person, whence.source, whence.browser],
+    )?;
+    let sql = "UPDATE people SET signed_in_source = ?2, failed_since = 0 WHERE id = ?1";
+    connection.execute(sql, params![person, whence.source]).map(drop)
+}
+
+impl Store {
+    /// The sessions of the person whose session this is, those last used first. Whether each is still fresh is the caller's to
+    /// judge.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn own_sessions(&self, secret: &[u8]) -> Result<Vec<SessionRow>, StoreError> {
+        let mark = self.session_mark(secret);
+        self.read(move |connection| {
+            let sql = "SELECT lower(hex(mark)), made_at, last_seen_at, source, browser, mark = ?1 FROM sessions
+                       WHERE person = (SELECT person FROM sessions WHERE mark = ?1)
+                       ORDER BY mark = ?1 DESC, last_seen_at DESC, mark";
+            let session = |row: &Row<'_>| {
+                Ok(SessionRow {
+                    name: row.get(0)?,
+                    made_at: row.get(1)?,
+                    last_seen_at: row.get(2)?,
+                    whence: Whence { source: row.get(3)?, browser: row.get(4)? },
+                    is_this: row.get(5)?,
+                })
+            };
+            connection.prepare_cached(sql)?.query_map([mark], session)?.collect()
+        })
+        .await
+    }
+
+    /// Ends another session of the person whose session this is: the one of that name, or without a name all of them.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn end_others(&self, secret: &[u8], name: Option<String>) -> Result<(), StoreError> {
+        let mark = self.session_mark(secret);
+        self.write(move |connection| {
+            connection
+                .execute(
+                    "DELETE FROM sessions WHERE mark <> ?1 AND person = (SELECT person FROM sessions WHERE mark = ?1)
+                     AND (?2 IS NULL OR lower(hex(mark)) = ?2)",
+                    params![mark, name],
+                )
+                .map(drop)
+        })
+        .await
+    }
+
+    /// The sign-in before a session's was told of.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn told_of_sign_in_before(&self, secret: &[u8]) -> Result<(), StoreError> {
+        let mark = self.session_mark(secret);
+        self.write(move |connection| {
+            connection.execute("UPDATE sessions SET before_at = NULL WHERE mark = ?1", [mark]).map(drop)
+        })
+        .await
+    }
+
+    /// Notes that a try to sign in with an address failed, where it has an account.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn note_failed_sign_in(&self, email: &str) -> Result<(), StoreError> {
+        let email = email.trim().to_lowercase();
+        self.write(move |connection| {
+            let sql = "UPDATE people SET failed_since = failed_since + 1 WHERE email = ?1";
+            connection.execute(sql, [email]).map(drop)
+        })
+        .await
+    }
+}
