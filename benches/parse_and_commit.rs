@@ -29,7 +29,7 @@ fn commit(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (store, service) = runtime.block_on(async {
         let store = Store::serve(&folder.path().join("store"), NOW).unwrap();
-        store.add_token("Bench".into(), None, [1; 32], NOW).await.unwrap();
+        store.add_token("Bench".into(), None, [1; 32], counterfoil::store::By::itself(), NOW).await.unwrap();
         let service = store.tokens().await.unwrap().first().unwrap().service;
         (store, service)
     });

@@ -3,6 +3,7 @@
 
 mod browser;
 mod cross_site;
+mod may;
 mod password;
 mod secret;
 mod senders;
@@ -10,6 +11,7 @@ mod throttle;
 mod visitors;
 
 pub use cross_site::{CrossSite, refuse_cross_site};
+pub use may::May;
 pub use password::{PasswordRefused, Passwords};
 pub use secret::Secret;
 pub use senders::{Refused, Sender, Senders, token_sha256};

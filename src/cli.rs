@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::clock;
-use crate::store::{OpenError, Store, StoreError};
+use crate::store::{By, OpenError, Store, StoreError};
 
 /// Keeps every GOV.UK Notify callback and lets caseworkers find and read them.
 ///
@@ -98,6 +98,14 @@ impl From<StoreError> for Failure {
         }
         Failure::new(format!("the store could not be used: {error}. Nothing was changed; try again"))
     }
+}
+
+/// Whose command it is, for the record.
+#[expect(clippy::disallowed_methods, reason = "who is asking is no setting")]
+fn by() -> By {
+    let uid = rustix::process::getuid().as_raw();
+    let name = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    By::command(&name.filter(|name| !name.is_empty()).unwrap_or_else(|| format!("user {uid}")))
 }
 
 /// Runs what was typed.

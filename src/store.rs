@@ -28,6 +28,7 @@ mod people;
 mod progress;
 mod quarantine;
 mod receipt;
+mod record;
 mod removal;
 mod requeue;
 mod restore;
@@ -35,6 +36,7 @@ mod retention;
 mod row;
 mod sealing;
 mod searches;
+mod services;
 mod sessions;
 mod signs;
 mod tokens;
@@ -49,7 +51,7 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 
 pub use arrivals::{Arrival, Ready};
-pub use backfill::{Fetched, Filled, ReadSoFar, Reading, Service};
+pub use backfill::{Fetched, Filled, ReadSoFar, Reading};
 pub use backup::{BackupError, back_up};
 pub use backups::{BackupFolder, BackupMade};
 pub use ballast::Ballast;
@@ -65,12 +67,14 @@ pub use people::{AddPersonError, Asking, Mark, Person, Role};
 pub use progress::{Progress, Reached, Stage};
 pub use quarantine::{QuarantinePage, Quarantined};
 pub use receipt::Receipt;
+pub use record::{Broken, By, Chain, Did, Entry, Fault, Head, Looked, RecordPage, Recorded, Verified, verify_record};
 pub use removal::{Counts, Limits, Removal};
 pub use requeue::Requeued;
 pub use restore::restore;
 pub use retention::{Due, Keep, Removals, Retention, Sort};
 pub use row::Kept;
 pub use sealing::Recipient;
+pub use services::Service;
 pub use sessions::{SessionRow, SignInBefore, Whence};
 pub use signs::Gap;
 pub use tokens::{AddTokenError, TokenRow};
@@ -238,7 +242,10 @@ impl Store {
         let key = key::Key::read_or_make(&folder)?;
         let mut writing = folder.connect()?;
         let start = match purpose {
-            open::Use::Serve => signs::Start::note(&mut writing, now).map_err(|error| open::damaged(&error))?,
+            open::Use::Serve => {
+                record::note_key(&mut writing, &key, now).map_err(|error| open::damaged(&error))?;
+                signs::Start::note(&mut writing, now).map_err(|error| open::damaged(&error))?
+            }
             open::Use::Beside | open::Use::Existing => signs::Start::default(),
         };
         let (readers, door) = (readers(&folder, READERS)?, readers(&folder, 1)?);

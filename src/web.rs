@@ -42,7 +42,7 @@ use warp::reply::Response;
 use crate::access::{Senders, Visitors};
 use crate::clock;
 use crate::edge::Peer;
-use crate::store::Store;
+use crate::store::{Entry, Store};
 
 use problem::Problem;
 use safe::PublicUrl;
@@ -66,6 +66,14 @@ impl Site {
             senders: Senders::new(store.clone()),
             visitors: Visitors::new(store.clone()),
             public_url: public_url.map(|url| PublicUrl::of(&url)),
+        })
+    }
+
+    /// Writes down what somebody sees, before it is shown: what cannot be written down is not shown.
+    async fn record(&self, seen: Entry) -> Result<(), Problem> {
+        self.store.record(seen).await.map_err(|error| match error.into() {
+            told @ (Problem::Damaged | Problem::Busy) => told,
+            _ => Problem::NotRecorded,
         })
     }
 
@@ -141,7 +149,7 @@ async fn for_whoever_asks(headers: HeaderMap, peer: Option<Peer>, site: Arc<Site
     if let Problem::SignInKeeping(kept) = problem {
         return problem::answer(sign_in::keeping(&site, &headers, peer, kept));
     }
-    let person = site.visitors.recognise(&headers, clock::now()).await.ok();
+    let person = site.visitors.recognise(&headers, &request::address(peer), clock::now()).await.ok();
     problem.page(person.as_ref())
 }
 

@@ -194,7 +194,10 @@ fn add_services(data: &Path) {
     sides::runtime().block_on(async {
         let store = Store::beside(data, START).unwrap();
         for n in 0..3_u8 {
-            store.add_token(format!("Service {n}"), None, [n; 32], START).await.unwrap();
+            store
+                .add_token(format!("Service {n}"), None, [n; 32], counterfoil::store::By::itself(), START)
+                .await
+                .unwrap();
         }
     });
 }

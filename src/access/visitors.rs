@@ -1,17 +1,16 @@
 //! People: signing in, the session that follows, and signing out.
 
-use std::net::IpAddr;
-
 use http::header::{COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
 
 use super::browser;
+use super::may::May;
 use super::password::{PasswordRefused, Passwords};
 use super::secret::Secret;
 use super::throttle::{Throttle, Try};
 use crate::clock::{MINUTE, SECOND};
 use crate::store::{
-    Asking, BROWSER_KNOWN_FOR, Person, Role, Services, SessionRow, SignInBefore, Store, StoreError, Whence,
+    Asking, BROWSER_KNOWN_FOR, By, Did, Entry, Person, Role, Services, SessionRow, SignInBefore, Store, StoreError,
 };
 
 /// A session that nobody used for so long has ended.
@@ -28,9 +27,12 @@ const BROWSER_COOKIE_NAME: &str = "__Host-counterfoil-browser";
 /// A person who has signed in.
 #[derive(Clone)]
 pub struct Caseworker {
+    id: i64,
     email: String,
     role: Role,
     sees: Services,
+    /// The network address that the request came from.
+    source: String,
     left: Left,
     before: Option<SignInBefore>,
 }
@@ -69,10 +71,22 @@ impl Caseworker {
         self.before.as_ref()
     }
 
-    /// Whether this person may see what could not be understood.
+    /// Whether this person may do what not everybody may.
     #[must_use]
-    pub fn sees_quarantine(&self) -> bool {
-        matches!(self.role, Role::Manager | Role::Admin)
+    pub fn may(&self, what: May) -> bool {
+        what.is_given_to(self.role)
+    }
+
+    /// What this person sees or does now, for the record.
+    #[must_use]
+    pub fn did(&self, did: Did, now: i64) -> Entry {
+        Entry::new(self.by(), did, now)
+    }
+
+    /// How this person stands in the record.
+    #[must_use]
+    pub fn by(&self) -> By {
+        By { person: Some(self.id), name: self.email.clone(), source: self.source.clone() }
     }
 }
 
@@ -139,11 +153,11 @@ impl Visitors {
         Visitors { store, passwords: Passwords::default(), throttle: Throttle::default() }
     }
 
-    /// Who sends a request with these headers.
+    /// Who sends a request with these headers from this network address.
     ///
     /// # Errors
     /// When nobody is signed in there, or the store cannot say.
-    pub async fn recognise(&self, headers: &HeaderMap, now: i64) -> Result<Caseworker, NotSignedIn> {
+    pub async fn recognise(&self, headers: &HeaderMap, source: &str, now: i64) -> Result<Caseworker, NotSignedIn> {
         let secret = session_secret(headers).ok_or(NotSignedIn::NoSession)?;
         let mut asking = self.asking(&secret, now).await?;
         // Once a minute is exact enough for a limit of half an hour.
@@ -156,16 +170,16 @@ impl Visitors {
                 }
             }
         }
-        Ok(caseworker(asking, now))
+        Ok(caseworker(asking, source, now))
     }
 
     /// Who sends a request with these headers, which does not count as a use of the session.
     ///
     /// # Errors
     /// When nobody is signed in there, or the store cannot say.
-    pub async fn look(&self, headers: &HeaderMap, now: i64) -> Result<Caseworker, NotSignedIn> {
+    pub async fn look(&self, headers: &HeaderMap, source: &str, now: i64) -> Result<Caseworker, NotSignedIn> {
         let secret = session_secret(headers).ok_or(NotSignedIn::NoSession)?;
-        Ok(caseworker(self.asking(&secret, now).await?, now))
+        Ok(caseworker(self.asking(&secret, now).await?, source, now))
     }
 
     /// The session of a secret, while it is fresh. One that is found too old ends for good: it does not live again when the clock is
@@ -177,7 +191,7 @@ impl Visitors {
             return Ok(asking);
         }
         let too_old = now - asking.last_seen_at >= IDLE || now - asking.made_at >= ABSOLUTE;
-        if too_old && let Err(error) = self.store.end_session(secret.bytes()).await {
+        if too_old && let Err(error) = self.store.forget_session(secret.bytes()).await {
             tracing::warn!(event = "access.session_not_ended", error = %error, "a session that is too old could not be removed");
         }
         Err(NotSignedIn::NoSession)
@@ -198,11 +212,15 @@ impl Visitors {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn end_others(&self, headers: &HeaderMap, name: Option<&str>) -> Result<(), StoreError> {
-        match session_secret(headers) {
-            Some(secret) => self.store.end_others(secret.bytes(), name.map(str::to_owned)).await,
-            None => Ok(()),
-        }
+    pub async fn end_others(
+        &self,
+        who: &Caseworker,
+        headers: &HeaderMap,
+        name: Option<&str>,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let Some(secret) = session_secret(headers) else { return Ok(()) };
+        self.store.end_others(secret.bytes(), name.map(str::to_owned), who.did(Did::EndedSessions, now)).await
     }
 
     /// The page with the sign-in before is shown.
@@ -222,33 +240,37 @@ impl Visitors {
         email: &str,
         password: &str,
         headers: &HeaderMap,
-        source: Option<IpAddr>,
+        source: &str,
         now: i64,
     ) -> Result<Session, SignInRefused> {
         let address = email.trim().to_lowercase();
         let browser = self.known_browser(&address, headers, now).await.map_err(SignInRefused::Store)?;
-        let tried = Try { address: &address, known: browser.as_ref(), source };
+        let tried = Try { address: &address, known: browser.as_ref(), source: source.parse().ok() };
         self.throttle.begin(tried, now).map_err(SignInRefused::Wait)?;
         let person = self.store.person(&address).await.map_err(SignInRefused::Store)?;
+        let known = person.as_ref().map(|person| by(person, source));
         let person = person.filter(|person| person.disabled_at.is_none());
         let kept = person.as_ref().and_then(|person| person.password.clone());
         let checked = self.passwords.verify(password, kept, browser.is_some()).await;
         let right = checked.ok_or(SignInRefused::Store(StoreError::Full))?;
         let Some(person) = person.filter(|_| right) else {
             tracing::warn!(event = "access.sign_in_failed", "someone could not sign in");
-            self.note_failure(address);
+            if let Some(by) = known {
+                self.note_failure(by, now);
+            }
             return Err(SignInRefused::Wrong);
         };
         self.throttle.succeeded(tried);
         self.begin(&person, headers, source, now).await.map_err(SignInRefused::Store)
     }
 
-    /// Nobody waits for it, so that the answer takes as long where there is no account.
-    fn note_failure(&self, address: String) {
+    /// An address without an account may be anything that was typed there, and is not written down. Nobody waits for the others, so
+    /// that the answer takes as long.
+    fn note_failure(&self, by: By, now: i64) {
         let store = self.store.clone();
         tokio::spawn(async move {
-            if let Err(error) = store.note_failed_sign_in(&address).await {
-                tracing::warn!(event = "access.failure_not_noted", error = %error, "a failed sign-in could not be counted");
+            if let Err(error) = store.note_failed_sign_in(by, now).await {
+                tracing::warn!(event = "access.failure_not_noted", error = %error, "a failed sign-in could not be written down");
             }
         });
     }
@@ -257,9 +279,9 @@ impl Visitors {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn sign_out(&self, headers: &HeaderMap) -> Result<(), StoreError> {
+    pub async fn sign_out(&self, headers: &HeaderMap, source: &str, now: i64) -> Result<(), StoreError> {
         match session_secret(headers) {
-            Some(secret) => self.store.end_session(secret.bytes()).await,
+            Some(secret) => self.store.end_session(secret.bytes(), source.to_owned(), now).await,
             None => Ok(()),
         }
     }
@@ -284,7 +306,7 @@ impl Visitors {
         link: &str,
         password: &str,
         headers: &HeaderMap,
-        source: Option<IpAddr>,
+        source: &str,
         now: i64,
     ) -> Result<Result<Option<Session>, StoreError>, PasswordRefused> {
         let Some(secret) = Secret::parse(link) else { return Ok(Ok(None)) };
@@ -295,26 +317,20 @@ impl Visitors {
             Err(error) => return Ok(Err(error)),
         };
         let hash = self.passwords.hash(password, &owner.email).await?;
-        Ok(match self.store.set_password_by_link(secret.bytes(), hash, now).await {
+        Ok(match self.store.set_password_by_link(secret.bytes(), hash, source.to_owned(), now).await {
             Ok(Some(person)) => self.begin(&person, headers, source, now).await.map(Some),
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         })
     }
 
-    async fn begin(
-        &self,
-        person: &Person,
-        headers: &HeaderMap,
-        source: Option<IpAddr>,
-        now: i64,
-    ) -> Result<Session, StoreError> {
+    async fn begin(&self, person: &Person, headers: &HeaderMap, source: &str, now: i64) -> Result<Session, StoreError> {
         let secret = random()?;
         let before = session_secret(headers);
+        let before = before.as_ref().map(Secret::bytes);
         let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
-        let whence =
-            Whence { source: source.map(|source| source.to_string()), browser: agent.and_then(browser::in_words) };
-        self.store.begin_session(person.id, secret.bytes(), before.as_ref().map(Secret::bytes), whence, now).await?;
+        let (by, agent) = (by(person, source), agent.and_then(browser::in_words));
+        self.store.begin_session(person.id, secret.bytes(), before, by, agent, now).await?;
         Ok(Session { secret, browser: self.know_browser(person, headers, now).await })
     }
 
@@ -341,11 +357,16 @@ fn random() -> Result<Secret, StoreError> {
     Secret::random().map_err(|error| StoreError::Sqlite(error.to_string()))
 }
 
-fn caseworker(asking: Asking, now: i64) -> Caseworker {
+/// How somebody stands in the record who is not signed in yet.
+fn by(person: &Person, source: &str) -> By {
+    By { person: Some(person.id), name: person.email.clone(), source: source.to_owned() }
+}
+
+fn caseworker(asking: Asking, source: &str, now: i64) -> Caseworker {
     let (unused, end) = (asking.last_seen_at + IDLE - now, asking.made_at + ABSOLUTE - now);
     let left = Left { seconds: unused.min(end) / SECOND, extends: unused < end };
-    let Asking { person, sees, before, .. } = asking;
-    Caseworker { email: person.email, role: person.role, sees, left, before }
+    let Person { id, email, role, sees, .. } = asking.person;
+    Caseworker { id, email, role, sees, source: source.to_owned(), left, before: asking.before }
 }
 
 /// One that was used in the future is of a clock that was set back since, and nobody can say how old it is.
@@ -375,13 +396,15 @@ mod tests {
         let store = Store::serve(folder, NOW).unwrap();
         let visitors = Visitors::new(store.clone());
         let hash = visitors.passwords.hash("three random words", "a@example.gov.uk").await.unwrap();
-        let person = store.add_person("a@example.gov.uk".into(), Role::Caseworker, Some(hash), NOW).await.unwrap();
+        let email = "a@example.gov.uk".to_owned();
+        let person = store.add_person(email, Role::Caseworker, Services::All, Some(hash), By::itself(), NOW).await;
+        let person = person.unwrap();
         (visitors, person)
     }
 
     async fn session(visitors: &Visitors) -> HeaderMap {
         let password = "three random words";
-        let session = visitors.sign_in("A@example.gov.uk", password, &HeaderMap::new(), None, NOW).await.ok().unwrap();
+        let session = visitors.sign_in("A@example.gov.uk", password, &HeaderMap::new(), "", NOW).await.ok().unwrap();
         HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(&session.cookie()).unwrap())])
     }
 
@@ -390,10 +413,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (visitors, _) = visitors_and_person(folder.path()).await;
         let headers = session(&visitors).await;
-        assert!(visitors.recognise(&headers, NOW + IDLE - SECOND).await.is_ok());
-        assert!(visitors.recognise(&headers, NOW + 2 * IDLE - 2 * SECOND).await.is_ok(), "the use before counts");
+        assert!(visitors.recognise(&headers, "", NOW + IDLE - SECOND).await.is_ok());
+        assert!(visitors.recognise(&headers, "", NOW + 2 * IDLE - 2 * SECOND).await.is_ok(), "the use before counts");
         let long_after = NOW + 3 * IDLE - 2 * SECOND;
-        assert!(matches!(visitors.recognise(&headers, long_after).await, Err(NotSignedIn::NoSession)));
+        assert!(matches!(visitors.recognise(&headers, "", long_after).await, Err(NotSignedIn::NoSession)));
     }
 
     #[tokio::test]
@@ -402,10 +425,10 @@ mod tests {
         let (visitors, _) = visitors_and_person(folder.path()).await;
         let headers = session(&visitors).await;
         for use_at in (NOW..NOW + ABSOLUTE).step_by(usize::try_from(IDLE / 2).unwrap()) {
-            assert!(visitors.recognise(&headers, use_at).await.is_ok());
+            assert!(visitors.recognise(&headers, "", use_at).await.is_ok());
         }
-        assert!(visitors.recognise(&headers, NOW + ABSOLUTE - 1).await.is_ok());
-        assert!(visitors.recognise(&headers, NOW + ABSOLUTE).await.is_err());
+        assert!(visitors.recognise(&headers, "", NOW + ABSOLUTE - 1).await.is_ok());
+        assert!(visitors.recognise(&headers, "", NOW + ABSOLUTE).await.is_err());
     }
 
     #[tokio::test]
@@ -413,8 +436,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (visitors, _) = visitors_and_person(folder.path()).await;
         let headers = session(&visitors).await;
-        assert!(visitors.recognise(&headers, NOW - MINUTE).await.is_ok());
-        assert!(visitors.recognise(&headers, NOW - MINUTE - 1).await.is_err());
+        assert!(visitors.recognise(&headers, "", NOW - MINUTE).await.is_ok());
+        assert!(visitors.recognise(&headers, "", NOW - MINUTE - 1).await.is_err());
     }
 
     #[tokio::test]
@@ -422,12 +445,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (visitors, person) = visitors_and_person(folder.path()).await;
         let (link, expires) = (Secret::random().unwrap(), NOW + 60 * MINUTE);
-        visitors.store.add_one_time_link(person, link.bytes(), expires).await.unwrap();
+        visitors.store.add_one_time_link(person, link.bytes(), expires, By::itself(), NOW).await.unwrap();
         let link = link.text();
         let owned = async |now| visitors.link_owner(&link, now).await.unwrap().is_some();
         assert!(owned(expires - 1).await);
         assert!(!owned(expires).await);
-        let set = async |now| visitors.set_password(&link, "another good password", &HeaderMap::new(), None, now).await;
+        let set = async |now| visitors.set_password(&link, "another good password", &HeaderMap::new(), "", now).await;
         assert!(set(expires).await.unwrap().unwrap().is_none(), "too late");
         assert!(set(NOW).await.unwrap().unwrap().is_some());
         assert!(set(NOW).await.unwrap().unwrap().is_none(), "it was used");
@@ -438,11 +461,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (visitors, _) = visitors_and_person(folder.path()).await;
         let headers = session(&visitors).await;
-        assert!(visitors.look(&headers, NOW + IDLE).await.is_err());
-        assert!(visitors.recognise(&headers, NOW + MINUTE).await.is_err());
+        assert!(visitors.look(&headers, "", NOW + IDLE).await.is_err());
+        assert!(visitors.recognise(&headers, "", NOW + MINUTE).await.is_err());
         let headers = session(&visitors).await;
         visitors.store.tidy(NOW + IDLE, NOW - MINUTE, NOW + 1, NOW).await.unwrap();
-        assert!(visitors.recognise(&headers, NOW + MINUTE).await.is_err(), "nobody looked for it");
+        assert!(visitors.recognise(&headers, "", NOW + MINUTE).await.is_err(), "nobody looked for it");
     }
 
     #[tokio::test]
@@ -450,14 +473,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (visitors, _) = visitors_and_person(folder.path()).await;
         let headers = session(&visitors).await;
-        let left = async |now| visitors.look(&headers, now).await.map(|who| who.left()).unwrap();
+        let left = async |now| visitors.look(&headers, "", now).await.map(|who| who.left()).unwrap();
         let at = NOW + IDLE - MINUTE;
         assert_eq!(left(at).await, Left { seconds: 60, extends: true });
         assert_eq!(left(at).await, Left { seconds: 60, extends: true });
-        let used = visitors.recognise(&headers, at).await.unwrap();
+        let used = visitors.recognise(&headers, "", at).await.unwrap();
         assert_eq!(used.left(), Left { seconds: 1800, extends: true });
         for use_at in (at..NOW + ABSOLUTE - 5 * MINUTE).step_by(usize::try_from(IDLE / 2).unwrap()) {
-            assert!(visitors.recognise(&headers, use_at).await.is_ok());
+            assert!(visitors.recognise(&headers, "", use_at).await.is_ok());
         }
         assert_eq!(left(NOW + ABSOLUTE - 5 * MINUTE).await, Left { seconds: 300, extends: false });
     }
@@ -466,13 +489,12 @@ mod tests {
     async fn the_sign_in_before_is_told_with_what_failed_since_until_it_was_told() {
         let folder = tempfile::tempdir().unwrap();
         let (visitors, _) = visitors_and_person(folder.path()).await;
-        let from = |last| Some(IpAddr::from([192, 0, 2, last]));
-        let sign_in = async |password: &str, last, now| {
-            let session =
-                visitors.sign_in("a@example.gov.uk", password, &HeaderMap::new(), from(last), now).await.ok()?;
+        let sign_in = async |password: &str, last: u8, now| {
+            let from = format!("192.0.2.{last}");
+            let session = visitors.sign_in("a@example.gov.uk", password, &HeaderMap::new(), &from, now).await.ok()?;
             Some(HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(&session.cookie()).unwrap())]))
         };
-        let before = async |headers| visitors.look(&headers, NOW + 3).await.unwrap().sign_in_before().cloned();
+        let before = async |headers| visitors.look(&headers, "", NOW + 3).await.unwrap().sign_in_before().cloned();
         let first = sign_in("three random words", 1, NOW).await.unwrap();
         assert_eq!(before(first).await, None);
         for _ in 0..2 {

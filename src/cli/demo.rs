@@ -10,13 +10,13 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::send::{Destination, Options, Progress, Summary, deliver};
 use super::serve::{self, Clockwork, Listen, Server, Socket};
-use super::{Data, Failure, say, tell};
+use super::{Data, Failure, by, say, tell};
 use crate::access::{Passwords, Secret, token_sha256};
 use crate::clock::{self, DAY};
 use crate::edge::Proxies;
 use crate::made_up::{Bodies, Sending, What};
 use crate::notify::Callback;
-use crate::store::{Keep, Retention, Role, Store};
+use crate::store::{Keep, Retention, Role, Services, Store};
 
 /// Services that send, each with a token of its own.
 const SERVICES: [&str; 3] = ["Housing benefit", "Parking permits", "Vaccination bookings"];
@@ -76,7 +76,7 @@ pub(super) async fn run(demo: Demo) -> Result<(), Failure> {
         }
     }
     for sender in &senders {
-        server.store.revoke_token(sender.token, clock::now()).await?;
+        server.store.revoke_token(sender.token, by(), clock::now()).await?;
     }
     server.stop().await;
     match demo.keep {
@@ -99,7 +99,7 @@ async fn senders(store: &Store, address: SocketAddr) -> Result<Vec<Sender>, Fail
     for name in SERVICES {
         let secret = random()?.text();
         let token = store
-            .add_token(name.to_owned(), None, token_sha256(secret.as_bytes()), clock::now())
+            .add_token(name.to_owned(), None, token_sha256(secret.as_bytes()), by(), clock::now())
             .await
             .map_err(|error| Failure::new(error.to_string()))?;
         senders.push(Sender { to: Destination::new(&format!("http://{address}"), &secret)?, token });
@@ -113,7 +113,7 @@ async fn account(store: &Store) -> Result<String, Failure> {
     let hash =
         Passwords::default().hash(&password, EMAIL).await.map_err(|refused| Failure::new(refused.to_string()))?;
     store
-        .add_person(EMAIL.to_owned(), Role::Admin, Some(hash), clock::now())
+        .add_person(EMAIL.to_owned(), Role::Admin, Services::All, Some(hash), by(), clock::now())
         .await
         .map_err(|error| Failure::new(error.to_string()))?;
     Ok(password)

@@ -6,9 +6,9 @@ use std::time::Duration;
 use clap::Args;
 
 use super::watch::watch;
-use super::{Data, Failure, say, tell};
+use super::{Data, Failure, by, say, tell};
 use crate::clock::{self, DAY};
-use crate::store::{self, Counts, Limits, OpenError, Progress, Removal, Stage, Store, StoreError};
+use crate::store::{self, Counts, Did, Entry, Limits, OpenError, Progress, Removal, Stage, Store, StoreError};
 
 /// How long it waits for the server to take what is gone out of its index, or for whoever reads in the log, before it looks again.
 const LOOKS_AGAIN: Duration = Duration::from_millis(500);
@@ -66,6 +66,8 @@ pub(super) async fn run(purge: Purge) -> Result<(), Failure> {
     if counts.all() > 0 && !purge.yes {
         ask(purge.older_than)?;
     }
+    let words = format!("what arrived {} days ago or earlier: {}", purge.older_than, counts.all());
+    store.record(Entry::new(by(), Did::Purged, now).with(words)).await?;
     let (removing, runtime) = (store.clone(), tokio::runtime::Handle::current());
     let done =
         watch(move |progress| runtime.block_on(remove(&removing, limits, counts.all(), is_alone, progress))).await?;

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Data, Failure, listed, say, tell};
-use crate::store::{Quarantined, Requeued, Services, Store};
+use super::{Data, Failure, by, listed, say, tell};
+use crate::clock;
+use crate::store::{Did, Entry, Quarantined, Requeued, Services, Store};
 
 /// What came with a valid token and could not be understood: list, show, save
 ///
@@ -96,12 +97,12 @@ async fn list(data: &Data) -> Result<(), Failure> {
 }
 
 async fn show(show: &Show) -> Result<(), Failure> {
-    let body = bytes(&show.data.open()?, show.id).await?;
+    let body = bytes(&show.data.open()?, show.id, Did::OpenedQuarantined).await?;
     say(&visible(&String::from_utf8_lossy(&body)))
 }
 
 async fn save(save: &Save) -> Result<(), Failure> {
-    let body = bytes(&save.data.open()?, save.id).await?;
+    let body = bytes(&save.data.open()?, save.id, Did::SavedQuarantined).await?;
     let name = save.file.display();
     let failed =
         |error| Failure::new(format!("the file {name} cannot be written: {error}. Name one that does not exist"));
@@ -111,8 +112,9 @@ async fn save(save: &Save) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn bytes(store: &Store, id: i64) -> Result<Vec<u8>, Failure> {
+async fn bytes(store: &Store, id: i64, did: Did) -> Result<Vec<u8>, Failure> {
     let found = store.quarantined(&Services::All, id).await?.ok_or_else(|| unknown(id))?;
+    store.record(Entry::new(by(), did, clock::now()).of(format!("quarantine {id}"))).await?;
     Ok(found.body.unwrap_or_default())
 }
 
@@ -138,7 +140,7 @@ pub(super) async fn requeue(requeue: Requeue) -> Result<(), Failure> {
     let ids = if requeue.all { all(&store).await? } else { requeue.ids };
     let (mut understood, mut stay) = (0, 0);
     for id in ids {
-        match store.requeue(&Services::All, id).await? {
+        match store.requeue(&Services::All, id, by(), clock::now()).await? {
             Some(Requeued::Understood { .. }) => understood += 1,
             Some(Requeued::Stays { reason }) => {
                 stay += 1;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Data, Failure, listed, read_token, say, tell};
+use super::{Data, Failure, by, listed, read_token, say, tell};
 use crate::access::{Secret, token_sha256};
 use crate::clock;
 
@@ -81,12 +81,12 @@ async fn add(add: Add) -> Result<(), Failure> {
     let store = add.data.open_or_make()?;
     let notify_service_id = add.notify_service_id.map(|id| id.hyphenated().to_string());
     let id = store
-        .add_token(name, notify_service_id, token_sha256(token.as_bytes()), clock::now())
+        .add_token(name, notify_service_id, token_sha256(token.as_bytes()), by(), clock::now())
         .await
         .map_err(|error| Failure::new(error.to_string()))?;
     if made && let Err(failure) = say(&token) {
         // Nobody has seen it, so nobody is to use it.
-        store.revoke_token(id, clock::now()).await?;
+        store.revoke_token(id, by(), clock::now()).await?;
         return Err(failure);
     }
     tell(&format!("This is token {id}. Notify can use it at once."));
@@ -126,7 +126,7 @@ async fn list(data: &Data) -> Result<(), Failure> {
 
 async fn revoke(revoke: Revoke) -> Result<(), Failure> {
     let store = revoke.data.open()?;
-    if store.revoke_token(revoke.id, clock::now()).await? {
+    if store.revoke_token(revoke.id, by(), clock::now()).await? {
         tell(&format!("Token {} is refused from now on.", revoke.id));
         return Ok(());
     }

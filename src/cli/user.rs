@@ -4,16 +4,16 @@ use std::io::Read;
 
 use clap::{Args, Subcommand};
 
-use super::{Data, Failure, listed, say, tell};
+use super::{Data, Failure, by, listed, say, tell};
 use crate::access::{Passwords, Secret};
 use crate::clock::{self, MINUTE};
-use crate::store::{Person, Role, Store};
+use crate::store::{Person, Role, Services, Store};
 use crate::web;
 
 /// How long a one-time link works.
 const LINK_WORKS: i64 = 60 * MINUTE;
 
-/// People who may sign in: add, list, disable, enable, reset
+/// People who may sign in: add, list, change, disable, enable, reset, sign out
 #[derive(Args, Debug)]
 pub(super) struct User {
     #[command(subcommand)]
@@ -24,6 +24,8 @@ pub(super) struct User {
 enum What {
     Add(Add),
     List(List),
+    Change(Change),
+    SignOut(SignOut),
     Disable(One),
     Enable(Enable),
     Reset(Reset),
@@ -36,9 +38,12 @@ struct Add {
     email: String,
     #[command(flatten)]
     data: Data,
-    /// What they may do: caseworker, manager or admin
+    /// What they may do: viewer, caseworker, manager or admin
     #[arg(long, env = "COUNTERFOIL_ROLE")]
     role: Role,
+    /// Show them only what this Notify service brought; may be given several times. Everything where it is left out
+    #[arg(long = "service", value_name = "NAME", value_delimiter = ';', env = "COUNTERFOIL_SERVICE")]
+    services: Vec<String>,
     /// Read the password from standard input instead of printing a link
     #[arg(long, env = "COUNTERFOIL_PASSWORD_STDIN")]
     password_stdin: bool,
@@ -53,7 +58,30 @@ struct Reached {
     public_url: String,
 }
 
-/// List the people: email, role, last signed in, state
+/// Change what a person may do and see, from their next page on
+#[derive(Args, Debug)]
+struct Change {
+    #[command(flatten)]
+    one: One,
+    /// What they may do from now on: viewer, caseworker, manager or admin
+    #[arg(long, env = "COUNTERFOIL_ROLE")]
+    role: Option<Role>,
+    /// Show them only what this Notify service brought; may be given several times, and replaces what held before
+    #[arg(long = "service", value_name = "NAME", value_delimiter = ';', env = "COUNTERFOIL_SERVICE")]
+    services: Vec<String>,
+    /// Show them what every service brought
+    #[arg(long, conflicts_with = "services", env = "COUNTERFOIL_ALL_SERVICES")]
+    all_services: bool,
+}
+
+/// End every session of a person
+#[derive(Args, Debug)]
+struct SignOut {
+    #[command(flatten)]
+    one: One,
+}
+
+/// List the people: email, role, last signed in, state, services
 #[derive(Args, Debug)]
 struct List {
     #[command(flatten)]
@@ -89,6 +117,8 @@ pub(super) async fn run(user: User) -> Result<(), Failure> {
     match user.what {
         What::Add(add) => self::add(add).await,
         What::List(list) => self::list(&list.data).await,
+        What::Change(change) => self::change(change).await,
+        What::SignOut(sign_out) => self::sign_out(&sign_out.one).await,
         What::Disable(one) => set_disabled(&one, true).await,
         What::Enable(enable) => set_disabled(&enable.one, false).await,
         What::Reset(reset) => self::reset(reset).await,
@@ -102,9 +132,9 @@ async fn add(add: Add) -> Result<(), Failure> {
     }
     let password = if add.password_stdin { Some(password_from_stdin(&email).await?) } else { None };
     let store = add.data.open_or_make()?;
-    let has_password = password.is_some();
+    let (has_password, sees) = (password.is_some(), seen(&store, add.services).await?);
     let person = store
-        .add_person(email, add.role, password, clock::now())
+        .add_person(email, add.role, sees, password, by(), clock::now())
         .await
         .map_err(|error| Failure::new(error.to_string()))?;
     if has_password { Ok(()) } else { print_link(&store, person, &add.reached).await }
@@ -122,7 +152,8 @@ async fn password_from_stdin(email: &str) -> Result<String, Failure> {
 
 async fn print_link(store: &Store, person: i64, reached: &Reached) -> Result<(), Failure> {
     let secret = Secret::random().map_err(|error| Failure::new(format!("no random numbers could be had: {error}")))?;
-    store.add_one_time_link(person, secret.bytes(), clock::now() + LINK_WORKS).await?;
+    let now = clock::now();
+    store.add_one_time_link(person, secret.bytes(), now + LINK_WORKS, by(), now).await?;
     say(&format!("{}{}", reached.public_url, web::link_path(&secret)))?;
     tell("The link works once, for one hour.");
     Ok(())
@@ -130,7 +161,8 @@ async fn print_link(store: &Store, person: i64, reached: &Reached) -> Result<(),
 
 async fn list(data: &Data) -> Result<(), Failure> {
     let store = data.open()?;
-    say(&format!("{:<40}  {:<12}{:<22}state", "email", "role", "last signed in"))?;
+    say(&format!("{:<40}  {:<12}{:<22}{:<34}services", "email", "role", "last signed in", "state"))?;
+    let known = store.services().await?;
     for person in store.people().await? {
         let state = match (&person.disabled_at, &person.password) {
             (Some(at), _) => format!("disabled {}", listed(Some(*at))),
@@ -138,7 +170,15 @@ async fn list(data: &Data) -> Result<(), Failure> {
             (None, None) => "no password yet".into(),
         };
         let signed_in = listed(person.signed_in_at);
-        say(&format!("{:<40}  {:<12}{signed_in:<22}{state}", person.email, person.role.as_str()))?;
+        let sees = match &person.sees {
+            Services::All => "all".to_owned(),
+            Services::Only(numbers) => {
+                let names = known.iter().filter(|service| numbers.contains(&service.id));
+                names.map(|service| service.name.as_str()).collect::<Vec<_>>().join(", ")
+            }
+        };
+        let role = person.role.as_str();
+        say(&format!("{:<40}  {role:<12}{signed_in:<22}{state:<34}{sees}", person.email))?;
     }
     Ok(())
 }
@@ -146,8 +186,49 @@ async fn list(data: &Data) -> Result<(), Failure> {
 async fn set_disabled(one: &One, disabled: bool) -> Result<(), Failure> {
     let store = one.data.open()?;
     let person = known(&store, &one.email).await?;
-    store.set_disabled(person.id, disabled.then(clock::now)).await?;
+    store.set_disabled(person.id, disabled, by(), clock::now()).await?;
     tell(&format!("{} may {}.", person.email, if disabled { "no longer sign in" } else { "sign in" }));
+    Ok(())
+}
+
+/// Whose callbacks a person sees who is given these services' names; everything where there are none.
+async fn seen(store: &Store, names: Vec<String>) -> Result<Services, Failure> {
+    if names.is_empty() {
+        return Ok(Services::All);
+    }
+    let known = store.services().await?;
+    let number = |name: String| {
+        let found = known.iter().find(|service| service.name == name.trim()).map(|service| service.id);
+        found.ok_or_else(|| {
+            let names: Vec<&str> = known.iter().map(|service| service.name.as_str()).collect();
+            Failure::new(format!("there is no service ‘{}’. There is: {}", name.trim(), names.join(", ")))
+        })
+    };
+    names.into_iter().map(number).collect::<Result<_, _>>().map(Services::Only)
+}
+
+async fn change(change: Change) -> Result<(), Failure> {
+    let store = change.one.data.open()?;
+    let person = known(&store, &change.one.email).await?;
+    if change.role.is_none() && change.services.is_empty() && !change.all_services {
+        return Err(Failure::new("say what changes: --role, --service or --all-services"));
+    }
+    let sees = match change.services {
+        names if !names.is_empty() => seen(&store, names).await?,
+        _ if change.all_services => Services::All,
+        _ => person.sees,
+    };
+    let role = change.role.unwrap_or(person.role);
+    store.change_person(person.id, role, sees, by(), clock::now()).await?;
+    tell(&format!("{} is {role} from their next page on.", person.email));
+    Ok(())
+}
+
+async fn sign_out(one: &One) -> Result<(), Failure> {
+    let store = one.data.open()?;
+    let person = known(&store, &one.email).await?;
+    store.end_sessions(person.id, by(), clock::now()).await?;
+    tell(&format!("{} is signed out everywhere.", person.email));
     Ok(())
 }
 

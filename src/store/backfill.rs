@@ -14,15 +14,6 @@ use super::{ServiceId, Store, StoreError};
 use crate::notify::api::List;
 use crate::notify::{Callback, Content, time};
 
-/// A Notify service that sends callbacks here.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Service {
-    /// Its number.
-    pub id: ServiceId,
-    /// Its id in Notify, where that is known.
-    pub notify_service_id: Option<String>,
-}
-
 /// A reading of one list, from the newest back.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reading {
@@ -90,21 +81,6 @@ impl AddAssign for Filled {
 }
 
 impl Store {
-    /// The service of this name.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn service(&self, name: &str) -> Result<Option<Service>, StoreError> {
-        let name = name.to_owned();
-        self.read_at_the_door(move |connection| {
-            let sql = "SELECT id, notify_service_id FROM services WHERE name = ?1";
-            let service =
-                |row: &rusqlite::Row<'_>| Ok(Service { id: ServiceId(row.get(0)?), notify_service_id: row.get(1)? });
-            connection.prepare_cached(sql)?.query_row([name], service).optional()
-        })
-        .await
-    }
-
     /// How far a list of a service has been read.
     ///
     /// # Errors

@@ -261,7 +261,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::serve(folder.path(), NOW).unwrap();
         for (name, mark) in [("A", 1), ("B", 2)] {
-            store.add_token(name.into(), None, [mark; 32], NOW).await.unwrap();
+            store.add_token(name.into(), None, [mark; 32], crate::store::By::itself(), NOW).await.unwrap();
         }
         let came = async |service, arrived_at| {
             let service = ServiceId(service);

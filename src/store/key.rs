@@ -4,6 +4,7 @@
 use std::fmt;
 use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -23,14 +24,17 @@ impl fmt::Debug for Key {
 impl Key {
     /// Reads the folder's key file, or makes it where there is none: a backup may leave it out.
     pub(super) fn read_or_make(folder: &Folder) -> Result<Key, OpenError> {
-        match fs::read(folder.key()) {
-            Ok(bytes) => bytes
-                .try_into()
-                .map(Key)
-                .map_err(|_| OpenError::Damaged("its key file counterfoil.key is not 32 bytes long".into())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Key::make(folder),
-            Err(error) => Err(OpenError::Io { what: "read the key file", error }),
+        match Key::read(&folder.key()) {
+            Err(OpenError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => Key::make(folder),
+            read => read,
         }
+    }
+
+    /// Reads a key file.
+    pub(super) fn read(file: &Path) -> Result<Key, OpenError> {
+        let bytes = fs::read(file).map_err(|error| OpenError::Io { what: "read the key file", error })?;
+        let bytes = bytes.try_into();
+        bytes.map(Key).map_err(|_| OpenError::Damaged("its key file counterfoil.key is not 32 bytes long".into()))
     }
 
     /// Written under another name and linked into place, so that of two processes at once one wins and both use its key.

@@ -6,25 +6,32 @@ use std::str::FromStr;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Services, SignInBefore, Store, StoreError, Whence, browsers, hours, sessions, signs};
+use super::record::{self, By, Did, Entry};
+use super::{ServiceId, Services, SignInBefore, Store, StoreError, Whence, browsers, hours, sessions, signs};
 use crate::clock::MINUTE;
 
-/// What a person may do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What a person may do; `access` says what each may.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Role {
     /// Searches and reads.
+    Viewer,
+    /// Also deals with what was received.
     Caseworker,
-    /// Also sees the quarantine.
+    /// Also exports, sees the quarantine and the record, and answers for people's data.
     Manager,
-    /// Everything.
+    /// Everything: people, tokens and settings too.
     Admin,
 }
 
 impl Role {
+    /// All of them, that which may do least first.
+    pub const ALL: [Role; 4] = [Role::Viewer, Role::Caseworker, Role::Manager, Role::Admin];
+
     /// The word that stands in the store and on the command line.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Role::Viewer => "viewer",
             Role::Caseworker => "caseworker",
             Role::Manager => "manager",
             Role::Admin => "admin",
@@ -36,10 +43,8 @@ impl FromStr for Role {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Role, String> {
-        [Role::Caseworker, Role::Manager, Role::Admin]
-            .into_iter()
-            .find(|role| role.as_str() == word)
-            .ok_or_else(|| "a role is caseworker, manager or admin".to_owned())
+        let role = Role::ALL.into_iter().find(|role| role.as_str() == word);
+        role.ok_or_else(|| "a role is viewer, caseworker, manager or admin".to_owned())
     }
 }
 
@@ -66,6 +71,8 @@ pub struct Person {
     pub disabled_at: Option<i64>,
     /// How many tries to sign in with its address failed since somebody did.
     pub failed_since: i64,
+    /// Whose callbacks it may see.
+    pub sees: Services,
 }
 
 /// A session or a one-time link as the store knows it.
@@ -86,8 +93,6 @@ pub enum AddPersonError {
 pub struct Asking {
     /// The account.
     pub person: Person,
-    /// Whose callbacks it may see.
-    pub sees: Services,
     /// When the session began.
     pub made_at: i64,
     /// When it was last used, to the minute.
@@ -96,19 +101,28 @@ pub struct Asking {
     pub before: Option<SignInBefore>,
 }
 
-const PERSON: &str = "p.id, p.email, p.role, p.password, p.signed_in_at, p.disabled_at, p.failed_since";
+const PERSON: &str = "p.id, p.email, p.role, p.password, p.signed_in_at, p.disabled_at, p.limited,
+    (SELECT group_concat(service) FROM person_services WHERE person = p.id), p.failed_since";
 
 fn person(row: &Row<'_>) -> rusqlite::Result<Person> {
     Ok(Person {
         id: row.get(0)?,
         email: row.get(1)?,
         // A role that this release does not know gives the least.
-        role: row.get::<_, String>(2)?.parse().unwrap_or(Role::Caseworker),
+        role: row.get::<_, String>(2)?.parse().unwrap_or(Role::Viewer),
         password: row.get(3)?,
         signed_in_at: row.get(4)?,
         disabled_at: row.get(5)?,
-        failed_since: row.get(6)?,
+        sees: sees(row.get(6)?, row.get(7)?),
+        failed_since: row.get(8)?,
     })
+}
+
+/// What a person sees who may be limited to the services of this list.
+fn sees(limited: bool, services: Option<String>) -> Services {
+    let numbers = services.unwrap_or_default();
+    let numbers = numbers.split(',').filter_map(|number| number.parse().ok());
+    if limited { Services::Only(numbers.map(ServiceId).collect()) } else { Services::All }
 }
 
 impl Store {
@@ -120,15 +134,25 @@ impl Store {
         &self,
         email: String,
         role: Role,
+        sees: Services,
         password: Option<String>,
+        by: By,
         now: i64,
     ) -> Result<i64, AddPersonError> {
+        let key = self.inner.key.clone();
         let added = self.write(move |connection| {
             let added = connection.execute(
                 "INSERT INTO people (email, role, password, made_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (email) DO NOTHING",
                 params![email.to_lowercase(), role.as_str(), password, now],
             )?;
-            Ok((added > 0).then(|| connection.last_insert_rowid()))
+            if added == 0 {
+                return Ok(None);
+            }
+            let person = connection.last_insert_rowid();
+            let limits = limit(connection, person, &sees)?;
+            let entry = Entry::new(by, Did::AddedPerson, now).of(account(person)).with(format!("{role}, {limits}"));
+            record::append(connection, &key, &entry)?;
+            Ok(Some(person))
         });
         added.await?.ok_or(AddPersonError::Known)
     }
@@ -162,10 +186,51 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn set_disabled(&self, person: i64, disabled_at: Option<i64>) -> Result<(), StoreError> {
+    pub async fn set_disabled(&self, person: i64, disabled: bool, by: By, now: i64) -> Result<(), StoreError> {
+        let key = self.inner.key.clone();
         self.write(move |connection| {
-            connection.execute("UPDATE people SET disabled_at = ?2 WHERE id = ?1", params![person, disabled_at])?;
-            if disabled_at.is_some() { close_all(connection, person) } else { Ok(()) }
+            let at = disabled.then_some(now);
+            connection.execute("UPDATE people SET disabled_at = ?2 WHERE id = ?1", params![person, at])?;
+            if disabled {
+                close_all(connection, person)?;
+            }
+            let did = if disabled { Did::DisabledPerson } else { Did::EnabledPerson };
+            record::append(connection, &key, &Entry::new(by, did, now).of(account(person)))
+        })
+        .await
+    }
+
+    /// Changes what an account may do and see, from its next request on.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn change_person(
+        &self,
+        person: i64,
+        role: Role,
+        sees: Services,
+        by: By,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let key = self.inner.key.clone();
+        self.write(move |connection| {
+            connection.execute("UPDATE people SET role = ?2 WHERE id = ?1", params![person, role.as_str()])?;
+            let limits = limit(connection, person, &sees)?;
+            let entry = Entry::new(by, Did::ChangedPerson, now).of(account(person)).with(format!("{role}, {limits}"));
+            record::append(connection, &key, &entry)
+        })
+        .await
+    }
+
+    /// Ends every session of an account.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn end_sessions(&self, person: i64, by: By, now: i64) -> Result<(), StoreError> {
+        let key = self.inner.key.clone();
+        self.write(move |connection| {
+            connection.execute("DELETE FROM sessions WHERE person = ?1", [person])?;
+            record::append(connection, &key, &Entry::new(by, Did::EndedSessions, now).of(account(person)))
         })
         .await
     }
@@ -174,15 +239,22 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn add_one_time_link(&self, person: i64, secret: &[u8], expires_at: i64) -> Result<(), StoreError> {
-        let mark = self.link_mark(secret);
+    pub async fn add_one_time_link(
+        &self,
+        person: i64,
+        secret: &[u8],
+        expires_at: i64,
+        by: By,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let (key, mark) = (self.inner.key.clone(), self.link_mark(secret));
         self.write(move |connection| {
             connection.execute("DELETE FROM one_time_links WHERE person = ?1", [person])?;
             connection.execute(
                 "INSERT INTO one_time_links (mark, person, expires_at) VALUES (?1, ?2, ?3)",
                 params![mark, person, expires_at],
             )?;
-            Ok(())
+            record::append(connection, &key, &Entry::new(by, Did::MadeLink, now).of(account(person)))
         })
         .await
     }
@@ -204,13 +276,16 @@ impl Store {
         &self,
         secret: &[u8],
         password: String,
+        source: String,
         now: i64,
     ) -> Result<Option<Person>, StoreError> {
-        let mark = self.link_mark(secret);
+        let (key, mark) = (self.inner.key.clone(), self.link_mark(secret));
         self.write(move |connection| {
             let Some(owner) = link_owner(connection, &mark, now)? else { return Ok(None) };
             connection.execute("UPDATE people SET password = ?2 WHERE id = ?1", params![owner.id, password])?;
             close_all(connection, owner.id)?;
+            let by = By { person: Some(owner.id), name: owner.email.clone(), source };
+            record::append(connection, &key, &Entry::new(by, Did::SetPassword, now).of(account(owner.id)))?;
             Ok(Some(owner))
         })
         .await
@@ -225,9 +300,11 @@ impl Store {
         person: i64,
         secret: &[u8],
         before: Option<&[u8]>,
-        whence: Whence,
+        by: By,
+        browser: Option<String>,
         now: i64,
     ) -> Result<(), StoreError> {
+        let key = self.inner.key.clone();
         let (mark, before) = (self.session_mark(secret), before.map(|secret| self.session_mark(secret)));
         self.write(move |connection| {
             connection.execute("DELETE FROM sessions WHERE mark = ?1", [before])?;
@@ -235,9 +312,10 @@ impl Store {
                 "INSERT INTO sessions (mark, person, made_at, last_seen_at) VALUES (?1, ?2, ?3, ?3)",
                 params![mark, person, now],
             )?;
-            sessions::begun(connection, &mark, person, &whence)?;
+            let source = Some(by.source.clone()).filter(|source| !source.is_empty());
+            sessions::begun(connection, &mark, person, &Whence { source, browser })?;
             connection.execute("UPDATE people SET signed_in_at = ?2 WHERE id = ?1", [person, now])?;
-            Ok(())
+            record::append(connection, &key, &Entry::new(by, Did::SignedIn, now).of(account(person)))
         })
         .await
     }
@@ -257,10 +335,9 @@ impl Store {
             let asking = |row: &Row<'_>| {
                 Ok(Asking {
                     person: person(row)?,
-                    sees: Services::All,
-                    made_at: row.get(7)?,
-                    last_seen_at: row.get(8)?,
-                    before: sessions::before(row, 9)?,
+                    made_at: row.get(9)?,
+                    last_seen_at: row.get(10)?,
+                    before: sessions::before(row, 11)?,
                 })
             };
             connection.prepare_cached(&sql)?.query_row([mark], asking).optional()
@@ -280,16 +357,24 @@ impl Store {
         .await
     }
 
-    /// Ends a session.
+    /// Ends a session, if it is one.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn end_session(&self, secret: &[u8]) -> Result<(), StoreError> {
-        let mark = self.session_mark(secret);
-        self.write(move |connection| connection.execute("DELETE FROM sessions WHERE mark = ?1", [mark]).map(drop)).await
+    pub async fn end_session(&self, secret: &[u8], source: String, now: i64) -> Result<(), StoreError> {
+        let (key, mark) = (self.inner.key.clone(), self.session_mark(secret));
+        self.write(move |connection| {
+            let sql = format!("SELECT {PERSON} FROM sessions s JOIN people p ON p.id = s.person WHERE s.mark = ?1");
+            let Some(owner) = connection.query_row(&sql, [mark], person).optional()? else { return Ok(()) };
+            connection.execute("DELETE FROM sessions WHERE mark = ?1", [mark])?;
+            let by = By { person: Some(owner.id), name: owner.email, source };
+            record::append(connection, &key, &Entry::new(by, Did::SignedOut, now))
+        })
+        .await
     }
 
-    /// Clears away sessions begun before `sessions_before` or not used since `unused_before`, links that ran out and searches made before `searches_before`.
+    /// Clears away sessions begun before `sessions_before` or not used since `unused_before`, links that ran out and searches made
+    /// before `searches_before`.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -327,6 +412,27 @@ fn link_owner(connection: &Connection, mark: &Mark, now: i64) -> rusqlite::Resul
          WHERE l.mark = ?1 AND l.expires_at > ?2 AND p.disabled_at IS NULL"
     );
     connection.prepare_cached(&sql)?.query_row(params![mark, now], person).optional()
+}
+
+/// How an account stands in the record.
+pub(super) fn account(person: i64) -> String {
+    format!("account {person}")
+}
+
+/// Keeps whose callbacks a person may see; gives it in words.
+fn limit(connection: &Connection, person: i64, sees: &Services) -> rusqlite::Result<String> {
+    let services = match sees {
+        Services::All => &[],
+        Services::Only(services) => services.as_slice(),
+    };
+    let limited = *sees != Services::All;
+    connection.execute("UPDATE people SET limited = ?2 WHERE id = ?1", params![person, limited])?;
+    connection.execute("DELETE FROM person_services WHERE person = ?1", [person])?;
+    for service in services {
+        connection.execute("INSERT INTO person_services (person, service) VALUES (?1, ?2)", [person, service.0])?;
+    }
+    let numbers: Vec<String> = services.iter().map(|service| service.0.to_string()).collect();
+    Ok(if limited { format!("services {}", numbers.join(" ")) } else { "all services".into() })
 }
 
 fn close_all(connection: &Connection, person: i64) -> rusqlite::Result<()> {

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::arrivals::{Arrival, Ledger};
 use super::envelope::{Envelope, Origin, Stored};
 use super::key::Key;
+use super::record::{self, By, Did, Entry};
 use super::{ServiceId, Services, Store, StoreError};
 use crate::notify::{Callback, Unreadable};
 
@@ -39,12 +40,20 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be written: then it stays as it was.
-    pub async fn requeue(&self, sees: &Services, arrival: i64) -> Result<Option<Requeued>, StoreError> {
+    pub async fn requeue(
+        &self,
+        sees: &Services,
+        arrival: i64,
+        by: By,
+        now: i64,
+    ) -> Result<Option<Requeued>, StoreError> {
         let (sees, key) = (sees.clone(), self.inner.key.clone());
         let work = move |connection: &Connection, ledger: &mut Ledger| {
             let Some(body) = body(connection, arrival)?.filter(|body| sees.allow(body.envelope.service)) else {
                 return Ok(None);
             };
+            let entry = Entry::new(by, Did::ReadAgain, now).of(format!("quarantine {arrival}"));
+            record::append(connection, &key, &entry)?;
             requeue(connection, ledger, &key, arrival, body).map(Some)
         };
         self.inner.writer.write_with_ledger(work).await

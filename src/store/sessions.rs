@@ -2,7 +2,8 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::people::Mark;
+use super::people::{Mark, account};
+use super::record::{self, By, Did, Entry};
 use super::{Store, StoreError};
 
 /// Where a session is begun, and with what.
@@ -94,18 +95,30 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn end_others(&self, secret: &[u8], name: Option<String>) -> Result<(), StoreError> {
-        let mark = self.session_mark(secret);
+    pub async fn end_others(&self, secret: &[u8], name: Option<String>, entry: Entry) -> Result<(), StoreError> {
+        let (key, mark) = (self.inner.key.clone(), self.session_mark(secret));
         self.write(move |connection| {
-            connection
-                .execute(
-                    "DELETE FROM sessions WHERE mark <> ?1 AND person = (SELECT person FROM sessions WHERE mark = ?1)
-                     AND (?2 IS NULL OR lower(hex(mark)) = ?2)",
-                    params![mark, name],
-                )
-                .map(drop)
+            let ended = connection.execute(
+                "DELETE FROM sessions WHERE mark <> ?1 AND person = (SELECT person FROM sessions WHERE mark = ?1)
+                 AND (?2 IS NULL OR lower(hex(mark)) = ?2)",
+                params![mark, name],
+            )?;
+            if ended == 0 {
+                return Ok(());
+            }
+            let own = entry.by.person.map(account).unwrap_or_default();
+            record::append(connection, &key, &entry.of(own))
         })
         .await
+    }
+
+    /// Forgets a session that nobody ended: it is too old.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn forget_session(&self, secret: &[u8]) -> Result<(), StoreError> {
+        let mark = self.session_mark(secret);
+        self.write(move |connection| connection.execute("DELETE FROM sessions WHERE mark = ?1", [mark]).map(drop)).await
     }
 
     /// The sign-in before a session's was told of.
@@ -120,15 +133,15 @@ impl Store {
         .await
     }
 
-    /// Notes that a try to sign in with an address failed, where it has an account.
+    /// Writes down that a try to sign in as somebody failed.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn note_failed_sign_in(&self, email: &str) -> Result<(), StoreError> {
-        let email = email.trim().to_lowercase();
+    pub async fn note_failed_sign_in(&self, by: By, now: i64) -> Result<(), StoreError> {
+        let key = self.inner.key.clone();
         self.write(move |connection| {
-            let sql = "UPDATE people SET failed_since = failed_since + 1 WHERE email = ?1";
-            connection.execute(sql, [email]).map(drop)
+            connection.execute("UPDATE people SET failed_since = failed_since + 1 WHERE id = ?1", [by.person])?;
+            record::append(connection, &key, &Entry::new(by, Did::SignInFailed, now))
         })
         .await
     }

@@ -117,7 +117,7 @@ mod tests {
         let open = |now| Store::serve(folder.path(), now).unwrap();
         let first = open(NOW);
         assert_eq!((first.last_alive_at(), first.gap()), (None, None));
-        first.add_token("A service".into(), None, [1; 32], NOW).await.unwrap();
+        first.add_token("A service".into(), None, [1; 32], crate::store::By::itself(), NOW).await.unwrap();
         let service = first.service("A service").await.unwrap().unwrap().id;
         let callback = |arrived_at| {
             let envelope =

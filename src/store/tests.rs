@@ -33,7 +33,7 @@ async fn keep(store: &Store, callback: Callback, service: ServiceId) -> Stored {
 
 async fn store_with_service(folder: &Path) -> (Store, ServiceId) {
     let store = Store::serve(folder, NOW).unwrap();
-    store.add_token("A service".into(), None, [1; 32], NOW).await.unwrap();
+    store.add_token("A service".into(), None, [1; 32], By::itself(), NOW).await.unwrap();
     let service = store.tokens().await.unwrap().first().unwrap().service;
     (store, service)
 }
@@ -278,7 +278,7 @@ fn one_folder_serves_one_server_and_any_number_of_commands() {
     let serving = Store::serve(folder.path(), NOW).unwrap();
     assert_eq!(Store::serve(folder.path(), NOW).err().map(|error| error.exit_code()), Some(15));
     let beside = Store::beside(folder.path(), NOW).unwrap();
-    runtime().block_on(beside.add_token("B".into(), None, [2; 32], NOW)).unwrap();
+    runtime().block_on(beside.add_token("B".into(), None, [2; 32], By::itself(), NOW)).unwrap();
     assert_eq!(runtime().block_on(serving.tokens()).unwrap().len(), 1);
 }
 
@@ -335,9 +335,18 @@ fn where_another_process_writes_for_long_whoever_writes_is_told_that_the_store_i
         let pages: Vec<_> = (0..3)
             .map(|n| {
                 let store = store.clone();
-                tokio::spawn(
-                    async move { store.add_person(format!("{n}@example.gov.uk"), Role::Manager, None, NOW).await },
-                )
+                tokio::spawn(async move {
+                    store
+                        .add_person(
+                            format!("{n}@example.gov.uk"),
+                            Role::Manager,
+                            Services::All,
+                            None,
+                            By::itself(),
+                            NOW,
+                        )
+                        .await
+                })
             })
             .collect();
         for page in pages {
@@ -345,7 +354,10 @@ fn where_another_process_writes_for_long_whoever_writes_is_told_that_the_store_i
         }
         other.execute_batch("ROLLBACK").unwrap();
         assert!(store.people().await.unwrap().is_empty());
-        store.add_person("0@example.gov.uk".into(), Role::Manager, None, NOW).await.unwrap();
+        store
+            .add_person("0@example.gov.uk".into(), Role::Manager, Services::All, None, By::itself(), NOW)
+            .await
+            .unwrap();
     });
 }
 
@@ -375,7 +387,8 @@ fn a_log_that_cannot_be_copied_grows_no_longer_than_it_may_and_all_goes_on_when_
         };
         assert!(matches!(refused, StoreError::LogTooLong), "{refused}");
         assert!(store.is_log_too_long());
-        let person = store.add_person("a@example.gov.uk".into(), Role::Manager, None, NOW).await;
+        let person =
+            store.add_person("a@example.gov.uk".into(), Role::Manager, Services::All, None, By::itself(), NOW).await;
         assert!(matches!(person, Err(AddPersonError::Store(StoreError::LogTooLong))));
         assert!(store.receipt(&Services::All, "0").await.unwrap().is_some(), "what is there is shown");
         let log = std::fs::metadata(store.inner.folder.log()).unwrap().len();

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::envelope::Envelope;
+use super::record::{self, By, Did, Entry};
 use super::{ServiceId, Store, StoreError};
 use crate::clock::MINUTE;
 
@@ -46,8 +47,10 @@ impl Store {
         service_name: String,
         notify_service_id: Option<String>,
         sha256: [u8; 32],
+        by: By,
         now: i64,
     ) -> Result<i64, AddTokenError> {
+        let key = self.inner.key.clone();
         let added = self.write(move |connection| {
             let known = "SELECT id FROM tokens WHERE sha256 = ?1";
             if let Some(id) = connection.query_row(known, [sha256], |row| row.get(0)).optional()? {
@@ -62,7 +65,10 @@ impl Store {
                 "INSERT INTO tokens (service, sha256, made_at) SELECT id, ?2, ?3 FROM services WHERE name = ?1",
                 params![service_name, sha256, now],
             )?;
-            Ok(Ok(connection.last_insert_rowid()))
+            let id = connection.last_insert_rowid();
+            let entry = Entry::new(by, Did::AddedToken, now).of(format!("token {id}")).with(service_name);
+            record::append(connection, &key, &entry)?;
+            Ok(Ok(id))
         });
         added.await?.map_err(AddTokenError::Known)
     }
@@ -97,10 +103,16 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn revoke_token(&self, id: i64, now: i64) -> Result<bool, StoreError> {
+    pub async fn revoke_token(&self, id: i64, by: By, now: i64) -> Result<bool, StoreError> {
+        let key = self.inner.key.clone();
         self.write(move |connection| {
             let sql = "UPDATE tokens SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1";
-            connection.execute(sql, [id, now]).map(|changed| changed > 0)
+            let known = connection.execute(sql, [id, now])? > 0;
+            if known {
+                let entry = Entry::new(by, Did::RevokedToken, now).of(format!("token {id}"));
+                record::append(connection, &key, &entry)?;
+            }
+            Ok(known)
         })
         .await
     }

@@ -2,7 +2,7 @@
 
 use super::results::Moment;
 use super::{assets, results};
-use crate::access::{Caseworker, Left};
+use crate::access::{Caseworker, Left, May};
 use crate::store::SignInBefore;
 
 /// The part of the service that a page belongs to.
@@ -62,7 +62,7 @@ impl Chrome {
         let sign_in_before = person.and_then(Caseworker::sign_in_before).map(Before::of);
         let person = person.map(|person| NavPerson {
             email: person.email().to_owned(),
-            sees_quarantine: person.sees_quarantine(),
+            sees_quarantine: person.may(May::Quarantine),
             left: person.left(),
         });
         Chrome { person, here, search: String::new(), search_error: None, sign_in_before }

@@ -2,7 +2,7 @@
 
 use super::Site;
 use super::results::{Moment, at};
-use crate::access::Caseworker;
+use crate::access::{Caseworker, May};
 use crate::clock::{self, DAY};
 use crate::store::StoreError;
 
@@ -17,7 +17,7 @@ pub(super) struct GapNotice {
 
 /// What this person is to be told, if anything.
 pub(super) async fn notice(site: &Site, caseworker: &Caseworker) -> Result<Option<GapNotice>, StoreError> {
-    if !caseworker.sees_quarantine() {
+    if !caseworker.may(May::Quarantine) {
         return Ok(None);
     }
     let gap = site.store.open_gap(caseworker.sees(), clock::now() - NOTIFY_KEEPS).await?;

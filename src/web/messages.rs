@@ -18,8 +18,9 @@ use super::results::{Moment, StatusTag, at, happened, href, status_tag};
 use super::trail::Trail;
 use super::{Site, get, one_of};
 use crate::access::Caseworker;
+use crate::clock;
 use crate::notify::Content;
-use crate::store::{Conversation, InboxRow, Kept};
+use crate::store::{Conversation, Did, InboxRow, Kept};
 
 /// Characters of the latest text that the inbox shows.
 const PREVIEW: usize = 160;
@@ -97,6 +98,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
 async fn inbox(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Words) -> Answer {
     let caseworker = caseworker?;
     let trail = Trail::of(&query);
+    site.record(caseworker.did(Did::ListedMessages, clock::now())).await?;
     let page = site.store.inbox(caseworker.sees(), trail.before()).await?;
     if page.rows.is_empty() && trail.before().is_some() {
         return Ok(see_other(INBOX));
@@ -126,6 +128,8 @@ async fn conversation(
     if items.is_empty() && trail.before().is_some() {
         return Ok(see_other(&path));
     }
+    let person = items.iter().find_map(|kept| kept.callback.match_key()).map(|key| key.as_str().to_owned());
+    site.record(caseworker.did(Did::OpenedConversation, clock::now()).of(&opaque).about(person)).await?;
     let back = Back::of(&headers, &query, &path, Back::to_inbox());
     let onward = |to: &str| back.onward(&trail.here(&path), to);
     html(&ConversationPage {

@@ -40,6 +40,8 @@ pub(super) enum Problem {
     Busy,
     /// Nothing can be written for now, and somebody has to do something about it.
     NothingWritten,
+    /// Who sees it could not be written down, so it is not shown.
+    NotRecorded,
     /// The store is damaged.
     Damaged,
     /// Something failed.
@@ -86,7 +88,9 @@ impl Problem {
             Problem::Forbidden | Problem::CrossSite => StatusCode::FORBIDDEN,
             Problem::BadRequest => StatusCode::BAD_REQUEST,
             Problem::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Problem::Busy | Problem::NothingWritten | Problem::Damaged => StatusCode::SERVICE_UNAVAILABLE,
+            Problem::Busy | Problem::NothingWritten | Problem::NotRecorded | Problem::Damaged => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Problem::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -135,6 +139,13 @@ impl Problem {
                 "Nothing can be saved at the moment",
                 &[
                     "What was saved before is safe and can be read. What you did just now was not saved.",
+                    "Try again. If it goes on, tell the people who run Counterfoil: its log says what to do.",
+                ],
+            ),
+            Problem::NotRecorded => (
+                "This cannot be shown at the moment",
+                &[
+                    "Who sees personal data is written down before it is shown, and nothing can be written now. Nothing is lost.",
                     "Try again. If it goes on, tell the people who run Counterfoil: its log says what to do.",
                 ],
             ),
@@ -255,6 +266,7 @@ mod tests {
             (Problem::WrongMethod { allowed: "GET" }, 405),
             (Problem::Busy, 503),
             (Problem::NothingWritten, 503),
+            (Problem::NotRecorded, 503),
             (Problem::Damaged, 503),
             (Problem::Failed, 500),
         ];
@@ -273,6 +285,7 @@ mod tests {
             Problem::NotFound,
             Problem::Busy,
             Problem::NothingWritten,
+            Problem::NotRecorded,
             Problem::Damaged,
             Problem::Failed,
             Problem::CrossSite,

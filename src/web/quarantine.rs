@@ -19,8 +19,9 @@ use super::results::{Moment, at, href};
 use super::silence::{self, SilenceNotice};
 use super::trail::Trail;
 use super::{Site, get, one_of};
-use crate::access::Caseworker;
-use crate::store::{Quarantined, Requeued};
+use crate::access::{Caseworker, May};
+use crate::clock;
+use crate::store::{Did, Entry, Quarantined, Requeued};
 
 const LIST: &str = "/quarantine";
 
@@ -63,7 +64,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         warp::path!("quarantine")
             .and(get())
             .and(request::site(site))
-            .and(request::caseworker(site))
+            .and(request::allowed(site, May::Quarantine))
             .and(request::query())
             .then(list)
             .map(answer)
@@ -71,7 +72,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         warp::path!("quarantine" / i64)
             .and(get())
             .and(request::site(site))
-            .and(request::caseworker(site))
+            .and(request::allowed(site, May::Quarantine))
             .and(warp::header::headers_cloned())
             .and(request::query())
             .then(show)
@@ -80,14 +81,14 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         warp::path!("quarantine" / i64 / "bytes")
             .and(get())
             .and(request::site(site))
-            .and(request::caseworker(site))
+            .and(request::allowed(site, May::Quarantine))
             .then(bytes)
             .map(answer)
             .boxed(),
         warp::path!("quarantine" / i64 / "read-again")
             .and(warp::post())
             .and(request::site(site))
-            .and(request::caseworker(site))
+            .and(request::allowed(site, May::Quarantine))
             .and(request::form())
             .then(read_again)
             .map(answer)
@@ -97,10 +98,8 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
 
 async fn list(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Words) -> Answer {
     let caseworker = caseworker?;
-    if !caseworker.sees_quarantine() {
-        return Err(Problem::Forbidden);
-    }
     let trail = Trail::of(&query);
+    site.record(caseworker.did(Did::ListedQuarantine, clock::now())).await?;
     let page = site.store.quarantine(caseworker.sees(), trail.before()).await?;
     if page.rows.is_empty() && trail.before().is_some() {
         return Ok(see_other(LIST));
@@ -125,10 +124,8 @@ async fn show(
     query: Words,
 ) -> Answer {
     let caseworker = caseworker?;
-    if !caseworker.sees_quarantine() {
-        return Err(Problem::Forbidden);
-    }
     let found = site.store.quarantined(caseworker.sees(), arrival).await?.ok_or(Problem::NotFound)?;
+    site.record(seen(&caseworker, Did::OpenedQuarantined, arrival)).await?;
     html(&QuarantinedPage {
         chrome: Chrome::new(Some(&caseworker), Here::Quarantine),
         back: Back::of(&headers, &Words::default(), &format!("{LIST}/{arrival}"), Back::to_quarantine()),
@@ -141,10 +138,8 @@ async fn show(
 /// The exact bytes, which no browser is to show or run.
 async fn bytes(arrival: i64, site: Arc<Site>, caseworker: Result<Caseworker, Problem>) -> Answer {
     let caseworker = caseworker?;
-    if !caseworker.sees_quarantine() {
-        return Err(Problem::Forbidden);
-    }
     let found = site.store.quarantined(caseworker.sees(), arrival).await?.ok_or(Problem::NotFound)?;
+    site.record(seen(&caseworker, Did::SavedQuarantined, arrival)).await?;
     let mut response = Response::new(found.body.unwrap_or_default().into());
     set(&mut response, header::CONTENT_TYPE, "application/octet-stream");
     let name = format!("attachment; filename=\"quarantine-{arrival}.bin\"");
@@ -164,14 +159,22 @@ async fn read_again(
         Problem::SignInFirst { .. } => Problem::SignInFirst { wanted: page.clone() },
         other => other,
     })?;
-    if !caseworker.sees_quarantine() {
-        return Err(Problem::Forbidden);
-    }
     form?;
-    Ok(match site.store.requeue(caseworker.sees(), arrival).await?.ok_or(Problem::NotFound)? {
-        Requeued::Understood { notify_id } => see_other(&href(&notify_id)),
-        Requeued::Stays { .. } => see_other(&format!("{page}?again=1")),
-    })
+    Ok(
+        match site
+            .store
+            .requeue(caseworker.sees(), arrival, caseworker.by(), clock::now())
+            .await?
+            .ok_or(Problem::NotFound)?
+        {
+            Requeued::Understood { notify_id } => see_other(&href(&notify_id)),
+            Requeued::Stays { .. } => see_other(&format!("{page}?again=1")),
+        },
+    )
+}
+
+fn seen(caseworker: &Caseworker, did: Did, arrival: i64) -> Entry {
+    caseworker.did(did, clock::now()).of(format!("quarantine {arrival}"))
 }
 
 fn row(quarantined: &Quarantined) -> Row {

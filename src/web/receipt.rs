@@ -16,8 +16,9 @@ use super::request::{self, Words};
 use super::results::{Moment, ResultRow, StatusTag, at, happened, href, id_of, kind_words, status_tag, written};
 use super::{Site, get};
 use crate::access::Caseworker;
+use crate::clock;
 use crate::notify::{Callback, Content, Kind};
-use crate::store::{Kept, Receipt};
+use crate::store::{Did, Kept, Receipt};
 
 /// So many of a list are the latest, and there may be more.
 const LISTED: usize = 20;
@@ -104,6 +105,9 @@ async fn show(
     let caseworker = caseworker?;
     let notify_id = id_of(&notify_id).ok_or(Problem::NotFound)?;
     let receipt = site.store.receipt(caseworker.sees(), &notify_id).await?.ok_or(Problem::NotFound)?;
+    let person = receipt.events.iter().find_map(|kept| kept.callback.match_key());
+    let person = person.map(|key| key.as_str().to_owned());
+    site.record(caseworker.did(Did::OpenedReceipt, clock::now()).of(notify_id.as_str()).about(person)).await?;
     let here = href(&notify_id);
     let back = Back::of(&headers, &query, &here, Back::to_results());
     html(&page(&caseworker, &receipt, &here, back).ok_or(Problem::NotFound)?)

@@ -21,7 +21,7 @@ use crate::clock;
 use crate::notify::filter::Filter as Narrowed;
 use crate::notify::recipient::{MatchKey, reference_key};
 use crate::notify::term::Term;
-use crate::store::{Cursor, Find, Found, Place, Source};
+use crate::store::{Cursor, Did, Entry, Find, Found, Place, Source};
 
 /// Rows on a page.
 const PAGE: i64 = 50;
@@ -96,6 +96,11 @@ async fn by_reference(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, 
         }
         Err(nothing) => return search::refused(&caseworker, &typed, nothing),
     };
+    let seen = match typed.as_str() {
+        "" => caseworker.did(Did::ListedReceipts, clock::now()),
+        typed => searched(&caseworker, Some(reference_key(typed)), "reference"),
+    };
+    site.record(seen).await?;
     let asked = Asked { typed, action: "/receipts".into(), sources, in_query: true };
     results(&site, &caseworker, asked, &query).await
 }
@@ -105,12 +110,20 @@ async fn by_person(opaque: String, site: Arc<Site>, caseworker: Result<Caseworke
     let since = clock::now() - search::KEPT;
     let typed = site.store.search_term(opaque.clone(), since).await?.ok_or(Problem::NoSearch)?;
     let mut sources = reference_sources(&typed);
+    let mut person = None;
     if let Some(Term::People(keys)) = Term::of(&typed) {
         sources.retain(|source| !matches!(source, Source::Person(_)));
+        person = keys.first().map(|key| key.as_str().to_owned());
         sources.splice(0..0, keys.iter().map(|key| Source::Person(key.as_str().to_owned())));
     }
+    site.record(searched(&caseworker, person, "person")).await?;
     let asked = Asked { typed, action: format!("/search/{opaque}"), sources, in_query: false };
     results(&site, &caseworker, asked, &query).await
+}
+
+/// A search as it stands in the record: for whom or what only as a mark.
+fn searched(caseworker: &Caseworker, subject: Option<String>, kind: &str) -> Entry {
+    caseworker.did(Did::Searched, clock::now()).about(subject).with(kind)
 }
 
 /// What a reference may be found by: exactly, as an id of Notify's, as the name of a sender, then by its beginning.

@@ -1,6 +1,5 @@
 //! What handlers are given: the site, who asks, the words of a query or a form.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use warp::path::FullPath;
 
 use super::Site;
 use super::problem::Problem;
-use crate::access::{Caseworker, NotSignedIn, refuse_cross_site};
+use crate::access::{Caseworker, May, NotSignedIn, refuse_cross_site};
 use crate::clock;
 use crate::edge::Peer;
 use crate::notify::term::Term;
@@ -37,29 +36,38 @@ pub(super) fn site(
     warp::any().map(move || site.clone())
 }
 
-/// Where a request comes from.
-pub(super) fn source(peer: Option<Peer>) -> Option<IpAddr> {
-    peer.map(|peer| peer.source)
-}
-
 /// The signed-in person, or the answer for nobody.
 pub(super) fn caseworker(of: &Arc<Site>) -> BoxedFilter<(Result<Caseworker, Problem>,)> {
     site(of)
         .and(warp::method())
         .and(warp::header::headers_cloned())
+        .and(source())
         .and(warp::path::full())
         .and(query_text())
-        .then(|site: Arc<Site>, method: Method, headers: HeaderMap, path: FullPath, query: String| async move {
-            let wanted = wanted(path.as_str(), &query);
-            let who = site.visitors.recognise(&headers, clock::now()).await.map_err(|refused| match refused {
-                NotSignedIn::NoSession => Problem::SignInFirst { wanted },
-                NotSignedIn::Store(error) => error.into(),
-            })?;
-            // The first page that is shown tells of it, and no other.
-            if method == Method::GET && who.sign_in_before().is_some() {
-                site.visitors.told_of_sign_in_before(&headers).await;
-            }
-            Ok(who)
+        .then(
+            async |site: Arc<Site>, method: Method, headers: HeaderMap, from: String, path: FullPath, query: String| {
+                let wanted = wanted(path.as_str(), &query);
+                let who =
+                    site.visitors.recognise(&headers, &from, clock::now()).await.map_err(|refused| match refused {
+                        NotSignedIn::NoSession => Problem::SignInFirst { wanted },
+                        NotSignedIn::Store(error) => error.into(),
+                    })?;
+                // The first page that is shown tells of it, and no other.
+                if method == Method::GET && who.sign_in_before().is_some() {
+                    site.visitors.told_of_sign_in_before(&headers).await;
+                }
+                Ok(who)
+            },
+        )
+        .boxed()
+}
+
+/// As [`caseworker`], for a page that is not for everybody.
+pub(super) fn allowed(of: &Arc<Site>, what: May) -> BoxedFilter<(Result<Caseworker, Problem>,)> {
+    caseworker(of)
+        .map(move |asks: Result<Caseworker, Problem>| match asks {
+            Ok(caseworker) if !caseworker.may(what) => Err(Problem::Forbidden),
+            asks => asks,
         })
         .boxed()
 }
@@ -108,6 +116,16 @@ impl Kept {
     pub(super) fn pairs(&self) -> Vec<(String, String)> {
         Words::parse(self.words.as_bytes()).0
     }
+}
+
+/// The network address that a request came from; empty where nobody can say.
+pub(super) fn source() -> BoxedFilter<(String,)> {
+    warp::ext::optional::<Peer>().map(address).boxed()
+}
+
+/// The network address of whose request it is.
+pub(super) fn address(peer: Option<Peer>) -> String {
+    peer.map(|peer| peer.source.to_string()).unwrap_or_default()
 }
 
 /// The page that is gone to after signing in. A query that may hold a number or an address is left out, so that it does not

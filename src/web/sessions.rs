@@ -74,6 +74,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
             .and(get())
             .and(request::site(site))
             .and(warp::header::headers_cloned())
+            .and(request::source())
             .then(look)
             .map(answer)
             .boxed(),
@@ -81,6 +82,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
             .and(warp::post())
             .and(request::site(site))
             .and(warp::header::headers_cloned())
+            .and(request::source())
             .and(request::form())
             .then(stay)
             .map(answer)
@@ -96,11 +98,10 @@ async fn show(site: Arc<Site>, headers: HeaderMap, who: Result<Caseworker, Probl
 }
 
 async fn end(site: Arc<Site>, headers: HeaderMap, asked: Result<(Caseworker, Words), Problem>) -> Answer {
-    let (_, form) = asked?;
-    match (form.get("end"), form.get("others")) {
-        (Some(name), _) => site.visitors.end_others(&headers, Some(name)).await?,
-        (None, Some(_)) => site.visitors.end_others(&headers, None).await?,
-        (None, None) => (),
+    let (who, form) = asked?;
+    let name = form.get("end");
+    if name.is_some() || form.get("others").is_some() {
+        site.visitors.end_others(&who, &headers, name, clock::now()).await?;
     }
     Ok(see_other(PATH))
 }
@@ -116,13 +117,13 @@ struct Told {
     email: String,
 }
 
-async fn look(site: Arc<Site>, headers: HeaderMap) -> Answer {
-    left(site.visitors.look(&headers, clock::now()).await)
+async fn look(site: Arc<Site>, headers: HeaderMap, from: String) -> Answer {
+    left(site.visitors.look(&headers, &from, clock::now()).await)
 }
 
-async fn stay(site: Arc<Site>, headers: HeaderMap, form: Result<Words, Problem>) -> Answer {
+async fn stay(site: Arc<Site>, headers: HeaderMap, from: String, form: Result<Words, Problem>) -> Answer {
     form?;
-    left(site.visitors.recognise(&headers, clock::now()).await)
+    left(site.visitors.recognise(&headers, &from, clock::now()).await)
 }
 
 fn left(who: Result<Caseworker, NotSignedIn>) -> Answer {

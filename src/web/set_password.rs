@@ -79,7 +79,8 @@ async fn set(
         return html(&page);
     }
     let password = form.get("password").unwrap_or_default();
-    match site.visitors.set_password(&page.link, password, &headers, request::source(peer), clock::now()).await {
+    let from = request::address(peer);
+    match site.visitors.set_password(&page.link, password, &headers, &from, clock::now()).await {
         Ok(Ok(Some(session))) => Ok(sign_in::signed_in(&session, "/")),
         Ok(Ok(None)) => html(&SetPasswordPage { email: None, ..page }),
         Ok(Err(error)) => Err(error.into()),

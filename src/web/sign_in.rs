@@ -67,6 +67,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
             .and(warp::post())
             .and(request::site(site))
             .and(warp::header::headers_cloned())
+            .and(request::source())
             .and(request::form())
             .then(sign_out)
             .map(answer)
@@ -103,7 +104,7 @@ async fn sign_in(site: Arc<Site>, headers: HeaderMap, peer: Option<Peer>, form: 
         return refused(&page, StatusCode::FORBIDDEN);
     }
     let password = form.get("password").unwrap_or_default();
-    match site.visitors.sign_in(email, password, &headers, request::source(peer), clock::now()).await {
+    match site.visitors.sign_in(email, password, &headers, &request::address(peer), clock::now()).await {
         Ok(session) => {
             let found = search::page_of(&site, search.trim(), None).await;
             // What cannot be searched for, or not now, keeps nobody from signing in.
@@ -127,9 +128,9 @@ async fn sign_in(site: Arc<Site>, headers: HeaderMap, peer: Option<Peer>, form: 
     }
 }
 
-async fn sign_out(site: Arc<Site>, headers: HeaderMap, form: Result<Words, Problem>) -> Answer {
+async fn sign_out(site: Arc<Site>, headers: HeaderMap, from: String, form: Result<Words, Problem>) -> Answer {
     form?;
-    site.visitors.sign_out(&headers).await?;
+    site.visitors.sign_out(&headers, &from, clock::now()).await?;
     let mut response = see_other("/sign-in");
     set(&mut response, header::SET_COOKIE, Session::end_cookie());
     Ok(response)

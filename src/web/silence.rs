@@ -3,7 +3,7 @@
 use super::Site;
 use super::plain_text::grouped;
 use super::results::{Moment, at};
-use crate::access::Caseworker;
+use crate::access::{Caseworker, May};
 use crate::store::StoreError;
 
 /// A service of which nothing comes, where as a rule much does.
@@ -15,7 +15,7 @@ pub(super) struct SilenceNotice {
 
 /// What this person is to be told, if anything.
 pub(super) async fn notices(site: &Site, caseworker: &Caseworker) -> Result<Vec<SilenceNotice>, StoreError> {
-    if !caseworker.sees_quarantine() {
+    if !caseworker.may(May::Quarantine) {
         return Ok(Vec::new());
     }
     let silences = site.store.silences(caseworker.sees()).await?;

@@ -3,41 +3,41 @@
 use crate::pages::between;
 use crate::server::{Browser, PASSWORD, Server, exchange, request};
 
-/// What is answered to nobody, a caseworker, a manager and an admin.
-const TABLE: [(&str, &str, [u16; 4]); 31] = [
-    ("GET", "/", [303, 303, 303, 303]),
-    ("GET", "/sign-in", [200, 200, 200, 200]),
-    ("GET", "/cookies", [200, 200, 200, 200]),
-    ("GET", "/set-password/0", [200, 200, 200, 200]),
-    ("GET", "/receipts", [303, 200, 200, 200]),
-    ("GET", "/receipts?q=REF&status=delivered", [303, 200, 200, 200]),
-    ("GET", "/receipts/r1", [303, 200, 200, 200]),
-    ("GET", "/receipts/none", [303, 404, 404, 404]),
+/// What is answered to nobody, a viewer, a caseworker, a manager and an admin.
+const TABLE: [(&str, &str, [u16; 5]); 31] = [
+    ("GET", "/", [303, 303, 303, 303, 303]),
+    ("GET", "/sign-in", [200, 200, 200, 200, 200]),
+    ("GET", "/cookies", [200, 200, 200, 200, 200]),
+    ("GET", "/set-password/0", [200, 200, 200, 200, 200]),
+    ("GET", "/receipts", [303, 200, 200, 200, 200]),
+    ("GET", "/receipts?q=REF&status=delivered", [303, 200, 200, 200, 200]),
+    ("GET", "/receipts/r1", [303, 200, 200, 200, 200]),
+    ("GET", "/receipts/none", [303, 404, 404, 404, 404]),
     // Who is not signed in is asked to, with what was typed kept in the form.
-    ("POST", "/search", [200, 303, 303, 303]),
-    ("GET", "/search", [303, 303, 303, 303]),
-    ("GET", "/search/none", [303, 404, 404, 404]),
-    ("GET", "/search/SEARCH", [303, 200, 200, 200]),
-    ("GET", "/messages", [303, 200, 200, 200]),
-    ("GET", "/messages/none", [303, 404, 404, 404]),
-    ("GET", "/messages/CONVERSATION", [303, 200, 200, 200]),
-    ("GET", "/quarantine", [303, 403, 200, 200]),
-    ("GET", "/quarantine/3", [303, 403, 200, 200]),
-    ("GET", "/quarantine/999", [303, 403, 404, 404]),
-    ("GET", "/quarantine/3/bytes", [303, 403, 200, 200]),
-    ("POST", "/quarantine/3/read-again", [303, 403, 303, 303]),
-    ("GET", "/quarantine/3/none", [404, 404, 404, 404]),
-    ("GET", "/quarantine/none", [404, 404, 404, 404]),
-    ("GET", "/account/sessions", [303, 200, 200, 200]),
+    ("POST", "/search", [200, 303, 303, 303, 303]),
+    ("GET", "/search", [303, 303, 303, 303, 303]),
+    ("GET", "/search/none", [303, 404, 404, 404, 404]),
+    ("GET", "/search/SEARCH", [303, 200, 200, 200, 200]),
+    ("GET", "/messages", [303, 200, 200, 200, 200]),
+    ("GET", "/messages/none", [303, 404, 404, 404, 404]),
+    ("GET", "/messages/CONVERSATION", [303, 200, 200, 200, 200]),
+    ("GET", "/quarantine", [303, 403, 403, 200, 200]),
+    ("GET", "/quarantine/3", [303, 403, 403, 200, 200]),
+    ("GET", "/quarantine/999", [303, 403, 403, 404, 404]),
+    ("GET", "/quarantine/3/bytes", [303, 403, 403, 200, 200]),
+    ("POST", "/quarantine/3/read-again", [303, 403, 403, 303, 303]),
+    ("GET", "/quarantine/3/none", [404, 404, 404, 404, 404]),
+    ("GET", "/quarantine/none", [404, 404, 404, 404, 404]),
+    ("GET", "/account/sessions", [303, 200, 200, 200, 200]),
     // What was sent is kept in the form.
-    ("POST", "/account/sessions", [200, 303, 303, 303]),
-    ("GET", "/session", [200, 200, 200, 200]),
-    ("POST", "/session", [200, 200, 200, 200]),
-    ("GET", "/assets/STYLES", [200, 200, 200, 200]),
-    ("GET", "/nothing-here", [404, 404, 404, 404]),
-    ("POST", "/nothing-here", [404, 404, 404, 404]),
-    ("GET", "/receipts/r1/more", [404, 404, 404, 404]),
-    ("POST", "/receipts", [405, 405, 405, 405]),
+    ("POST", "/account/sessions", [200, 303, 303, 303, 303]),
+    ("GET", "/session", [200, 200, 200, 200, 200]),
+    ("POST", "/session", [200, 200, 200, 200, 200]),
+    ("GET", "/assets/STYLES", [200, 200, 200, 200, 200]),
+    ("GET", "/nothing-here", [404, 404, 404, 404, 404]),
+    ("POST", "/nothing-here", [404, 404, 404, 404, 404]),
+    ("GET", "/receipts/r1/more", [404, 404, 404, 404, 404]),
+    ("POST", "/receipts", [405, 405, 405, 405, 405]),
 ];
 
 #[test]
@@ -49,6 +49,7 @@ fn each_address_answers_each_role_as_it_should() {
     assert_eq!(server.post("/callbacks", b"nonsense").status, 200);
     let mut people = [
         Browser::new(server.at),
+        server.signed_in("viewer"),
         server.signed_in("caseworker"),
         server.signed_in("manager"),
         server.signed_in("admin"),

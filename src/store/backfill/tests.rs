@@ -11,7 +11,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 async fn store(folder: &std::path::Path) -> (Store, ServiceId) {
     let store = Store::serve(folder, NOW).unwrap();
-    store.add_token("A service".into(), None, [1; 32], NOW).await.unwrap();
+    store.add_token("A service".into(), None, [1; 32], crate::store::By::itself(), NOW).await.unwrap();
     let service = store.service("A service").await.unwrap().unwrap().id;
     (store, service)
 }

@@ -25,17 +25,17 @@ fn what_is_understood_leaves_quarantine_as_a_callback_that_came_when_it_came() {
         let arrival = quarantine(&store, service, NOW, UNDERSTOOD).await;
         assert_eq!(quarantine(&store, service, NOW + 5, UNDERSTOOD).await, arrival, "it came twice");
         let others = Services::Only(vec![ServiceId(service.0 + 1)]);
-        assert_eq!(store.requeue(&others, arrival).await.unwrap(), None, "it is another service's");
-        let done = store.requeue(&Services::All, arrival).await.unwrap();
+        assert_eq!(store.requeue(&others, arrival, By::itself(), NOW).await.unwrap(), None, "it is another service's");
+        let done = store.requeue(&Services::All, arrival, By::itself(), NOW).await.unwrap();
         assert_eq!(done, Some(Requeued::Understood { notify_id: "r1".into() }));
         assert!(store.quarantine(&Services::All, None).await.unwrap().rows.is_empty());
         let page = store.receipt(&Services::All, "r1").await.unwrap().unwrap();
         let events: Vec<_> = page.events.iter().map(|kept| (kept.arrived_at, kept.times, kept.shown)).collect();
         assert_eq!(events, [(NOW, 2, true)]);
-        assert_eq!(store.requeue(&Services::All, arrival).await.unwrap(), None);
+        assert_eq!(store.requeue(&Services::All, arrival, By::itself(), NOW).await.unwrap(), None);
         // The very bytes that are held already are one more of them.
         let arrival = quarantine(&store, service, NOW + 9, UNDERSTOOD).await;
-        store.requeue(&Services::All, arrival).await.unwrap();
+        store.requeue(&Services::All, arrival, By::itself(), NOW).await.unwrap();
         let page = store.receipt(&Services::All, "r1").await.unwrap().unwrap();
         assert_eq!(page.events.iter().map(|kept| kept.times).collect::<Vec<_>>(), [3]);
     });
@@ -47,7 +47,8 @@ fn what_is_not_understood_stays_byte_for_byte_with_the_reason_of_today() {
     runtime().block_on(async {
         let (store, service) = store_with_service(folder.path()).await;
         let arrival = quarantine(&store, service, NOW, "nonsense").await;
-        let Some(Requeued::Stays { reason }) = store.requeue(&Services::All, arrival).await.unwrap() else {
+        let Some(Requeued::Stays { reason }) = store.requeue(&Services::All, arrival, By::itself(), NOW).await.unwrap()
+        else {
             panic!("it was understood")
         };
         let kept = store.quarantined(&Services::All, arrival).await.unwrap().unwrap();
@@ -88,7 +89,7 @@ fn a_command_beside_a_server_that_stores_leaves_every_callback_to_be_found() {
         let mut removed = 0;
         loop {
             if let Some(arrival) = quarantined.pop() {
-                match command.requeue(&Services::All, arrival).await {
+                match command.requeue(&Services::All, arrival, By::itself(), NOW).await {
                     Ok(done) => assert!(matches!(done, Some(Requeued::Understood { .. }))),
                     // It waited in vain for the server's transactions to end, and tries again.
                     Err(_) => quarantined.push(arrival),

@@ -1,0 +1,351 @@
+//! The record: who saw or changed what, and when. Each row is chained to the one before it by an HMAC under the key file, and the
+//! two ends are sealed, so that a row that was changed, left out, moved, added or cut off is found by whoever holds the key
+//! (`record/verify.rs`). What a row is about stands in it only as a mark under that key.
+
+mod look;
+mod verify;
+
+use std::fmt;
+
+use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
+
+pub use look::{Looked, RecordPage, Recorded};
+pub use verify::{Broken, Chain, Fault, Head, Verified, verify_record};
+
+use super::key::Key;
+use super::{Store, StoreError};
+
+/// Who does something, and from where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct By {
+    /// The account's number, where a person is signed in.
+    pub person: Option<i64>,
+    /// The address that this person signs in with, or whose command it is.
+    pub name: String,
+    /// The network address that it was done from; empty on the machine itself.
+    pub source: String,
+}
+
+impl By {
+    /// A command of whoever has this name on the machine.
+    #[must_use]
+    pub fn command(user: &str) -> By {
+        By { person: None, name: format!("command line ({user})"), source: String::new() }
+    }
+
+    /// The server, by the clock.
+    #[must_use]
+    pub fn itself() -> By {
+        By { person: None, name: "Counterfoil".into(), source: String::new() }
+    }
+}
+
+macro_rules! did {
+    ($($(#[$doc:meta])* $name:ident $word:literal $words:literal)*) => {
+        /// What was done.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Did { $($(#[$doc])* $name,)* }
+
+        impl Did {
+            /// All of them, those that people do most first.
+            pub const ALL: &[Did] = &[$(Did::$name),*];
+
+            /// The stable word that stands in the store and in an export.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Did::$name => $word),* }
+            }
+
+            /// For people.
+            #[must_use]
+            pub fn words(self) -> &'static str {
+                match self { $(Did::$name => $words),* }
+            }
+        }
+    };
+}
+
+did! {
+    /// Searched for a reference, a person or an id.
+    Searched "searched" "Searched"
+    /// Saw a list of receipts that was not searched for.
+    ListedReceipts "listed_receipts" "Looked at the newest receipts"
+    /// Opened one receipt, with everything on its page.
+    OpenedReceipt "opened_receipt" "Opened a receipt"
+    /// Saw the inbox.
+    ListedMessages "listed_messages" "Looked at received texts"
+    /// Opened a conversation.
+    OpenedConversation "opened_conversation" "Opened a conversation"
+    /// Saw the list of what could not be understood.
+    ListedQuarantine "listed_quarantine" "Looked at the quarantine"
+    /// Opened one body of it.
+    OpenedQuarantined "opened_quarantined" "Opened a quarantined callback"
+    /// Saved the bytes of one.
+    SavedQuarantined "saved_quarantined" "Saved a quarantined callback"
+    /// Had one read again.
+    ReadAgain "read_again" "Had a quarantined callback read again"
+    /// Began a session.
+    SignedIn "signed_in" "Signed in"
+    /// Tried to, with an account's address.
+    SignInFailed "sign_in_failed" "Could not sign in"
+    /// Ended a session.
+    SignedOut "signed_out" "Signed out"
+    /// Set a password by a one-time link.
+    SetPassword "set_password" "Set a password"
+    /// Made an account.
+    AddedPerson "added_person" "Added a person"
+    /// Changed what an account may do or see.
+    ChangedPerson "changed_person" "Changed what a person may do"
+    /// Keeps an account from signing in.
+    DisabledPerson "disabled_person" "Disabled a person"
+    /// Lets it sign in again.
+    EnabledPerson "enabled_person" "Enabled a person"
+    /// Made a one-time link for an account.
+    MadeLink "made_link" "Made a link to set a password"
+    /// Ended an account's sessions.
+    EndedSessions "ended_sessions" "Ended a person’s sessions"
+    /// Made a callback token.
+    AddedToken "added_token" "Added a callback token"
+    /// Revoked one.
+    RevokedToken "revoked_token" "Revoked a callback token"
+    /// Removed what was old by hand.
+    Purged "purged" "Removed what was old"
+    /// Looked at the record.
+    LookedAtRecord "looked_at_record" "Looked at the record"
+    /// Saved the record.
+    ExportedRecord "exported_record" "Saved the record"
+    /// The first row.
+    BeganRecord "began_record" "The record began"
+    /// Goes on under a key file that the rows before were not written with.
+    ChangedKey "changed_key" "The key file was changed"
+    /// Removed the record's oldest rows.
+    ShortenedRecord "shortened_record" "Removed old rows of the record"
+}
+
+impl fmt::Display for Did {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One row to be written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// When, in microseconds since 1970 UTC.
+    pub at: i64,
+    /// By whom.
+    pub by: By,
+    /// What.
+    pub did: Did,
+    /// To what: an id that tells nothing of a person.
+    pub object: Option<String>,
+    /// Of whose data: a match key or a reference's key in the clear. Only its mark is kept.
+    pub subject: Option<String>,
+    /// A few words more, without personal data.
+    pub detail: Option<String>,
+}
+
+impl Entry {
+    /// With nothing but the bare fact.
+    #[must_use]
+    pub fn new(by: By, did: Did, at: i64) -> Entry {
+        Entry { at, by, did, object: None, subject: None, detail: None }
+    }
+
+    /// To what.
+    #[must_use]
+    pub fn of(self, object: impl Into<String>) -> Entry {
+        Entry { object: Some(object.into()), ..self }
+    }
+
+    /// Of whose data.
+    #[must_use]
+    pub fn about(self, subject: Option<impl Into<String>>) -> Entry {
+        Entry { subject: subject.map(Into::into), ..self }
+    }
+
+    /// With a few words more.
+    #[must_use]
+    pub fn with(self, detail: impl Into<String>) -> Entry {
+        Entry { detail: Some(detail.into()), ..self }
+    }
+}
+
+impl Store {
+    /// Writes one row. What it tells of is shown or done only afterwards.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn record(&self, entry: Entry) -> Result<(), StoreError> {
+        let key = self.inner.key.clone();
+        self.write(move |connection| append(connection, &key, &entry)).await
+    }
+}
+
+type Mac = [u8; 32];
+
+/// A row as it stands in the table.
+struct Kept {
+    id: i64,
+    at: i64,
+    person: Option<i64>,
+    who: String,
+    source: String,
+    did: String,
+    object: Option<String>,
+    subject: Option<Vec<u8>>,
+    detail: Option<String>,
+    key: Vec<u8>,
+    mac: Vec<u8>,
+}
+
+const KEPT: &str = "id, at, person, who, source, did, object, subject, detail, key, mac";
+
+impl Kept {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Kept> {
+        Ok(Kept {
+            id: row.get(0)?,
+            at: row.get(1)?,
+            person: row.get(2)?,
+            who: row.get(3)?,
+            source: row.get(4)?,
+            did: row.get(5)?,
+            object: row.get(6)?,
+            subject: row.get(7)?,
+            detail: row.get(8)?,
+            key: row.get(9)?,
+            mac: row.get(10)?,
+        })
+    }
+
+    /// The HMAC of the row and of the `mac` before it. Each field goes in with its length, so that no two rows read alike.
+    fn mac(&self, key: &Key, before: &[u8]) -> Mac {
+        let numbers = [Some(self.id), Some(self.at), self.person].map(|number| number.map(i64::to_be_bytes));
+        let mut fields: Vec<Option<&[u8]>> = vec![Some(before)];
+        fields.extend(numbers.iter().map(|bytes| bytes.as_ref().map(<[u8; 8]>::as_slice)));
+        let texts = [Some(&self.who), Some(&self.source), Some(&self.did), self.object.as_ref(), self.detail.as_ref()];
+        fields.extend(texts.map(|text| text.map(String::as_bytes)));
+        fields.push(self.subject.as_deref());
+        let mut whole = Vec::new();
+        for field in fields {
+            match field {
+                None => whole.push(0),
+                Some(bytes) => {
+                    whole.push(1);
+                    whole.extend(bytes.len().to_be_bytes());
+                    whole.extend(bytes);
+                }
+            }
+        }
+        key.mark("record", &whole)
+    }
+}
+
+/// Where the record begins and ends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Ends {
+    first: i64,
+    before: Vec<u8>,
+    last: i64,
+    head: Vec<u8>,
+}
+
+impl Ends {
+    fn read(connection: &Connection) -> rusqlite::Result<Option<(Ends, Vec<u8>)>> {
+        let sql = "SELECT first, before, last, head, seal FROM audit_ends";
+        let ends = |row: &Row<'_>| {
+            let ends = Ends { first: row.get(0)?, before: row.get(1)?, last: row.get(2)?, head: row.get(3)? };
+            Ok((ends, row.get(4)?))
+        };
+        connection.prepare_cached(sql)?.query_row([], ends).optional()
+    }
+
+    fn seal(&self, key: &Key) -> Mac {
+        let (first, last) = (self.first.to_be_bytes(), self.last.to_be_bytes());
+        key.mark("record ends", &[&first, self.before.as_slice(), &last, &self.head].concat())
+    }
+
+    fn write(&self, connection: &Connection, key: &Key) -> rusqlite::Result<()> {
+        connection.prepare_cached("DELETE FROM audit_ends")?.execute([])?;
+        let sql = "INSERT INTO audit_ends (first, before, last, head, seal) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let bound = params![self.first, self.before, self.last, self.head, self.seal(key)];
+        connection.prepare_cached(sql)?.execute(bound).map(drop)
+    }
+}
+
+/// Which key file a row was chained under: the beginning of a mark that only this key makes.
+fn key_name(key: &Key) -> Vec<u8> {
+    key.mark("record key", b"").into_iter().take(8).collect()
+}
+
+/// Writes one row at the record's end, in the transaction of what it tells of.
+pub(super) fn append(connection: &Connection, key: &Key, entry: &Entry) -> rusqlite::Result<()> {
+    let ends = match Ends::read(connection)? {
+        Some((ends, _)) => ends,
+        None => begin(connection, key, entry.at)?,
+    };
+    chain(connection, key, ends, entry).map(drop)
+}
+
+/// Begins the record where there is none, and says so where the key file is another one than before: a store that was restored on
+/// another machine goes on under that machine's key.
+pub(super) fn note_key(connection: &mut Connection, key: &Key, now: i64) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    match Ends::read(&transaction)? {
+        None => drop(begin(&transaction, key, now)?),
+        Some((ends, _)) => {
+            let sql = "SELECT key FROM audit WHERE id = ?1";
+            let written_with: Option<Vec<u8>> = transaction.query_row(sql, [ends.last], |row| row.get(0)).optional()?;
+            if written_with.is_some_and(|name| name != key_name(key)) {
+                chain(&transaction, key, ends, &Entry::new(By::itself(), Did::ChangedKey, now))?;
+            }
+        }
+    }
+    transaction.commit()
+}
+
+fn begin(connection: &Connection, key: &Key, at: i64) -> rusqlite::Result<Ends> {
+    let nothing = Ends { first: 1, before: vec![0; 32], last: 0, head: vec![0; 32] };
+    chain(connection, key, nothing, &Entry::new(By::itself(), Did::BeganRecord, at))
+}
+
+fn chain(connection: &Connection, key: &Key, ends: Ends, entry: &Entry) -> rusqlite::Result<Ends> {
+    let mut kept = Kept {
+        id: ends.last + 1,
+        at: entry.at,
+        person: entry.by.person,
+        who: entry.by.name.clone(),
+        source: entry.by.source.clone(),
+        did: entry.did.as_str().to_owned(),
+        object: entry.object.clone(),
+        subject: entry.subject.as_ref().map(|subject| subject_mark(key, subject).to_vec()),
+        detail: entry.detail.clone(),
+        key: key_name(key),
+        mac: Vec::new(),
+    };
+    kept.mac = kept.mac(key, &ends.head).to_vec();
+    let sql = format!("INSERT INTO audit ({KEPT}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
+    connection.prepare_cached(&sql)?.execute(params![
+        kept.id,
+        kept.at,
+        kept.person,
+        kept.who,
+        kept.source,
+        kept.did,
+        kept.object,
+        kept.subject,
+        kept.detail,
+        kept.key,
+        kept.mac
+    ])?;
+    let ends = Ends { last: kept.id, head: kept.mac, ..ends };
+    ends.write(connection, key)?;
+    Ok(ends)
+}
+
+fn subject_mark(key: &Key, subject: &str) -> Mac {
+    key.mark("record subject", subject.as_bytes())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+//! Notify's services: those that callback tokens were made for.
+
+use rusqlite::{OptionalExtension, Row};
+
+use super::{ServiceId, Store, StoreError};
+
+/// A Notify service that sends callbacks here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Service {
+    /// Its number.
+    pub id: ServiceId,
+    /// Its name, as whoever made its first token gave it.
+    pub name: String,
+    /// Its id in Notify, where that is known.
+    pub notify_service_id: Option<String>,
+}
+
+fn service(row: &Row<'_>) -> rusqlite::Result<Service> {
+    Ok(Service { id: ServiceId(row.get(0)?), name: row.get(1)?, notify_service_id: row.get(2)? })
+}
+
+impl Store {
+    /// The service of this name.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn service(&self, name: &str) -> Result<Option<Service>, StoreError> {
+        let name = name.to_owned();
+        self.read_at_the_door(move |connection| {
+            let sql = "SELECT id, name, notify_service_id FROM services WHERE name = ?1";
+            connection.prepare_cached(sql)?.query_row([name], service).optional()
+        })
+        .await
+    }
+
+    /// Every service, by name.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn services(&self) -> Result<Vec<Service>, StoreError> {
+        self.read(|connection| {
+            let sql = "SELECT id, name, notify_service_id FROM services ORDER BY name";
+            connection.prepare_cached(sql)?.query_map([], service)?.collect()
+        })
+        .await
+    }
+}
