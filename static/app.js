@@ -94,6 +94,7 @@ function watchSession(soon) {
   atLast.addEventListener("close", () => (closed = true));
   ended.addEventListener("cancel", (event) => event.preventDefault());
   const comeBack = () => {
+    if (ends - Date.now() > WARN) return;
     asked = 0;
     look();
   };

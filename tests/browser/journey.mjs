@@ -34,22 +34,25 @@ async function journey(javaScriptEnabled, width) {
   const context = await browser.newContext({ javaScriptEnabled, viewport: { width, height: 800 }, baseURL: BASE_URL });
   const page = await context.newPage();
   const said = [];
-  page.on("console", (message) => said.push(`${message.type()}: ${message.text()}`));
-  page.on("pageerror", (error) => said.push(`error: ${error.message}`));
+  const listen = (page) => {
+    page.on("console", (message) => said.push(`${message.type()}: ${message.text()}`));
+    page.on("pageerror", (error) => said.push(`error: ${error.message}`));
+  };
+  listen(page);
 
-  const look = async (what) => {
+  const look = async (what, at = page) => {
     console.log(`${name}: ${what}`);
     assert.deepEqual(said, [], `${name}: ${what}: the console is silent`);
-    assert.equal(await page.locator("h1").count(), 1, `${name}: ${what}: one h1`);
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.equal(await at.locator("h1").count(), 1, `${name}: ${what}: one h1`);
+    const wide = await at.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     assert.ok(wide <= 0, `${name}: ${what}: ${wide} px stick out sideways`);
     if (SCREENSHOTS) {
       const file = `${what.replaceAll(" ", "-")}-${width}${javaScriptEnabled ? "" : "-no-js"}.png`;
-      await page.screenshot({ path: join(SCREENSHOTS, file), fullPage: true });
+      await at.screenshot({ path: join(SCREENSHOTS, file), fullPage: true });
     }
     if (javaScriptEnabled) {
-      await page.evaluate(AXE);
-      const { violations } = await page.evaluate((values) => axe.run({ runOnly: { type: "tag", values } }), RULES);
+      await at.evaluate(AXE);
+      const { violations } = await at.evaluate((values) => axe.run({ runOnly: { type: "tag", values } }), RULES);
       const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html).join(" | ")}`);
       assert.deepEqual(found, [], `${name}: ${what}: axe finds nothing`);
     }
@@ -84,10 +87,12 @@ async function journey(javaScriptEnabled, width) {
   await page.getByRole("button", { name: "Sign in" }).click();
   assert.equal(await heading(), "Newest receipts");
   assert.equal(new URL(page.url()).pathname, "/receipts", "one arrives where one wanted to go");
+  assert.ok(await page.getByText("You last signed in at").isVisible(), "the first page tells of the sign-in before");
   await look("newest receipts");
 
   await page.getByRole("link", { name: "Next page" }).click();
   assert.match(await page.title(), /\(page 2\)/);
+  assert.equal(await page.getByText("You last signed in at").count(), 0, "and no other does");
   await look("newest receipts page 2");
   await page.getByLabel("Status").selectOption("Delivering");
   await page.getByRole("button", { name: "Apply filter" }).click();
@@ -132,6 +137,16 @@ async function journey(javaScriptEnabled, width) {
   await page.locator("main table a").first().click();
   await look("quarantined callback");
 
+  await page.goto("/account/sessions");
+  assert.equal(await heading(), "Where you are signed in");
+  assert.equal(await page.getByText("This session").count(), 1);
+  await look("sessions");
+  await page.getByRole("button", { name: "Sign out everywhere else" }).click();
+  assert.ok(await page.getByText("You are signed in nowhere else").isVisible());
+  if (javaScriptEnabled) {
+    await sessionEnds(context, listen, look);
+  }
+
   await page.getByRole("link", { name: "Cookies" }).click();
   await look("cookies");
   // The browser itself reports a page that is not there, so its console is not looked at for that one.
@@ -145,4 +160,54 @@ async function journey(javaScriptEnabled, width) {
   await page.goto("/receipts");
   assert.match(page.url(), /\/sign-in\?next=/, "after signing out the pages are closed");
   await context.close();
+}
+
+// A session is warned of before it ends, and what was being typed outlives its end.
+async function sessionEnds(context, listen, look) {
+  const page = await context.newPage();
+  listen(page);
+  await page.clock.install();
+  let left = 290;
+  await page.route("**/session", (route) => {
+    const said = { left, extends: true, email: EMAIL };
+    return route.request().method() === "GET" ? route.fulfill({ json: said }) : route.continue();
+  });
+  await page.goto("/receipts");
+  const field = page.getByLabel("Search by reference, phone number or email address");
+  await field.fill("half a reference");
+  const soon = page.getByRole("dialog", { name: "You will be signed out soon" });
+  const ended = page.getByRole("dialog", { name: "You have been signed out" });
+
+  await page.clock.fastForward("24:30");
+  assert.ok(!(await soon.isVisible()), "no warning comes too early");
+  await page.clock.fastForward("01:00");
+  await soon.waitFor();
+  assert.match(await soon.innerText(), /You will be signed out in 5 minutes/);
+  assert.equal(await page.locator(":focus").innerText(), "Stay signed in", "the keyboard is where it is wanted");
+  await look("session ends soon", page);
+  await page.keyboard.press("Enter");
+  await soon.waitFor({ state: "hidden" });
+  assert.equal(await page.locator(":focus").getAttribute("name"), "q", "and goes back to where it was");
+
+  await page.clock.fastForward("25:30");
+  await soon.waitFor();
+  await page.keyboard.press("Escape");
+  await soon.waitFor({ state: "hidden" });
+
+  left = 0;
+  await page.clock.fastForward("25:30");
+  await ended.waitFor();
+  await page.keyboard.press("Escape");
+  assert.ok(await ended.isVisible(), "what is on the page stays hidden");
+  await look("session has ended", page);
+  const opened = context.waitForEvent("page");
+  await page.keyboard.press("Enter");
+  const signIn = await opened;
+  await signIn.waitForURL("**/sign-in");
+  await signIn.close();
+  left = 1700;
+  await page.evaluate(() => window.dispatchEvent(new Event("focus")));
+  await ended.waitFor({ state: "hidden" });
+  assert.equal(await field.inputValue(), "half a reference", "what was typed is still there");
+  await page.close();
 }

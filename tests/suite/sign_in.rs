@@ -175,3 +175,17 @@ fn neither_an_answer_nor_its_time_tells_who_has_an_account() {
     // Without the hash that nobody's password is checked against it is a fifth of that and less.
     assert!(least > most / 2.0, "{medians:?}");
 }
+
+#[test]
+fn a_failed_sign_in_waits_for_nothing_to_be_written() {
+    let server = Server::start();
+    server.signed_in("caseworker");
+    // Whoever holds the store keeps every write waiting, and would be seen by how long one address takes and another does not.
+    let mut other = rusqlite::Connection::open(server.data.join("counterfoil.db")).unwrap();
+    let held = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    for email in [HERS, "nobody@example.gov.uk"] {
+        let answer = signs_in(&mut Browser::new(server.at), email, "wrong");
+        assert_eq!(answer.status, 200, "{email}: {}", answer.text());
+    }
+    held.rollback().unwrap();
+}
