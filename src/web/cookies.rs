@@ -1,4 +1,4 @@
-//! `/cookies`: every cookie by name. There are two.
+//! `/cookies`: every cookie by name.
 
 use std::sync::Arc;
 

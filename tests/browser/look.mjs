@@ -36,25 +36,28 @@ async function visit(context, javaScriptEnabled, width) {
   const name = `${width}px ${javaScriptEnabled ? "with" : "without"} JavaScript`;
   const page = await context.newPage();
   const said = [];
-  page.on("console", (message) => said.push(`${message.type()}: ${message.text()}`));
-  page.on("pageerror", (error) => said.push(`error: ${error.message}`));
+  const listen = (page) => {
+    page.on("console", (message) => said.push(`${message.type()}: ${message.text()}`));
+    page.on("pageerror", (error) => said.push(`error: ${error.message}`));
+  };
+  listen(page);
 
-  const look = async (what) => {
+  const look = async (what, at = page) => {
     console.log(`${name}: ${what}`);
     assert.deepEqual(said, [], `${name}: ${what}: the console is silent`);
-    assert.equal(await page.locator("h1").count(), 1, `${name}: ${what}: one h1`);
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.equal(await at.locator("h1").count(), 1, `${name}: ${what}: one h1`);
+    const wide = await at.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     assert.ok(wide <= 0, `${name}: ${what}: ${wide} px stick out sideways`);
     if (SCREENSHOTS) {
       const file = `${what.replaceAll(" ", "-")}-${width}${javaScriptEnabled ? "" : "-no-js"}.png`;
-      await page.screenshot({ path: join(SCREENSHOTS, file), fullPage: true });
+      await at.screenshot({ path: join(SCREENSHOTS, file), fullPage: true });
     }
     if (javaScriptEnabled) {
-      await page.evaluate(AXE);
-      const { violations } = await page.evaluate((values) => axe.run({ runOnly: { type: "tag", values } }), RULES);
+      await at.evaluate(AXE);
+      const { violations } = await at.evaluate((values) => axe.run({ runOnly: { type: "tag", values } }), RULES);
       const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html).join(" | ")}`);
       assert.deepEqual(found, [], `${name}: ${what}: axe finds nothing`);
     }
   };
-  return { page, said, look, heading: () => page.locator("h1").innerText() };
+  return { page, context, javaScriptEnabled, said, look, listen, heading: () => page.locator("h1").innerText() };
 }

@@ -29,4 +29,6 @@ mod searches;
 mod second_factor;
 #[allow(dead_code, reason = "the faults use the rest")]
 mod server;
+mod sessions;
+mod sign_in;
 mod systemd;
