@@ -2,6 +2,7 @@
 //! (a person, by a session), so a handler that holds one is behind the check. It knows headers and the store, no routes.
 
 mod authenticator;
+mod browser;
 mod cross_site;
 mod may;
 mod password;
@@ -20,4 +21,4 @@ pub use second_factor::{Entered, Half, HalfWay, NotTaken, Offer, RequiredOf, Set
 pub use secret::Secret;
 pub use senders::{Refused, Sender, Senders, token_sha256};
 pub use single_sign_on::{CameBack, GroupRole, NotAdmitted, Rules, SingleSignOn, Started};
-pub use visitors::{Caseworker, NotSignedIn, Session, SignInRefused, Visitors};
+pub use visitors::{Caseworker, Left, NotSignedIn, Session, SignInRefused, Visitors};

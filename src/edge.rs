@@ -6,10 +6,11 @@
 
 mod arriving;
 mod connections;
+mod source;
 mod stalling;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ use warp::reply::Response;
 use arriving::Arriving;
 use connections::{Connections, InHand, Place};
 use stalling::Stalling;
+
+pub use source::{Network, Proxies};
 
 /// Connections that the system may hold before they are accepted.
 const BACKLOG: i32 = 4096;
@@ -78,6 +81,8 @@ impl Default for Limits {
 pub struct Peer {
     /// The address.
     pub addr: SocketAddr,
+    /// Whose request it is: the address itself, or that which a proxy of ours forwards it for.
+    pub source: IpAddr,
     /// Whether the connection is encrypted here.
     pub tls: bool,
 }
@@ -120,10 +125,11 @@ pub async fn serve(
     tls: Option<Arc<rustls::ServerConfig>>,
     routes: Routes,
     limits: Limits,
+    proxies: Proxies,
     mut stop: watch::Receiver<bool>,
 ) {
     let connections = Connections::new(limits.connections);
-    let served = Arc::new(Served { tls: tls.map(TlsAcceptor::from), routes, limits, stop: stop.clone() });
+    let served = Arc::new(Served { tls: tls.map(TlsAcceptor::from), routes, limits, proxies, stop: stop.clone() });
     loop {
         let accepted = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
@@ -155,6 +161,7 @@ struct Served {
     tls: Option<TlsAcceptor>,
     routes: Routes,
     limits: Limits,
+    proxies: Proxies,
     stop: watch::Receiver<bool>,
 }
 
@@ -180,7 +187,7 @@ async fn accept(listener: &TcpListener, connections: &Connections) -> Option<(Tc
 }
 
 async fn connection(stream: TcpStream, addr: SocketAddr, served: &Served, place: &Place) {
-    let peer = Peer { addr, tls: served.tls.is_some() };
+    let peer = Peer { addr, source: addr.ip(), tls: served.tls.is_some() };
     match &served.tls {
         None => talk(stream, peer, served, place).await,
         Some(tls) => {
@@ -232,7 +239,8 @@ async fn answer(request: Request<Incoming>, peer: Peer, served: &Served, in_hand
     }
     // The body is gone when it has been read; what it is read for still has to be done.
     let mut request = request.map(|body| Arriving::new(body, in_hand.clone()));
-    request.extensions_mut().insert(peer);
+    let source = served.proxies.source(peer.addr.ip(), request.headers());
+    request.extensions_mut().insert(Peer { source, ..peer });
     let routes = hyper_util::service::TowerToHyperService::new(warp::service(served.routes.clone()));
     let answered = hyper::service::Service::call(&routes, request);
     let mut response = answered.await.unwrap_or_else(|never| match never {});

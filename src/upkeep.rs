@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{interval, sleep, timeout};
 
-use crate::clock::{self, DAY};
+use crate::clock::{self, DAY, HOUR};
 use crate::store::{Ballast, Checkpoint, Store};
 
 pub use backfill::{ReadBack, read_back};
@@ -29,6 +29,8 @@ const HELD_LOOK: Duration = Duration::from_hours(1);
 const TIDY_EVERY: Duration = Duration::from_hours(1);
 /// Sessions end after 8 hours, and are cleared away after a day.
 const SESSIONS_KEPT: i64 = DAY;
+/// Without use they end after half an hour.
+const UNUSED_SESSIONS_KEPT: i64 = HOUR;
 /// The page of a search for a person works for 30 days.
 const SEARCHES_KEPT: i64 = 30 * DAY;
 /// A callback token that brought nothing for so long is looked at by a person.
@@ -82,7 +84,8 @@ async fn tidying(store: &Store) {
     loop {
         ticks.tick().await;
         let now = clock::now();
-        if let Err(error) = store.tidy(now, now - SESSIONS_KEPT, now - SEARCHES_KEPT).await {
+        if let Err(error) = store.tidy(now, now - SESSIONS_KEPT, now - UNUSED_SESSIONS_KEPT, now - SEARCHES_KEPT).await
+        {
             tracing::error!(event = "upkeep.tidy_failed", error = %error, "what has run out could not be cleared away");
         }
         if let Err(error) = store.look_for_unused_tokens(now - TOKEN_UNUSED, now).await {

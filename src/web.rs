@@ -29,6 +29,7 @@ mod results;
 mod safe;
 mod search;
 mod second_step;
+mod sessions;
 mod set_password;
 mod sign_in;
 mod silence;
@@ -47,6 +48,7 @@ use warp::reply::Response;
 
 use crate::access::{RequiredOf, Senders, SingleSignOn, Visitors};
 use crate::clock;
+use crate::edge::Peer;
 use crate::store::{Entry, Store};
 
 use problem::Problem;
@@ -114,9 +116,10 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         audit::routes(site),
         alarms::routes(site),
         cookies::routes(site),
+        sessions::routes(site),
     ];
     let pages = one_of(pages).or(none_of_them()).unify();
-    let asked = warp::header::headers_cloned().and(request::source()).and(request::site(site));
+    let asked = warp::header::headers_cloned().and(warp::ext::optional::<Peer>()).and(request::site(site));
     let https = site.is_https();
     let pages = asked.and(pages).then(for_whoever_asks).map(move |page| problem::secured(page, https)).boxed();
     answering(site, callbacks::wherever_they_come(site).or(pages).unify().boxed())
@@ -159,9 +162,12 @@ fn posted_otherwise() -> BoxedFilter<(Response,)> {
 }
 
 /// The page of a problem, with the menu and the search box of whoever is signed in.
-async fn for_whoever_asks(headers: HeaderMap, from: String, site: Arc<Site>, response: Response) -> Response {
+async fn for_whoever_asks(headers: HeaderMap, peer: Option<Peer>, site: Arc<Site>, response: Response) -> Response {
     let Some(problem) = problem::told_by(&response) else { return response };
-    let person = site.visitors.recognise(&headers, &from, clock::now()).await.ok();
+    if let Problem::SignInKeeping(kept) = problem {
+        return problem::answer(sign_in::keeping(&site, &headers, peer, kept));
+    }
+    let person = site.visitors.recognise(&headers, &request::address(peer), clock::now()).await.ok();
     problem.page(person.as_ref())
 }
 
@@ -178,10 +184,10 @@ fn none_of_them() -> BoxedFilter<(Response,)> {
 fn methods(path: &str) -> Option<&'static str> {
     let parts: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').skip(1).collect();
     Some(match parts.as_slice() {
-        ["sign-in" | "search" | "audit"]
+        ["sign-in" | "search" | "audit" | "session"]
         | ["set-password", _]
         | ["sign-in", "code" | "recovery-code" | "set-up"]
-        | ["account", "second-factor" | "recovery-codes" | "password"] => "GET, HEAD, POST",
+        | ["account", "second-factor" | "recovery-codes" | "password" | "sessions"] => "GET, HEAD, POST",
         ["sign-out"] => "POST",
         []
         | ["receipts" | "messages" | "quarantine" | "alarms" | "cookies" | "account"]

@@ -1,4 +1,4 @@
-// Everything works without this. It only keeps one hurried double click from sending a form twice.
+// Everything works without this. It keeps one hurried double click from sending a form twice, and warns before a session ends.
 "use strict";
 
 const PAUSE = 1000;
@@ -12,3 +12,96 @@ document.addEventListener("submit", (event) => {
   form.dataset.sent = "yes";
   setTimeout(() => delete form.dataset.sent, PAUSE);
 });
+
+// A session that ends takes nobody by surprise: five minutes before, one may make it last, and when it has ended one signs in
+// elsewhere and comes back to what was typed. What other tabs do counts too, so the server is asked before anything is said.
+const SECOND = 1000;
+const WARN = 5 * 60 * SECOND;
+const ASK_AGAIN = 15 * SECOND;
+
+function watchSession(soon) {
+  const atLast = document.getElementById("session-ends-at-last");
+  const ended = document.getElementById("session-has-ended");
+  const dialogs = [soon, atLast, ended];
+  const { email } = soon.dataset;
+  let ends = Date.now() + soon.dataset.left * SECOND;
+  let isExtended = soon.dataset.extends === "true";
+  let asked = 0;
+  let asking = false;
+  let closed = false;
+
+  const ask = async (method) => {
+    asked = Date.now();
+    asking = true;
+    try {
+      const answer = await fetch("/session", { method, cache: "no-store" });
+      if (!answer.ok) return false;
+      const session = await answer.json();
+      // Somebody else has signed in with this browser: what is on this page is not theirs to see.
+      if (session.email && session.email !== email) location.reload();
+      ends = Date.now() + session.left * SECOND;
+      isExtended = session.extends;
+      return true;
+    } catch {
+      return false;
+    } finally {
+      asking = false;
+    }
+  };
+
+  const show = (wanted) => {
+    for (const dialog of dialogs) {
+      if (dialog !== wanted && dialog.open) dialog.close();
+    }
+    if (wanted && !wanted.open) wanted.showModal();
+  };
+
+  const say = (dialog, left) => {
+    const minutes = Math.ceil(left / (60 * SECOND));
+    const words = `You will be signed out in ${minutes === 1 ? "less than 1 minute" : `${minutes} minutes`}.`;
+    const place = dialog.querySelector("[data-when]");
+    if (place.textContent !== words) place.textContent = words;
+  };
+
+  const look = async () => {
+    if (asking) return;
+    if (ends - Date.now() > WARN) {
+      closed = false;
+      return show(null);
+    }
+    // When it has ended there is nothing to see until somebody comes back to this tab.
+    if (!asked || (!ended.open && Date.now() - asked > ASK_AGAIN)) await ask("GET");
+    const left = ends - Date.now();
+    if (left > WARN) return show(null);
+    if (left <= 0) return show(ended);
+    const dialog = isExtended ? soon : atLast;
+    say(dialog, left);
+    if (!closed || isExtended) show(dialog);
+  };
+
+  const stay = async () => {
+    const answered = await ask("POST");
+    if (!answered) soon.querySelector("[data-when]").textContent = "That did not work. Try again.";
+    await look();
+  };
+
+  soon.querySelector("[data-stay]").addEventListener("click", stay);
+  soon.addEventListener("cancel", (event) => {
+    event.preventDefault();
+    stay();
+  });
+  atLast.querySelector("[data-close]").addEventListener("click", () => atLast.close());
+  atLast.addEventListener("close", () => (closed = true));
+  ended.addEventListener("cancel", (event) => event.preventDefault());
+  const comeBack = () => {
+    if (ends - Date.now() > WARN) return;
+    asked = 0;
+    look();
+  };
+  document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && comeBack());
+  window.addEventListener("focus", comeBack);
+  setInterval(look, SECOND);
+}
+
+const endsSoon = document.getElementById("session-ends-soon");
+if (endsSoon && endsSoon.showModal) watchSession(endsSoon);

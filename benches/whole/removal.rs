@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use counterfoil::access::RequiredOf;
-use counterfoil::edge::{self, Limits};
+use counterfoil::edge::{self, Limits, Proxies};
 use counterfoil::store::{Checkpoint, Removal as Step, Store};
 use counterfoil::web::{self, Site};
 use serde::{Deserialize, Serialize};
@@ -99,7 +99,7 @@ impl Inside {
         let (stop, stopped) = watch::channel(false);
         let listener = edge::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let running = Running::inside(format!("http://{}", listener.local_addr().unwrap()));
-        runtime.spawn(edge::serve(listener, None, web::routes(&site), Limits::default(), stopped));
+        runtime.spawn(edge::serve(listener, None, web::routes(&site), Limits::default(), Proxies::default(), stopped));
         runtime.spawn(counterfoil::upkeep::run(store.clone()));
         drop(in_runtime);
         Inside { runtime, store, running, stop }

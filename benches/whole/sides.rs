@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use counterfoil::access::token_sha256;
-use counterfoil::edge::{self, Limits};
+use counterfoil::edge::{self, Limits, Proxies};
 use counterfoil::made_up::{Bodies, What};
 use counterfoil::notify::{Callback, Content};
 use futures_util::{Stream, StreamExt as _};
@@ -252,7 +252,7 @@ where
     let rest = |_| async { Ok::<_, std::convert::Infallible>(StatusCode::NOT_FOUND.into_response()) };
     let routes = routes.recover(rest).unify().boxed();
     let (_run_for_ever, stop) = tokio::sync::watch::channel(false);
-    edge::serve(listener, None, routes, Limits::default(), stop).await;
+    edge::serve(listener, None, routes, Limits::default(), Proxies::default(), stop).await;
 }
 
 async fn whole<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>>) -> Vec<u8> {

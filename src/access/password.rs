@@ -1,4 +1,5 @@
-//! Passwords: argon2id, one after another, and as long for an account that does not exist as for one that does.
+//! Passwords: argon2id, one after another, and as long for an account that does not exist as for one that does. What is asked of a
+//! new one is length and that others do not think of it first; nothing of its characters.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
@@ -7,24 +8,41 @@ use std::thread;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
+use passwords::analyzer::is_common_password;
 use tokio::sync::{Semaphore, oneshot};
+use unicode_normalization::UnicodeNormalization;
 
-/// Shorter ones are refused.
-const SHORTEST: usize = 8;
+/// Shorter ones are refused. More than OWASP's least, and as much as leaves the list of common ones three times the 3,000 that it is
+/// to hold of those that are long enough.
+const SHORTEST: usize = 10;
 /// Longer ones are refused, so that nobody makes the server hash a book.
 const LONGEST: usize = 1000;
 /// People who may wait for theirs, some seconds at most. A flood of sign-ins takes no more connections than that.
 const WAITING: usize = 64;
+/// Of those whose browser is known so many more, whom no flood keeps out.
+const KNOWN_WAITING: usize = 32;
+/// A name shorter than this may stand in a password by chance.
+const NAME: usize = 4;
+/// Beside names a password must hold so many letters and figures.
+const BESIDE_NAMES: usize = 6;
+/// The service's name, as it may stand in a password.
+const SERVICE: &str = "counterfoil";
 
 /// Why a new password was not taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PasswordRefused {
     /// Too few characters.
-    #[error("Password must be at least 8 characters")]
+    #[error("Password must be at least 10 characters. Three random words make a good one")]
     TooShort,
     /// Too many characters.
     #[error("Password must be 1,000 characters or fewer")]
     TooLong,
+    /// Many people have it.
+    #[error("Enter a password that fewer people use. Three random words make a good one")]
+    Common,
+    /// It is the address of the account or the name of the service, and little more.
+    #[error("Enter a password that does not come from your email address or the name of this service")]
+    Name,
     /// The system could not compute it.
     #[error("The password could not be saved. Try again")]
     Failed,
@@ -37,6 +55,7 @@ type Work = Box<dyn FnOnce() + Send>;
 pub struct Passwords {
     hashing: mpsc::Sender<Work>,
     waiting: Semaphore,
+    known_waiting: Semaphore,
 }
 
 impl Default for Passwords {
@@ -52,43 +71,90 @@ impl Default for Passwords {
         if let Err(error) = started {
             tracing::error!(event = "access.no_thread", error = %error, "nobody can sign in: no thread could be started");
         }
-        Passwords { hashing, waiting: Semaphore::new(WAITING) }
+        let known_waiting = Semaphore::new(KNOWN_WAITING);
+        Passwords { hashing, waiting: Semaphore::new(WAITING), known_waiting }
     }
 }
 
 impl Passwords {
-    /// The string to keep for a new password.
+    /// The string to keep for a new password of the account of an address.
     ///
     /// # Errors
-    /// When the password is too short or too long, or cannot be hashed.
-    pub async fn hash(&self, password: String) -> Result<String, PasswordRefused> {
-        if password.chars().count() < SHORTEST {
-            return Err(PasswordRefused::TooShort);
-        }
-        if password.chars().count() > LONGEST {
-            return Err(PasswordRefused::TooLong);
-        }
-        self.in_turn(move || hash(&password)).await.flatten().ok_or(PasswordRefused::Failed)
+    /// When the password is too short, too long or too easy to think of, or cannot be hashed.
+    pub async fn hash(&self, password: &str, address: &str) -> Result<String, PasswordRefused> {
+        let password = composed(password);
+        refuse(&password, address)?;
+        self.in_turn(&self.waiting, move || hash(&password)).await.flatten().ok_or(PasswordRefused::Failed)
     }
 
     /// Whether the password is the one that was kept. Without one kept the answer is no, after the same work. `None` where too
-    /// many wait for theirs to be checked.
-    pub(super) async fn verify(&self, password: String, kept: Option<String>) -> Option<bool> {
+    /// many wait for theirs to be checked; those in a browser that is known have places of their own.
+    pub(super) async fn verify(&self, password: &str, kept: Option<String>, known: bool) -> Option<bool> {
+        let password = composed(password);
         let work = move || {
             let right = matches(&password, kept.as_deref().unwrap_or(NOBODYS));
             right && kept.is_some()
         };
-        self.in_turn(work).await
+        self.in_turn(if known { &self.known_waiting } else { &self.waiting }, work).await
     }
 
-    async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        let _wait = self.waiting.try_acquire().ok()?;
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        places: &Semaphore,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let _wait = places.try_acquire().ok()?;
         let (answer, answered) = oneshot::channel();
         // Nobody listens any more when the one who wanted it has gone away.
         let work = move || drop(answer.send(work()));
         self.hashing.send(Box::new(work)).ok()?;
         answered.await.ok()
     }
+}
+
+/// The characters as they were typed: keyboards write the same letter as one code point or as two.
+fn composed(password: &str) -> String {
+    password.nfc().collect()
+}
+
+fn refuse(password: &str, address: &str) -> Result<(), PasswordRefused> {
+    let length = password.chars().count();
+    if length < SHORTEST {
+        return Err(PasswordRefused::TooShort);
+    }
+    if length > LONGEST {
+        return Err(PasswordRefused::TooLong);
+    }
+    let small = password.to_lowercase();
+    if says_little_but_names(&small, &address.trim().to_lowercase()) {
+        return Err(PasswordRefused::Name);
+    }
+    if is_common(password) || is_common(&small) { Err(PasswordRefused::Common) } else { Ok(()) }
+}
+
+/// Whether a common one is most of what a password says: as it is, with figures and marks around it, or more than once.
+fn is_common(password: &str) -> bool {
+    let core = password.trim_matches(|character: char| !character.is_alphabetic());
+    let most = core.chars().count() * 2 >= password.chars().count();
+    is_common_password(password) || is_repeated(password) || (most && is_common_password(core))
+}
+
+/// Whether it is a common one, or one character, over and over.
+fn is_repeated(password: &str) -> bool {
+    let mut ends = password.char_indices().map(|(end, _)| end).filter(|end| (1..=password.len() / 2).contains(end));
+    ends.any(|end| {
+        let (once, _) = password.split_at(end);
+        let repeated = password.len().is_multiple_of(end) && once.repeat(password.len() / end) == password;
+        repeated && (once.chars().count() == 1 || is_common_password(once))
+    })
+}
+
+/// Whether hardly anything is left without the service's name and the account's address or the name in it.
+fn says_little_but_names(password: &str, address: &str) -> bool {
+    let name = address.split_once('@').map_or(address, |(name, _)| name);
+    let names = [address, name, SERVICE].into_iter().filter(|name| name.chars().count() >= NAME);
+    let left = names.fold(password.to_owned(), |left, name| left.replace(name, ""));
+    left != password && left.chars().filter(|character| character.is_alphanumeric()).count() < BESIDE_NAMES
 }
 
 /// What a password is checked against where there is none: the hash of one that nobody knows.
@@ -116,11 +182,11 @@ mod tests {
     #[tokio::test]
     async fn only_the_password_that_was_kept_is_right() {
         let passwords = Passwords::default();
-        let kept = passwords.hash("correct horse".into()).await.unwrap();
+        let kept = passwords.hash("correct horse", "a@example.gov.uk").await.unwrap();
         assert!(kept.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-        assert_eq!(passwords.verify("correct horse".into(), Some(kept.clone())).await, Some(true));
-        assert_eq!(passwords.verify("wrong horse".into(), Some(kept)).await, Some(false));
-        assert_eq!(passwords.verify("anything".into(), None).await, Some(false));
+        assert_eq!(passwords.verify("correct horse", Some(kept.clone()), false).await, Some(true));
+        assert_eq!(passwords.verify("wrong horse", Some(kept), false).await, Some(false));
+        assert_eq!(passwords.verify("anything", None, false).await, Some(false));
     }
 
     #[test]
@@ -134,26 +200,71 @@ mod tests {
     async fn past_those_who_may_wait_nobody_is_checked() {
         let passwords = Passwords::default();
         let full = passwords.waiting.acquire_many(u32::try_from(WAITING).unwrap()).await.unwrap();
-        assert_eq!(passwords.verify("anything".into(), None).await, None);
+        assert_eq!(passwords.verify("anything", None, false).await, None);
+        assert_eq!(passwords.verify("anything", None, true).await, Some(false), "but in a browser that is known");
         drop(full);
-        assert_eq!(passwords.verify("anything".into(), None).await, Some(false));
+        assert_eq!(passwords.verify("anything", None, false).await, Some(false));
     }
 
     #[tokio::test]
     async fn one_thread_does_all_the_hashing_and_outlives_a_fault() {
         let passwords = Passwords::default();
-        let own = || passwords.in_turn(|| thread::current().id());
+        let own = || passwords.in_turn(&passwords.waiting, || thread::current().id());
         let (first, second, third) = tokio::join!(own(), own(), own());
         assert!(first.is_some() && first == second && second == third);
-        assert_eq!(passwords.in_turn(|| panic!("a fault, as a test")).await, None::<()>);
+        assert_eq!(passwords.in_turn(&passwords.waiting, || panic!("a fault, as a test")).await, None::<()>);
         assert_eq!(own().await, first);
     }
 
+    fn refused(password: &str) -> Option<PasswordRefused> {
+        refuse(&composed(password), "Jo.Bloggs@example.gov.uk").err()
+    }
+
+    #[test]
+    fn length_is_asked_for_and_no_kind_of_character() {
+        assert_eq!(refused("rivet quo"), Some(PasswordRefused::TooShort));
+        assert_eq!(refused("rivet quoi"), None);
+        assert_eq!(refused("          rivet          "), None, "spaces are kept");
+        assert_eq!(refused(&"é — 日本 ".repeat(140)), None, "characters are counted, not bytes");
+        assert_eq!(refused(&"rivet quoi".repeat(101)), Some(PasswordRefused::TooLong));
+    }
+
+    #[test]
+    fn what_others_think_of_first_is_refused_with_what_to_do() {
+        for common in [
+            "1234567890",
+            "qwertyuiop",
+            "QWERTYUIOP",
+            "1q2w3e4r5t",
+            "password1234",
+            "!!Password2026",
+            "letmeinletmein",
+            "aaaaaaaaaaaa",
+            "sunshine 99",
+        ] {
+            assert_eq!(refused(common), Some(PasswordRefused::Common), "{common}");
+        }
+        for own in
+            ["jo.bloggs@example.gov.uk", "Jo.Bloggs2026", "counterfoil", "Counterfoil-123", "1jo.bloggs-counterfoil"]
+        {
+            assert_eq!(refused(own), Some(PasswordRefused::Name), "{own}");
+        }
+        for fine in
+            ["three random words", "counterfoil kettle zebra", "sunshine kettle", "Mississippi mud", "83920174658213"]
+        {
+            assert_eq!(refused(fine), None, "{fine}");
+        }
+        for refused in [PasswordRefused::TooShort, PasswordRefused::Common, PasswordRefused::Name] {
+            assert!(refused.to_string().contains("words") || refused.to_string().starts_with("Enter a password"));
+        }
+    }
+
     #[tokio::test]
-    async fn too_short_and_too_long_are_refused() {
+    async fn the_same_characters_are_the_same_password_on_every_keyboard() {
         let passwords = Passwords::default();
-        assert_eq!(passwords.hash("1234567".into()).await, Err(PasswordRefused::TooShort));
-        assert_eq!(passwords.hash("x".repeat(1001)).await, Err(PasswordRefused::TooLong));
-        assert!(passwords.hash("é".repeat(1000)).await.is_ok(), "characters are counted, not bytes");
+        let kept = passwords.hash("caf\u{e9} kettle", "a@example.gov.uk").await.unwrap();
+        assert_eq!(passwords.verify("cafe\u{301} kettle", Some(kept.clone()), false).await, Some(true));
+        assert_eq!(passwords.verify("Caf\u{e9} kettle", Some(kept.clone()), false).await, Some(false));
+        assert_eq!(passwords.verify("caf\u{e9} kettle ", Some(kept), false).await, Some(false), "nothing is cut off");
     }
 }

@@ -3,6 +3,7 @@
 //! Between the steps a browser holds a secret that opens nothing but the second one. Codes are throttled as passwords are, and
 //! whoever changes something gives their password again.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use http::HeaderMap;
@@ -10,7 +11,8 @@ use http::HeaderMap;
 use super::authenticator::{self, recovery_codes};
 use super::password::PasswordRefused;
 use super::secret::Secret;
-use super::visitors::{Caseworker, Session, Visitors, by, cookie, session_secret};
+use super::throttle::Try;
+use super::visitors::{Caseworker, NewSecret, Session, Visitors, by, cookie, random, session_secret};
 use crate::store::{By, Did, Entry, NewSecondFactor, PendingSignIn, Person, Role, SecondFactor, StoreError, Taken};
 
 /// The name of the cookie between the two steps.
@@ -93,6 +95,10 @@ pub struct HalfWay {
 
 impl HalfWay {
     /// How this person stands in the record.
+    fn codes(&self) -> Codes {
+        Codes::of(&self.person.email, &self.source)
+    }
+
     fn by(&self) -> By {
         by(&self.person, &self.source)
     }
@@ -192,7 +198,7 @@ impl Visitors {
         headers: &HeaderMap,
         now: i64,
     ) -> Result<Session, NotTaken> {
-        self.begin_code(&who.person.email, now)?;
+        self.begin_code(&who.codes(), now)?;
         let factor = who.second_factor.as_ref().ok_or(NotTaken::TooLate)?;
         let Some(secret) = factor.secret.as_deref() else {
             tracing::error!(
@@ -203,10 +209,9 @@ impl Visitors {
             return Err(self.failed(who, now).await);
         };
         let Some(step) = authenticator::step(secret, typed, now) else { return Err(self.failed(who, now).await) };
-        let (session, before) = (random()?, session_secret(headers));
-        let before = before.as_ref().map(Secret::bytes);
-        match self.store.sign_in_by_code(who.secret.bytes(), step, session.bytes(), before, who.by(), now).await? {
-            Taken::Yes => Ok(self.taken(&who.person.email, session)),
+        let new = NewSecret::of(headers)?;
+        match self.store.sign_in_by_code(who.secret.bytes(), step, new.opening(who.by(), now)).await? {
+            Taken::Yes => Ok(self.taken(who, new, headers, now).await),
             Taken::No => {
                 self.failed(who, now).await;
                 Err(NotTaken::Used)
@@ -226,16 +231,11 @@ impl Visitors {
         headers: &HeaderMap,
         now: i64,
     ) -> Result<Session, NotTaken> {
-        self.begin_code(&who.person.email, now)?;
+        self.begin_code(&who.codes(), now)?;
         let code = authenticator::recovery_code(typed);
-        let (session, before) = (random()?, session_secret(headers));
-        let before = before.as_ref().map(Secret::bytes);
-        match self
-            .store
-            .sign_in_by_recovery_code(who.secret.bytes(), &code, session.bytes(), before, who.by(), now)
-            .await?
-        {
-            Taken::Yes => Ok(self.taken(&who.person.email, session)),
+        let new = NewSecret::of(headers)?;
+        match self.store.sign_in_by_recovery_code(who.secret.bytes(), &code, new.opening(who.by(), now)).await? {
+            Taken::Yes => Ok(self.taken(who, new, headers, now).await),
             Taken::No => Err(self.failed(who, now).await),
             Taken::TooLate => Err(NotTaken::TooLate),
         }
@@ -258,14 +258,13 @@ impl Visitors {
         headers: &HeaderMap,
         now: i64,
     ) -> Result<SetUp, NotTaken> {
-        self.begin_code(&who.person.email, now)?;
+        self.begin_code(&who.codes(), now)?;
         let Some((factor, recovery_codes)) = self.confirmed(&who.secret, typed, now)? else {
             return Err(self.failed(who, now).await);
         };
-        let (session, before) = (random()?, session_secret(headers));
-        let before = before.as_ref().map(Secret::bytes);
-        match self.store.sign_in_by_set_up(who.secret.bytes(), factor, session.bytes(), before, who.by(), now).await? {
-            Taken::Yes => Ok(SetUp { session: self.taken(&who.person.email, session), recovery_codes }),
+        let new = NewSecret::of(headers)?;
+        match self.store.sign_in_by_set_up(who.secret.bytes(), factor, new.opening(who.by(), now)).await? {
+            Taken::Yes => Ok(SetUp { session: self.taken(who, new, headers, now).await, recovery_codes }),
             Taken::No | Taken::TooLate => Err(NotTaken::TooLate),
         }
     }
@@ -291,18 +290,19 @@ impl Visitors {
     pub async fn set_up(
         &self,
         who: &Caseworker,
-        password: String,
+        password: &str,
         typed: &str,
         headers: &HeaderMap,
         now: i64,
     ) -> Result<SetUp, NotTaken> {
         self.check_password(who, password, now).await?;
-        self.begin_code(who.email(), now)?;
+        self.begin_code(&Codes::of(who.email(), &who.source), now)?;
         let offered = session_secret(headers).ok_or(NotTaken::TooLate)?;
         let (factor, recovery_codes) = self.confirmed(&offered, typed, now)?.ok_or(NotTaken::Code)?;
-        let session = random()?;
-        self.store.set_second_factor(who.id, factor, session.bytes(), who.by(), now).await?;
-        Ok(SetUp { session: self.taken(who.email(), session), recovery_codes })
+        let new = NewSecret::of(headers)?;
+        self.store.set_second_factor(who.id, factor, new.opening(who.by(), now)).await?;
+        self.throttle.succeeded(Codes::of(who.email(), &who.source).tried());
+        Ok(SetUp { session: self.begun(new, who.id, headers, now).await, recovery_codes })
     }
 
     /// New recovery codes, as they are shown; those before work no more.
@@ -312,7 +312,7 @@ impl Visitors {
     pub async fn renew_recovery_codes(
         &self,
         who: &Caseworker,
-        password: String,
+        password: &str,
         now: i64,
     ) -> Result<Vec<String>, NotTaken> {
         self.check_password(who, password, now).await?;
@@ -329,25 +329,27 @@ impl Visitors {
     pub async fn change_password(
         &self,
         who: &Caseworker,
-        present: String,
-        new: String,
+        present: &str,
+        chosen: &str,
+        headers: &HeaderMap,
         now: i64,
     ) -> Result<Session, NotTaken> {
         self.check_password(who, present, now).await?;
-        let hash = self.passwords.hash(new).await.map_err(NotTaken::NewPassword)?;
-        let session = random()?;
-        let with_second_factor = who.with_second_factor;
-        self.store.change_password(who.id, hash, session.bytes(), with_second_factor, who.by(), now).await?;
-        Ok(Session::new(session))
+        let hash = self.passwords.hash(chosen, who.email()).await.map_err(NotTaken::NewPassword)?;
+        let (new, with_second_factor) = (NewSecret::of(headers)?, who.with_second_factor);
+        self.store.change_password(who.id, hash, new.opening(who.by(), now), with_second_factor).await?;
+        Ok(self.begun(new, who.id, headers, now).await)
     }
 
     /// Whether somebody who is signed in knows their password.
-    async fn check_password(&self, who: &Caseworker, password: String, now: i64) -> Result<(), NotTaken> {
-        self.throttle.begin(who.email(), now).map_err(NotTaken::Wait)?;
+    async fn check_password(&self, who: &Caseworker, password: &str, now: i64) -> Result<(), NotTaken> {
+        // Apart from tries to sign in: nobody else's keep waiting who is signed in.
+        let counted = Codes { name: format!(" password of {}", who.email()), source: who.source.parse().ok() };
+        self.throttle.begin(counted.tried(), now).map_err(NotTaken::Wait)?;
         let person = self.store.person(who.email()).await?;
         let kept = person.and_then(|person| person.password);
-        match self.passwords.verify(password, kept).await {
-            Some(true) => self.throttle.succeeded(who.email()),
+        match self.passwords.verify(password, kept, true).await {
+            Some(true) => self.throttle.succeeded(counted.tried()),
             Some(false) => {
                 self.store.record(who.did(Did::PasswordNotConfirmed, now)).await?;
                 return Err(NotTaken::Password);
@@ -358,13 +360,13 @@ impl Visitors {
     }
 
     /// A try with a code counts as failed until it has succeeded, as one with a password does, and apart from those.
-    fn begin_code(&self, email: &str, now: i64) -> Result<(), NotTaken> {
-        self.throttle.begin(&codes_of(email), now).map_err(NotTaken::Wait)
+    fn begin_code(&self, codes: &Codes, now: i64) -> Result<(), NotTaken> {
+        self.throttle.begin(codes.tried(), now).map_err(NotTaken::Wait)
     }
 
-    fn taken(&self, email: &str, session: Secret) -> Session {
-        self.throttle.succeeded(&codes_of(email));
-        Session::new(session)
+    async fn taken(&self, who: &HalfWay, new: NewSecret, headers: &HeaderMap, now: i64) -> Session {
+        self.throttle.succeeded(who.codes().tried());
+        self.begun(new, who.person.id, headers, now).await
     }
 
     fn offer_to(&self, holder: &Secret, email: &str) -> Offer {
@@ -400,12 +402,19 @@ impl Visitors {
 }
 
 /// What codes are throttled by. No typed address begins so.
-fn codes_of(email: &str) -> String {
-    format!(" codes of {email}")
+struct Codes {
+    name: String,
+    source: Option<IpAddr>,
 }
 
-fn random() -> Result<Secret, StoreError> {
-    Secret::random().map_err(no_randomness)
+impl Codes {
+    fn of(email: &str, source: &str) -> Codes {
+        Codes { name: format!(" codes of {email}"), source: source.parse().ok() }
+    }
+
+    fn tried(&self) -> Try<'_> {
+        Try { address: &self.name, known: None, source: self.source }
+    }
 }
 
 fn no_randomness(error: getrandom::Error) -> StoreError {
@@ -431,15 +440,14 @@ mod tests {
     async fn visitors(folder: &std::path::Path) -> Visitors {
         let store = Store::serve(folder, NOW).unwrap();
         let visitors = Visitors::new(store.clone(), RequiredOf::All);
-        let hash = visitors.passwords.hash("three random words".into()).await.unwrap();
+        let hash = visitors.passwords.hash("three random words", EMAIL).await.unwrap();
         store.add_person(EMAIL.into(), Role::Caseworker, Services::All, Some(hash), By::itself(), NOW).await.unwrap();
         visitors
     }
 
     /// What a browser sends after the password.
     async fn half(visitors: &Visitors, now: i64) -> HeaderMap {
-        let password = "three random words".to_owned();
-        let entered = visitors.sign_in(EMAIL, password, &HeaderMap::new(), "", now).await.ok().unwrap();
+        let entered = visitors.sign_in(EMAIL, "three random words", &HeaderMap::new(), "", now).await.ok().unwrap();
         let Entered::Half(half, _) = entered else { panic!("there is a second step") };
         HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(&half.cookie()).unwrap())])
     }

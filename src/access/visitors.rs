@@ -1,16 +1,20 @@
 //! People: signing in, the session that follows, and signing out.
 
-use http::header::COOKIE;
+use http::header::{COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
 
+use super::browser;
 use super::may::May;
 use super::password::{PasswordRefused, Passwords};
 use super::second_factor::{Entered, RequiredOf, half_secret};
 use super::secret::Secret;
 use super::single_sign_on::{CameBack, NotAdmitted, SingleSignOn, Started};
-use super::throttle::Throttle;
-use crate::clock::MINUTE;
-use crate::store::{Asking, By, Did, Entry, Person, Role, Services, Store, StoreError};
+use super::throttle::{Throttle, Try};
+use crate::clock::{MINUTE, SECOND};
+use crate::store::{
+    Asking, BROWSER_KNOWN_FOR, By, Did, Entry, Opening, Person, Role, Services, SessionRow, SignInBefore, Store,
+    StoreError,
+};
 
 /// A session that nobody used for so long has ended.
 const IDLE: i64 = 30 * MINUTE;
@@ -20,6 +24,8 @@ const ABSOLUTE: i64 = 8 * 60 * MINUTE;
 const SET_BACK: i64 = MINUTE;
 /// The cookie's name; the prefix makes browsers take it only from this host, whole and over a safe connection.
 const COOKIE_NAME: &str = "__Host-counterfoil";
+/// The name of the cookie by which a browser is known to its owner's account.
+const BROWSER_COOKIE_NAME: &str = "__Host-counterfoil-browser";
 
 /// A person who has signed in.
 #[derive(Clone)]
@@ -30,8 +36,19 @@ pub struct Caseworker {
     sees: Services,
     pub(super) with_second_factor: bool,
     /// The network address that the request came from.
-    source: String,
+    pub(super) source: String,
     alarms: i64,
+    left: Left,
+    before: Option<SignInBefore>,
+}
+
+/// How long a session goes on if nobody uses it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Left {
+    /// In seconds.
+    pub seconds: i64,
+    /// Whether use makes it longer; a session never lasts longer than 8 hours.
+    pub extends: bool,
 }
 
 impl Caseworker {
@@ -51,6 +68,18 @@ impl Caseworker {
     #[must_use]
     pub fn sees(&self) -> &Services {
         &self.sees
+    }
+
+    /// How long the session goes on.
+    #[must_use]
+    pub fn left(&self) -> Left {
+        self.left
+    }
+
+    /// The sign-in before this session's, until it was told.
+    #[must_use]
+    pub fn sign_in_before(&self) -> Option<&SignInBefore> {
+        self.before.as_ref()
     }
 
     /// Whether this person may do what not everybody may.
@@ -101,17 +130,25 @@ pub enum SignInRefused {
 }
 
 /// A new session, to be given to the browser.
-pub struct Session(Secret);
+pub struct Session {
+    secret: Secret,
+    /// What the browser is known by from now on; `None` where that could not be kept.
+    browser: Option<Secret>,
+}
 
 impl Session {
-    pub(super) fn new(secret: Secret) -> Session {
-        Session(secret)
-    }
-
     /// The `Set-Cookie` value that begins the session in the browser.
     #[must_use]
     pub fn cookie(&self) -> String {
-        format!("{COOKIE_NAME}={}; Path=/; Secure; HttpOnly; SameSite=Lax", self.0.text())
+        format!("{COOKIE_NAME}={}; Path=/; Secure; HttpOnly; SameSite=Lax", self.secret.text())
+    }
+
+    /// The `Set-Cookie` value by which the browser is known when somebody signs in with it again. It opens nothing.
+    #[must_use]
+    pub fn browser_cookie(&self) -> Option<String> {
+        let (known_for, attributes) = (BROWSER_KNOWN_FOR / SECOND, "Path=/; Secure; HttpOnly; SameSite=Lax");
+        let browser = self.browser.as_ref()?;
+        Some(format!("{BROWSER_COOKIE_NAME}={}; {attributes}; Max-Age={known_for}", browser.text()))
     }
 
     /// The `Set-Cookie` value that ends it there.
@@ -156,21 +193,78 @@ impl Visitors {
     /// When nobody is signed in there, or the store cannot say.
     pub async fn recognise(&self, headers: &HeaderMap, source: &str, now: i64) -> Result<Caseworker, NotSignedIn> {
         let secret = session_secret(headers).ok_or(NotSignedIn::NoSession)?;
-        let asking = self.store.session(secret.bytes()).await.map_err(NotSignedIn::Store)?;
-        let asking = asking.filter(|asking| is_fresh(asking, now)).ok_or(NotSignedIn::NoSession)?;
-        // One that began before a second factor was required of the person shows nothing.
-        if self.required_of.includes(asking.person.role) && !asking.with_second_factor {
-            return Err(NotSignedIn::NoSession);
-        }
+        let mut asking = self.asking(&secret, now).await?;
         // Once a minute is exact enough for a limit of half an hour.
-        if now - asking.last_seen_at > MINUTE
-            && let Err(error) = self.store.touch_session(secret.bytes(), now).await
-        {
-            // Where nothing can be written what is there can still be read: the session only ends the sooner.
-            tracing::warn!(event = "access.use_not_noted", error = %error, "the use of a session could not be noted");
+        if now - asking.last_seen_at > MINUTE {
+            match self.store.touch_session(secret.bytes(), now).await {
+                Ok(()) => asking.last_seen_at = now,
+                // Where nothing can be written what is there can still be read: the session only ends the sooner.
+                Err(error) => {
+                    tracing::warn!(event = "access.use_not_noted", error = %error, "the use of a session could not be noted");
+                }
+            }
         }
-        let Asking { person: Person { id, email, role, sees, .. }, with_second_factor, alarms, .. } = asking;
-        Ok(Caseworker { id, email, role, sees, with_second_factor, source: source.to_owned(), alarms })
+        Ok(caseworker(asking, source, now))
+    }
+
+    /// Who sends a request with these headers, which does not count as a use of the session.
+    ///
+    /// # Errors
+    /// When nobody is signed in there, or the store cannot say.
+    pub async fn look(&self, headers: &HeaderMap, source: &str, now: i64) -> Result<Caseworker, NotSignedIn> {
+        let secret = session_secret(headers).ok_or(NotSignedIn::NoSession)?;
+        Ok(caseworker(self.asking(&secret, now).await?, source, now))
+    }
+
+    /// The session of a secret, while it is fresh. One that is found too old ends for good: it does not live again when the clock is
+    /// set back.
+    async fn asking(&self, secret: &Secret, now: i64) -> Result<Asking, NotSignedIn> {
+        let asking = self.store.session(secret.bytes()).await.map_err(NotSignedIn::Store)?;
+        let asking = asking.ok_or(NotSignedIn::NoSession)?;
+        if is_fresh(asking.made_at, asking.last_seen_at, now) {
+            // One that began before a second factor was required of the person shows nothing.
+            let lacks_one = self.required_of.includes(asking.person.role) && !asking.with_second_factor;
+            return if lacks_one { Err(NotSignedIn::NoSession) } else { Ok(asking) };
+        }
+        let too_old = now - asking.last_seen_at >= IDLE || now - asking.made_at >= ABSOLUTE;
+        if too_old && let Err(error) = self.store.forget_session(secret.bytes()).await {
+            tracing::warn!(event = "access.session_not_ended", error = %error, "a session that is too old could not be removed");
+        }
+        Err(NotSignedIn::NoSession)
+    }
+
+    /// The sessions of the person who asks: their own first, then those last used.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn own_sessions(&self, headers: &HeaderMap, now: i64) -> Result<Vec<SessionRow>, StoreError> {
+        let Some(secret) = session_secret(headers) else { return Ok(Vec::new()) };
+        let mut sessions = self.store.own_sessions(secret.bytes()).await?;
+        sessions.retain(|session| is_fresh(session.made_at, session.last_seen_at, now));
+        Ok(sessions)
+    }
+
+    /// Ends another session of the person who asks, by its name, or all others.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn end_others(
+        &self,
+        who: &Caseworker,
+        headers: &HeaderMap,
+        name: Option<&str>,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let Some(secret) = session_secret(headers) else { return Ok(()) };
+        self.store.end_others(secret.bytes(), name.map(str::to_owned), who.did(Did::EndedSessions, now)).await
+    }
+
+    /// The page with the sign-in before is shown.
+    pub async fn told_of_sign_in_before(&self, headers: &HeaderMap) {
+        let Some(secret) = session_secret(headers) else { return };
+        if let Err(error) = self.store.told_of_sign_in_before(secret.bytes()).await {
+            tracing::warn!(event = "access.told_not_noted", error = %error, "the last sign-in is told once more");
+        }
     }
 
     /// Lets in whoever knows the password, as far as the second step where there is one. The session that the browser had before
@@ -181,35 +275,46 @@ impl Visitors {
     pub async fn sign_in(
         &self,
         email: &str,
-        password: String,
+        password: &str,
         headers: &HeaderMap,
         source: &str,
         now: i64,
     ) -> Result<Entered, SignInRefused> {
         let address = email.trim().to_lowercase();
-        self.throttle.begin(&address, now).map_err(SignInRefused::Wait)?;
+        let browser = self.known_browser(&address, headers, now).await.map_err(SignInRefused::Store)?;
+        let tried = Try { address: &address, known: browser.as_ref(), source: source.parse().ok() };
+        self.throttle.begin(tried, now).map_err(SignInRefused::Wait)?;
         let person = self.store.person(&address).await.map_err(SignInRefused::Store)?;
         let known = person.as_ref().map(|person| by(person, source));
         let person = person.filter(|person| person.disabled_at.is_none());
         let kept = person.as_ref().and_then(|person| person.password.clone());
-        let checked = self.passwords.verify(password, kept).await;
+        let checked = self.passwords.verify(password, kept, browser.is_some()).await;
         let right = checked.ok_or(SignInRefused::Store(StoreError::Full))?;
         let Some(person) = person.filter(|_| right) else {
             tracing::warn!(event = "access.sign_in_failed", "someone could not sign in");
-            // An address without an account may be anything that was typed there.
             if let Some(by) = known {
-                let entry = Entry::new(by, Did::SignInFailed, now);
-                self.store.record(entry).await.map_err(SignInRefused::Store)?;
+                self.note_failure(by, now);
             }
             return Err(SignInRefused::Wrong);
         };
-        self.throttle.succeeded(&address);
+        self.throttle.succeeded(tried);
         if !self.may_use_password(&person) {
             let entry = Entry::new(by(&person, source), Did::SignInFailed, now).with("single sign-on is the only way");
             self.store.record(entry).await.map_err(SignInRefused::Store)?;
             return Err(SignInRefused::BySingleSignOn);
         }
         self.after_password(&person, headers, source, now).await.map_err(SignInRefused::Store)
+    }
+
+    /// An address without an account may be anything that was typed there, and is not written down. Nobody waits for the others, so
+    /// that the answer takes as long.
+    fn note_failure(&self, by: By, now: i64) {
+        let store = self.store.clone();
+        tokio::spawn(async move {
+            if let Err(error) = store.note_failed_sign_in(by, now).await {
+                tracing::warn!(event = "access.failure_not_noted", error = %error, "a failed sign-in could not be written down");
+            }
+        });
     }
 
     /// Begins a sign-in by single sign-on, which leads to the page `next` in the end; `None` where it is not set up.
@@ -274,17 +379,19 @@ impl Visitors {
     pub async fn set_password(
         &self,
         link: &str,
-        password: String,
+        password: &str,
         headers: &HeaderMap,
         source: &str,
         now: i64,
     ) -> Result<Result<Option<Entered>, StoreError>, PasswordRefused> {
         let Some(secret) = Secret::parse(link) else { return Ok(Ok(None)) };
-        match self.link_owner(link, now).await {
-            Ok(Some(_)) => (),
-            none_or_failed => return Ok(none_or_failed.map(|_| None)),
-        }
-        let hash = self.passwords.hash(password).await?;
+        let owner = match self.link_owner(link, now).await {
+            Ok(Some(owner)) => owner,
+            // A link that is not valid costs no hashing.
+            Ok(None) => return Ok(Ok(None)),
+            Err(error) => return Ok(Err(error)),
+        };
+        let hash = self.passwords.hash(password, &owner.email).await?;
         Ok(match self.store.set_password_by_link(secret.bytes(), hash, source.to_owned(), now).await {
             Ok(Some(person)) => self.after_password(&person, headers, source, now).await.map(Some),
             Ok(None) => Ok(None),
@@ -297,6 +404,7 @@ impl Visitors {
         person.role == Role::Admin || !self.single_sign_on.as_ref().is_some_and(SingleSignOn::is_the_only_way)
     }
 
+    /// A session for somebody who has come to the end of a sign-in.
     pub(super) async fn begin(
         &self,
         person: &Person,
@@ -305,13 +413,62 @@ impl Visitors {
         source: &str,
         now: i64,
     ) -> Result<Session, StoreError> {
-        let secret = Secret::random().map_err(|error| StoreError::Sqlite(error.to_string()))?;
-        let before = session_secret(headers);
-        let before = before.as_ref().map(Secret::bytes);
-        self.store
-            .begin_session(person.id, secret.bytes(), before, with_second_factor, by(person, source), now)
-            .await?;
-        Ok(Session(secret))
+        let new = NewSecret::of(headers)?;
+        self.store.begin_session(person.id, new.opening(by(person, source), now), with_second_factor).await?;
+        Ok(self.begun(new, person.id, headers, now).await)
+    }
+
+    /// A session that the store has begun, for the browser, which is known from then on.
+    pub(super) async fn begun(&self, new: NewSecret, person: i64, headers: &HeaderMap, now: i64) -> Session {
+        Session { secret: new.secret, browser: self.know_browser(person, headers, now).await }
+    }
+
+    /// The browser that the request comes from, where the account of an address was signed in with it.
+    pub(super) async fn known_browser(
+        &self,
+        address: &str,
+        headers: &HeaderMap,
+        now: i64,
+    ) -> Result<Option<Secret>, StoreError> {
+        let Some(browser) = cookie(headers, BROWSER_COOKIE_NAME) else { return Ok(None) };
+        let known = self.store.is_known_browser(browser.bytes(), address, now).await?;
+        Ok(Some(browser).filter(|_| known))
+    }
+
+    /// Notes that a person signed in with the browser, under a new secret. Where that fails nobody is kept from signing in.
+    async fn know_browser(&self, person: i64, headers: &HeaderMap, now: i64) -> Option<Secret> {
+        let before = cookie(headers, BROWSER_COOKIE_NAME);
+        let browser = random().ok()?;
+        let known = self.store.know_browser(person, browser.bytes(), before.as_ref().map(Secret::bytes), now).await;
+        if let Err(error) = &known {
+            tracing::warn!(event = "access.browser_not_noted", error = %error, "a browser could not be noted as known");
+        }
+        known.is_ok().then_some(browser)
+    }
+}
+
+pub(super) fn random() -> Result<Secret, StoreError> {
+    Secret::random().map_err(|error| StoreError::Sqlite(error.to_string()))
+}
+
+/// The secret of a session that is to begin, and what the browser brings.
+pub(super) struct NewSecret {
+    secret: Secret,
+    before: Option<Secret>,
+    browser: Option<String>,
+}
+
+impl NewSecret {
+    pub(super) fn of(headers: &HeaderMap) -> Result<NewSecret, StoreError> {
+        let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+        let browser = agent.and_then(browser::in_words);
+        Ok(NewSecret { secret: random()?, before: session_secret(headers), browser })
+    }
+
+    /// The session as the store begins it.
+    pub(super) fn opening(&self, by: By, now: i64) -> Opening<'_> {
+        let (secret, before) = (self.secret.bytes(), self.before.as_ref().map(Secret::bytes));
+        Opening { secret, before, by, browser: self.browser.clone(), now }
     }
 }
 
@@ -320,9 +477,16 @@ pub(super) fn by(person: &Person, source: &str) -> By {
     By { person: Some(person.id), name: person.email.clone(), source: source.to_owned() }
 }
 
+fn caseworker(asking: Asking, source: &str, now: i64) -> Caseworker {
+    let (unused, end) = (asking.last_seen_at + IDLE - now, asking.made_at + ABSOLUTE - now);
+    let left = Left { seconds: unused.min(end) / SECOND, extends: unused < end };
+    let Asking { person: Person { id, email, role, sees, .. }, with_second_factor, alarms, before, .. } = asking;
+    Caseworker { id, email, role, sees, with_second_factor, source: source.to_owned(), alarms, left, before }
+}
+
 /// One that was used in the future is of a clock that was set back since, and nobody can say how old it is.
-fn is_fresh(asking: &Asking, now: i64) -> bool {
-    let (unused, age) = (now - asking.last_seen_at, now - asking.made_at);
+fn is_fresh(made_at: i64, last_seen_at: i64, now: i64) -> bool {
+    let (unused, age) = (now - last_seen_at, now - made_at);
     (-SET_BACK..IDLE).contains(&unused) && (-SET_BACK..ABSOLUTE).contains(&age)
 }
 
@@ -352,7 +516,7 @@ mod tests {
     async fn visitors_and_person(folder: &std::path::Path) -> (Visitors, i64) {
         let store = Store::serve(folder, NOW).unwrap();
         let visitors = Visitors::new(store.clone(), RequiredOf::Only(Vec::new()));
-        let hash = visitors.passwords.hash("three random words".into()).await.unwrap();
+        let hash = visitors.passwords.hash("three random words", "a@example.gov.uk").await.unwrap();
         let email = "a@example.gov.uk".to_owned();
         let person = store.add_person(email, Role::Caseworker, Services::All, Some(hash), By::itself(), NOW).await;
         let person = person.unwrap();
@@ -360,7 +524,7 @@ mod tests {
     }
 
     async fn session(visitors: &Visitors) -> HeaderMap {
-        let password = "three random words".to_owned();
+        let password = "three random words";
         let entered = visitors.sign_in("A@example.gov.uk", password, &HeaderMap::new(), "", NOW).await.ok().unwrap();
         let Entered::SignedIn(session) = entered else { panic!("there is no second step") };
         HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(&session.cookie()).unwrap())])
@@ -408,9 +572,68 @@ mod tests {
         let owned = async |now| visitors.link_owner(&link, now).await.unwrap().is_some();
         assert!(owned(expires - 1).await);
         assert!(!owned(expires).await);
-        let set = async |now| visitors.set_password(&link, "another password".into(), &HeaderMap::new(), "", now).await;
+        let set = async |now| visitors.set_password(&link, "another good password", &HeaderMap::new(), "", now).await;
         assert!(set(expires).await.unwrap().unwrap().is_none(), "too late");
         assert!(set(NOW).await.unwrap().unwrap().is_some());
         assert!(set(NOW).await.unwrap().unwrap().is_none(), "it was used");
+    }
+
+    #[tokio::test]
+    async fn a_session_that_was_found_too_old_does_not_live_again_when_the_clock_goes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (visitors, _) = visitors_and_person(folder.path()).await;
+        let headers = session(&visitors).await;
+        assert!(visitors.look(&headers, "", NOW + IDLE).await.is_err());
+        assert!(visitors.recognise(&headers, "", NOW + MINUTE).await.is_err());
+        let headers = session(&visitors).await;
+        visitors.store.tidy(NOW + IDLE, NOW - MINUTE, NOW + 1, NOW).await.unwrap();
+        assert!(visitors.recognise(&headers, "", NOW + MINUTE).await.is_err(), "nobody looked for it");
+    }
+
+    #[tokio::test]
+    async fn a_look_is_no_use_and_says_how_long_the_session_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let (visitors, _) = visitors_and_person(folder.path()).await;
+        let headers = session(&visitors).await;
+        let left = async |now| visitors.look(&headers, "", now).await.map(|who| who.left()).unwrap();
+        let at = NOW + IDLE - MINUTE;
+        assert_eq!(left(at).await, Left { seconds: 60, extends: true });
+        assert_eq!(left(at).await, Left { seconds: 60, extends: true });
+        let used = visitors.recognise(&headers, "", at).await.unwrap();
+        assert_eq!(used.left(), Left { seconds: 1800, extends: true });
+        for use_at in (at..NOW + ABSOLUTE - 5 * MINUTE).step_by(usize::try_from(IDLE / 2).unwrap()) {
+            assert!(visitors.recognise(&headers, "", use_at).await.is_ok());
+        }
+        assert_eq!(left(NOW + ABSOLUTE - 5 * MINUTE).await, Left { seconds: 300, extends: false });
+    }
+
+    #[tokio::test]
+    async fn the_sign_in_before_is_told_with_what_failed_since_until_it_was_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (visitors, _) = visitors_and_person(folder.path()).await;
+        let sign_in = async |password: &str, last: u8, now| {
+            let from = format!("192.0.2.{last}");
+            let entered = visitors.sign_in("a@example.gov.uk", password, &HeaderMap::new(), &from, now).await.ok()?;
+            let Entered::SignedIn(session) = entered else { panic!("there is no second step") };
+            Some(HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(&session.cookie()).unwrap())]))
+        };
+        let before = async |headers| visitors.look(&headers, "", NOW + 3).await.unwrap().sign_in_before().cloned();
+        let first = sign_in("three random words", 1, NOW).await.unwrap();
+        assert_eq!(before(first).await, None);
+        for _ in 0..2 {
+            assert!(sign_in("another password", 9, NOW + 1).await.is_none());
+        }
+        // That is written down in the background.
+        while visitors.store.person("a@example.gov.uk").await.unwrap().unwrap().failed_since < 2 {
+            tokio::task::yield_now().await;
+        }
+        let second = sign_in("three random words", 2, NOW + 2).await.unwrap();
+        let told = SignInBefore { at: NOW, source: Some("192.0.2.1".into()), failed_since: 2 };
+        assert_eq!(before(second.clone()).await, Some(told));
+        visitors.told_of_sign_in_before(&second).await;
+        assert_eq!(before(second).await, None);
+        let third = sign_in("three random words", 3, NOW + 3).await.unwrap();
+        let told = SignInBefore { at: NOW + 2, source: Some("192.0.2.2".into()), failed_since: 0 };
+        assert_eq!(before(third).await, Some(told));
     }
 }

@@ -13,6 +13,7 @@ use super::serve::{self, Clockwork, Listen, People, Server, Socket};
 use super::{Data, Failure, by, say, tell};
 use crate::access::{Passwords, RequiredOf, Secret, token_sha256};
 use crate::clock::{self, DAY};
+use crate::edge::Proxies;
 use crate::made_up::{Bodies, Sending, What};
 use crate::notify::Callback;
 use crate::store::{Keep, Retention, Role, Services, Store};
@@ -53,7 +54,7 @@ pub(super) async fn run(demo: Demo) -> Result<(), Failure> {
     let data = Data { data: demo.keep.clone().unwrap_or_else(|| temporary.path().join("store")) };
     let retention = Retention { receipts: Keep::Days(730), messages: Keep::Days(730) };
     let clockwork = Clockwork { retention, record: Keep::Days(730), ballast: 0, backups: None, backfills: Vec::new() };
-    let listen = Listen { pages: vec![Socket::At(demo.listen)], callbacks: Vec::new() };
+    let listen = Listen { pages: vec![Socket::At(demo.listen)], callbacks: Vec::new(), proxies: Proxies::default() };
     // Who wants to see it at once has no app at hand.
     let people = People { public_url: None, second_factor: RequiredOf::Only(Vec::new()), single_sign_on: None };
     let server = Server::start(&data, listen, people, clockwork)?;
@@ -112,7 +113,7 @@ async fn senders(store: &Store, address: SocketAddr) -> Result<Vec<Sender>, Fail
 async fn account(store: &Store) -> Result<String, Failure> {
     let password: String = random()?.text().chars().take(16).collect();
     let hash =
-        Passwords::default().hash(password.clone()).await.map_err(|refused| Failure::new(refused.to_string()))?;
+        Passwords::default().hash(&password, EMAIL).await.map_err(|refused| Failure::new(refused.to_string()))?;
     store
         .add_person(EMAIL.to_owned(), Role::Admin, Services::All, Some(hash), by(), clock::now())
         .await

@@ -20,7 +20,7 @@ use super::backfill::{NOTIFY, source};
 use super::systemd::{self, Inherited};
 use super::{Data, Failure, listed};
 use crate::access::{RequiredOf, SingleSignOn};
-use crate::edge::{self, Limits, Routes};
+use crate::edge::{self, Limits, Network, Proxies, Routes};
 use crate::store::{BackupFolder, Checkpoint, Keep, Recipient, Retention, Store};
 use crate::upkeep::{ReadBack, Schedule};
 use crate::web::{self, Site};
@@ -58,6 +58,10 @@ pub(super) struct Serve {
     /// How people and Notify reach this server, such as <https://callbacks.example.gov.uk>
     #[arg(long, value_name = "URL", value_parser = super::public_url, env = "COUNTERFOIL_PUBLIC_URL")]
     public_url: Option<String>,
+    /// A proxy in front of this server, or a network of them, whose X-Forwarded-For says where a request comes from; may be given
+    /// several times. Nobody else's does
+    #[arg(long, value_name = "ADDR[/BITS]", value_delimiter = ',', env = "COUNTERFOIL_TRUSTED_PROXY")]
+    trusted_proxy: Vec<Network>,
     /// Who must give a code from an authenticator app after the password: all, none, or roles such as manager,admin. Whoever must and
     /// has no app yet sets one up at the next sign-in
     #[arg(long, value_name = "WHO", default_value = "all", env = "COUNTERFOIL_REQUIRE_SECOND_FACTOR")]
@@ -223,6 +227,7 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     let listen = Listen {
         pages: or_inherited(serve.listen, inherited.pages),
         callbacks: or_inherited(serve.callbacks_listen, inherited.callbacks),
+        proxies: Proxies::at(serve.trusted_proxy),
     };
     let server = Server::start(&serve.data, listen, people, clockwork)?;
     tracing::info!(
@@ -258,6 +263,8 @@ pub(super) struct Listen {
     pub(super) pages: Vec<Socket>,
     /// For callbacks alone.
     pub(super) callbacks: Vec<Socket>,
+    /// Before all of them.
+    pub(super) proxies: Proxies,
 }
 
 /// One socket to listen on.
@@ -330,18 +337,26 @@ impl Server {
         let mut server = Server { pages_at: vec![], callbacks_at: vec![], store, stop, tasks: JoinSet::new(), upkeep };
         for listener in pages {
             server.pages_at.push(local(&listener)?);
-            server.serve(listener, web::routes(&site), limits.clone(), stopped.clone());
+            server.serve(listener, web::routes(&site), limits.clone(), &listen.proxies, stopped.clone());
         }
         for listener in callbacks {
             server.callbacks_at.push(local(&listener)?);
-            server.serve(listener, web::callback_routes(&site), limits.clone(), stopped.clone());
+            server.serve(listener, web::callback_routes(&site), limits.clone(), &listen.proxies, stopped.clone());
         }
         Ok(server)
     }
 
-    fn serve(&mut self, listener: TcpListener, routes: Routes, limits: Limits, stopped: watch::Receiver<bool>) {
+    fn serve(
+        &mut self,
+        listener: TcpListener,
+        routes: Routes,
+        limits: Limits,
+        proxies: &Proxies,
+        stopped: watch::Receiver<bool>,
+    ) {
+        let proxies = proxies.clone();
         self.tasks.spawn(async move {
-            edge::serve(listener, None, routes, limits, stopped).await;
+            edge::serve(listener, None, routes, limits, proxies, stopped).await;
         });
     }
 

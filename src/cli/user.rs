@@ -149,7 +149,7 @@ async fn add(add: Add) -> Result<(), Failure> {
     if !email.contains('@') || email.contains(char::is_whitespace) {
         return Err(Failure::new(format!("‘{email}’ is not an email address")));
     }
-    let password = if add.password_stdin { Some(password_from_stdin().await?) } else { None };
+    let password = if add.password_stdin { Some(password_from_stdin(&email).await?) } else { None };
     let store = add.data.open_or_make()?;
     let (has_password, sees) = (password.is_some(), seen(&store, add.services).await?);
     let person = store
@@ -160,13 +160,13 @@ async fn add(add: Add) -> Result<(), Failure> {
 }
 
 /// The first line, hashed.
-async fn password_from_stdin() -> Result<String, Failure> {
+async fn password_from_stdin(email: &str) -> Result<String, Failure> {
     let mut text = String::new();
     std::io::stdin()
         .read_to_string(&mut text)
         .map_err(|error| Failure::new(format!("the password cannot be read: {error}")))?;
     let password = text.lines().next().unwrap_or_default().to_owned();
-    Passwords::default().hash(password).await.map_err(|refused| Failure::new(refused.to_string()))
+    Passwords::default().hash(&password, email).await.map_err(|refused| Failure::new(refused.to_string()))
 }
 
 async fn print_link(store: &Store, person: i64, reached: &Reached) -> Result<(), Failure> {

@@ -74,7 +74,13 @@ fn start(limits: Limits) -> Running {
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let at = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
-    Running { at, stop, ended: tokio::spawn(serve(listener, None, routes, limits, stopped)), held, released }
+    Running {
+        at,
+        stop,
+        ended: tokio::spawn(serve(listener, None, routes, limits, Proxies::default(), stopped)),
+        held,
+        released,
+    }
 }
 
 async fn send(at: SocketAddr, request: &str) -> TcpStream {
@@ -189,7 +195,7 @@ async fn it_can_be_handed_a_certificate_and_then_speaks_tls_alone() {
     let routes =
         routes.recover(|_| async { Ok::<_, Infallible>(StatusCode::NOT_FOUND.into_response()) }).unify().boxed();
     let (_run_on, stopped) = watch::channel(false);
-    tokio::spawn(serve(listener, Some(Arc::new(ours.unwrap())), routes, limits(), stopped));
+    tokio::spawn(serve(listener, Some(Arc::new(ours.unwrap())), routes, limits(), Proxies::default(), stopped));
 
     let stream = TcpStream::connect(at).await.unwrap();
     let name = "localhost".try_into().unwrap();

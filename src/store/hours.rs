@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(store.silences(&Services::Only(vec![ServiceId(2)])).await.unwrap(), []);
         came(1, NOW + 2 * HOUR + 1).await;
         assert_eq!(store.silences(&Services::All).await.unwrap(), []);
-        store.tidy(NOW + 6 * 7 * 24 * HOUR, 0, 0).await.unwrap();
+        store.tidy(NOW + 6 * 7 * 24 * HOUR, 0, 0, 0).await.unwrap();
         assert_eq!(store.read(hours).await.unwrap(), []);
     }
 }

@@ -6,9 +6,9 @@ use std::str::FromStr;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::key::Key;
 use super::record::{self, By, Did, Entry};
-use super::{ServiceId, Services, Store, StoreError, hours, second_factor, signs};
+use super::sessions::{Opening, sign_in};
+use super::{ServiceId, Services, SignInBefore, Store, StoreError, browsers, hours, second_factor, sessions, signs};
 use crate::clock::MINUTE;
 
 /// What a person may do; `access` says what each may.
@@ -70,6 +70,8 @@ pub struct Person {
     pub signed_in_at: Option<i64>,
     /// Since when it may not sign in.
     pub disabled_at: Option<i64>,
+    /// How many tries to sign in with its address failed since somebody did.
+    pub failed_since: i64,
     /// Whose callbacks it may see.
     pub sees: Services,
 }
@@ -100,10 +102,12 @@ pub struct Asking {
     pub alarms: i64,
     /// Whether it began with a second factor.
     pub with_second_factor: bool,
+    /// The sign-in before, while it was not told.
+    pub before: Option<SignInBefore>,
 }
 
 pub(super) const PERSON: &str = "p.id, p.email, p.role, p.password, p.signed_in_at, p.disabled_at, p.limited,
-    (SELECT group_concat(service) FROM person_services WHERE person = p.id)";
+    (SELECT group_concat(service) FROM person_services WHERE person = p.id), p.failed_since";
 
 pub(super) fn person(row: &Row<'_>) -> rusqlite::Result<Person> {
     Ok(Person {
@@ -115,6 +119,7 @@ pub(super) fn person(row: &Row<'_>) -> rusqlite::Result<Person> {
         signed_in_at: row.get(4)?,
         disabled_at: row.get(5)?,
         sees: sees(row.get(6)?, row.get(7)?),
+        failed_since: row.get(8)?,
     })
 }
 
@@ -299,18 +304,11 @@ impl Store {
     pub async fn begin_session(
         &self,
         person: i64,
-        secret: &[u8],
-        before: Option<&[u8]>,
+        opening: Opening<'_>,
         with_second_factor: bool,
-        by: By,
-        now: i64,
     ) -> Result<(), StoreError> {
-        let (key, new) = (self.inner.key.clone(), self.new_session(secret, before, by, now));
+        let (key, new) = (self.inner.key.clone(), self.new_session(opening));
         self.write(move |connection| sign_in(connection, &key, person, new, with_second_factor)).await
-    }
-
-    pub(super) fn new_session(&self, secret: &[u8], before: Option<&[u8]>, by: By, now: i64) -> NewSession {
-        NewSession { mark: self.session_mark(secret), before: before.map(|secret| self.session_mark(secret)), by, now }
     }
 
     /// Whose session this is; a disabled account has none. Whether it is still fresh is the caller's to judge.
@@ -320,19 +318,21 @@ impl Store {
     pub async fn session(&self, secret: &[u8]) -> Result<Option<Asking>, StoreError> {
         let mark = self.session_mark(secret);
         self.read(move |connection| {
+            let before = sessions::BEFORE;
             let sql = format!(
                 "SELECT {PERSON}, s.made_at, s.last_seen_at, (SELECT count(*) FROM alarms WHERE settled_at IS NULL),
-                    s.second_factor
+                    s.second_factor, {before}
                  FROM sessions s JOIN people p ON p.id = s.person
                  WHERE s.mark = ?1 AND p.disabled_at IS NULL"
             );
             let asking = |row: &Row<'_>| {
                 Ok(Asking {
                     person: person(row)?,
-                    made_at: row.get(8)?,
-                    last_seen_at: row.get(9)?,
-                    alarms: row.get(10)?,
-                    with_second_factor: row.get(11)?,
+                    made_at: row.get(9)?,
+                    last_seen_at: row.get(10)?,
+                    alarms: row.get(11)?,
+                    with_second_factor: row.get(12)?,
+                    before: sessions::before(row, 13)?,
                 })
             };
             connection.prepare_cached(&sql)?.query_row([mark], asking).optional()
@@ -368,15 +368,24 @@ impl Store {
         .await
     }
 
-    /// Clears away sessions begun before `sessions_before`, links that ran out and searches made before `searches_before`.
+    /// Clears away sessions begun before `sessions_before` or not used since `unused_before`, links that ran out and searches made
+    /// before `searches_before`.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn tidy(&self, now: i64, sessions_before: i64, searches_before: i64) -> Result<(), StoreError> {
+    pub async fn tidy(
+        &self,
+        now: i64,
+        sessions_before: i64,
+        unused_before: i64,
+        searches_before: i64,
+    ) -> Result<(), StoreError> {
         self.write(move |connection| {
             signs::note(connection, now)?;
             hours::tidy(connection, now)?;
-            connection.execute("DELETE FROM sessions WHERE made_at < ?1", [sessions_before])?;
+            browsers::tidy(connection, now)?;
+            let ended = [sessions_before, unused_before];
+            connection.execute("DELETE FROM sessions WHERE made_at < ?1 OR last_seen_at < ?2", ended)?;
             connection.execute("DELETE FROM one_time_links WHERE expires_at < ?1", [now - MINUTE])?;
             second_factor::tidy(connection, now)?;
             connection.execute("DELETE FROM searches WHERE made_at < ?1", [searches_before]).map(drop)
@@ -384,7 +393,7 @@ impl Store {
         .await
     }
 
-    fn session_mark(&self, secret: &[u8]) -> Mark {
+    pub(super) fn session_mark(&self, secret: &[u8]) -> Mark {
         self.inner.key.mark("session", secret)
     }
 
@@ -399,38 +408,6 @@ fn link_owner(connection: &Connection, mark: &Mark, now: i64) -> rusqlite::Resul
          WHERE l.mark = ?1 AND l.expires_at > ?2 AND p.disabled_at IS NULL"
     );
     connection.prepare_cached(&sql)?.query_row(params![mark, now], person).optional()
-}
-
-/// A session that is to begin, in the place of the one that the same browser had before.
-pub(super) struct NewSession {
-    mark: Mark,
-    before: Option<Mark>,
-    pub(super) by: By,
-    now: i64,
-}
-
-/// Begins the session of somebody who has come to the end of a sign-in.
-pub(super) fn sign_in(
-    connection: &Connection,
-    key: &Key,
-    person: i64,
-    new: NewSession,
-    with_second_factor: bool,
-) -> rusqlite::Result<()> {
-    start_session(connection, person, &new, with_second_factor)?;
-    connection.execute("UPDATE people SET signed_in_at = ?2 WHERE id = ?1", [person, new.now])?;
-    record::append(connection, key, &Entry::new(new.by, Did::SignedIn, new.now).of(account(person)))
-}
-
-pub(super) fn start_session(
-    connection: &Connection,
-    person: i64,
-    new: &NewSession,
-    with_second_factor: bool,
-) -> rusqlite::Result<()> {
-    connection.execute("DELETE FROM sessions WHERE mark = ?1", [new.before])?;
-    let sql = "INSERT INTO sessions (mark, person, made_at, last_seen_at, second_factor) VALUES (?1, ?2, ?3, ?3, ?4)";
-    connection.execute(sql, params![new.mark, person, new.now, with_second_factor]).map(drop)
 }
 
 /// How an account stands in the record.
@@ -454,8 +431,9 @@ pub(super) fn limit(connection: &Connection, person: i64, sees: &Services) -> ru
     Ok(if limited { format!("services {}", numbers.join(" ")) } else { "all services".into() })
 }
 
-/// Ends an account's sessions, sign-ins half-way and links.
+/// Ends an account's sessions, sign-ins half-way and links, and forgets its browsers.
 pub(super) fn close_all(connection: &Connection, person: i64) -> rusqlite::Result<()> {
+    browsers::forget(connection, person)?;
     connection.execute("DELETE FROM sessions WHERE person = ?1", [person])?;
     connection.execute("DELETE FROM pending_sign_ins WHERE person = ?1", [person])?;
     connection.execute("DELETE FROM one_time_links WHERE person = ?1", [person]).map(drop)

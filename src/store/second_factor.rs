@@ -4,8 +4,9 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::key::Key;
-use super::people::{NewSession, PERSON, account, close_all, person, sign_in, start_session};
+use super::people::{PERSON, account, close_all, person};
 use super::record::{self, By, Did, Entry};
+use super::sessions::{NewSession, Opening, sign_in, start_session};
 use super::{Mark, Person, Store, StoreError};
 use crate::clock::MINUTE;
 
@@ -127,12 +128,10 @@ impl Store {
         &self,
         pending_secret: &[u8],
         step: i64,
-        session: &[u8],
-        before: Option<&[u8]>,
-        by: By,
-        now: i64,
+        opening: Opening<'_>,
     ) -> Result<Taken, StoreError> {
-        let (mark, new) = (self.pending_mark(pending_secret), self.new_session(session, before, by, now));
+        let now = opening.now;
+        let (mark, new) = (self.pending_mark(pending_secret), self.new_session(opening));
         let key = self.inner.key.clone();
         self.write(move |connection| {
             let Some(person) = pending(connection, &mark, now)? else { return Ok(Taken::TooLate) };
@@ -155,12 +154,10 @@ impl Store {
         &self,
         pending_secret: &[u8],
         code: &str,
-        session: &[u8],
-        before: Option<&[u8]>,
-        by: By,
-        now: i64,
+        opening: Opening<'_>,
     ) -> Result<Taken, StoreError> {
-        let (mark, new) = (self.pending_mark(pending_secret), self.new_session(session, before, by, now));
+        let now = opening.now;
+        let (mark, new) = (self.pending_mark(pending_secret), self.new_session(opening));
         let (code, key) = (code.to_owned(), self.inner.key.clone());
         self.write(move |connection| {
             let Some(person) = pending(connection, &mark, now)? else { return Ok(Taken::TooLate) };
@@ -184,12 +181,10 @@ impl Store {
         &self,
         pending_secret: &[u8],
         factor: NewSecondFactor,
-        session: &[u8],
-        before: Option<&[u8]>,
-        by: By,
-        now: i64,
+        opening: Opening<'_>,
     ) -> Result<Taken, StoreError> {
-        let (mark, new) = (self.pending_mark(pending_secret), self.new_session(session, before, by, now));
+        let now = opening.now;
+        let (mark, new) = (self.pending_mark(pending_secret), self.new_session(opening));
         let key = self.inner.key.clone();
         self.write(move |connection| {
             let Some(person) = pending(connection, &mark, now)? else { return Ok(Taken::TooLate) };
@@ -214,11 +209,10 @@ impl Store {
         &self,
         person: i64,
         factor: NewSecondFactor,
-        session: &[u8],
-        by: By,
-        now: i64,
+        opening: Opening<'_>,
     ) -> Result<(), StoreError> {
-        let (new, key) = (self.new_session(session, None, by, now), self.inner.key.clone());
+        let now = opening.now;
+        let (new, key) = (self.new_session(opening), self.inner.key.clone());
         self.write(move |connection| {
             keep(connection, &key, person, &factor, now)?;
             close_all(connection, person)?;
@@ -255,12 +249,11 @@ impl Store {
         &self,
         person: i64,
         password: String,
-        session: &[u8],
+        opening: Opening<'_>,
         with_second_factor: bool,
-        by: By,
-        now: i64,
     ) -> Result<(), StoreError> {
-        let (new, key) = (self.new_session(session, None, by, now), self.inner.key.clone());
+        let now = opening.now;
+        let (new, key) = (self.new_session(opening), self.inner.key.clone());
         self.write(move |connection| {
             connection.execute("UPDATE people SET password = ?2 WHERE id = ?1", params![person, password])?;
             close_all(connection, person)?;

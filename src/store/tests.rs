@@ -480,7 +480,7 @@ fn damage_that_is_not_seen_at_the_start_is_found_by_reading_everything() {
         store.look_for_damage().await.unwrap();
         assert!(store.is_damaged());
         assert!(matches!(store.tokens().await, Err(StoreError::Damaged(_))));
-        assert!(matches!(store.tidy(NOW, NOW, NOW).await, Err(StoreError::Damaged(_))));
+        assert!(matches!(store.tidy(NOW, NOW, NOW, NOW).await, Err(StoreError::Damaged(_))));
     });
 }
 

@@ -153,7 +153,7 @@ async fn keep(site: &Site, arrival: Arrival) -> Response {
 fn refuse(site: &Arc<Site>, refused: &Refused, path: &str, peer: Option<Peer>) -> Response {
     match refused {
         Refused::WrongToken => {
-            let from = peer.map_or_else(String::new, |peer| peer.addr.ip().to_string());
+            let from = peer.map_or_else(String::new, |peer| peer.source.to_string());
             tracing::warn!(
                 event = "callback.wrong_token",
                 path = known_path(path),

@@ -1,7 +1,9 @@
 //! What surrounds every page: the navigation, the search box, who is signed in.
 
-use super::assets;
-use crate::access::{Caseworker, May};
+use super::results::Moment;
+use super::{assets, results};
+use crate::access::{Caseworker, Left, May};
+use crate::store::SignInBefore;
 
 /// The part of the service that a page belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +30,27 @@ pub(super) struct Chrome {
     pub(super) search: String,
     /// What is wrong with it.
     pub(super) search_error: Option<String>,
+    /// On the first page of a session: the sign-in before.
+    pub(super) sign_in_before: Option<Before>,
+}
+
+/// A sign-in before, in words.
+pub(super) struct Before {
+    pub(super) when: Moment,
+    pub(super) source: Option<String>,
+    /// "3 tries with your address failed since."; empty where none did.
+    pub(super) failed: String,
+}
+
+impl Before {
+    fn of(before: &SignInBefore) -> Before {
+        let failed = match before.failed_since {
+            0 => String::new(),
+            1 => "1 try with your address failed since.".into(),
+            tries => format!("{tries} tries with your address failed since."),
+        };
+        Before { when: results::at(before.at), source: before.source.clone(), failed }
+    }
 }
 
 /// Who is signed in, for the navigation.
@@ -37,17 +60,21 @@ pub(super) struct NavPerson {
     pub(super) sees_record: bool,
     /// How many alarms stand, for who may look at them.
     pub(super) alarms: Option<i64>,
+    /// How long the session goes on.
+    pub(super) left: Left,
 }
 
 impl Chrome {
     pub(super) fn new(person: Option<&Caseworker>, here: Here) -> Chrome {
+        let sign_in_before = person.and_then(Caseworker::sign_in_before).map(Before::of);
         let person = person.map(|person| NavPerson {
             email: person.email().to_owned(),
             sees_quarantine: person.may(May::Quarantine),
             sees_record: person.may(May::Record),
             alarms: person.may(May::Alarms).then(|| person.alarms()),
+            left: person.left(),
         });
-        Chrome { person, here, search: String::new(), search_error: None }
+        Chrome { person, here, search: String::new(), search_error: None, sign_in_before }
     }
 
     pub(super) fn with_search(self, search: &str) -> Chrome {

@@ -7,6 +7,7 @@ use warp::reply::{Reply, Response};
 
 use super::assets;
 use super::chrome::{Chrome, Here};
+use super::request::Kept;
 use crate::access::Caseworker;
 use crate::store::StoreError;
 
@@ -18,6 +19,8 @@ pub(super) enum Problem {
         /// Its path and query.
         wanted: String,
     },
+    /// Nobody is signed in any more, and a form was sent.
+    SignInKeeping(Kept),
     /// There is no such thing, or this person may not know of it.
     NotFound,
     /// The link to a search for a person is wrong or too old.
@@ -79,6 +82,8 @@ impl Problem {
     fn status(&self) -> StatusCode {
         match self {
             Problem::SignInFirst { .. } => StatusCode::SEE_OTHER,
+            // Its page is the one where people sign in.
+            Problem::SignInKeeping(_) => StatusCode::OK,
             Problem::NotFound | Problem::NoSearch => StatusCode::NOT_FOUND,
             Problem::Forbidden | Problem::CrossSite => StatusCode::FORBIDDEN,
             Problem::BadRequest => StatusCode::BAD_REQUEST,
@@ -93,7 +98,9 @@ impl Problem {
     /// The heading and what to do, for somebody who is signed in and has the search box, or is not.
     fn words(&self, signed_in: bool) -> (&'static str, &'static [&'static str]) {
         match self {
-            Problem::SignInFirst { .. } => ("Sign in first", &["You need to sign in to see this page."]),
+            Problem::SignInFirst { .. } | Problem::SignInKeeping(_) => {
+                ("Sign in first", &["You need to sign in to see this page."])
+            }
             Problem::NotFound if signed_in => (
                 "Page not found",
                 &[

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bytes::Buf;
 use futures_util::{Stream, StreamExt};
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use warp::Filter;
 use warp::filters::BoxedFilter;
+use warp::path::FullPath;
 
 use super::Site;
 use super::problem::Problem;
@@ -20,6 +21,9 @@ use crate::notify::term::Term;
 const FORM_WITHIN: Duration = Duration::from_secs(20);
 /// A form larger than this is none of ours.
 const LARGEST_FORM: usize = 64 * 1024;
+
+/// A form that is longer, as it stands in another, is not carried through the sign-in.
+const LARGEST_KEPT: usize = 16 * 1024;
 
 /// A longer search is carried nowhere.
 const LONGEST_SEARCH: usize = 4000;
@@ -35,17 +39,24 @@ pub(super) fn site(
 /// The signed-in person, or the answer for nobody.
 pub(super) fn caseworker(of: &Arc<Site>) -> BoxedFilter<(Result<Caseworker, Problem>,)> {
     site(of)
+        .and(warp::method())
         .and(warp::header::headers_cloned())
         .and(source())
         .and(warp::path::full())
         .and(query_text())
         .then(
-            |site: Arc<Site>, headers: HeaderMap, from: String, path: warp::path::FullPath, query: String| async move {
+            async |site: Arc<Site>, method: Method, headers: HeaderMap, from: String, path: FullPath, query: String| {
                 let wanted = wanted(path.as_str(), &query);
-                site.visitors.recognise(&headers, &from, clock::now()).await.map_err(|refused| match refused {
-                    NotSignedIn::NoSession => Problem::SignInFirst { wanted },
-                    NotSignedIn::Store(error) => error.into(),
-                })
+                let who =
+                    site.visitors.recognise(&headers, &from, clock::now()).await.map_err(|refused| match refused {
+                        NotSignedIn::NoSession => Problem::SignInFirst { wanted },
+                        NotSignedIn::Store(error) => error.into(),
+                    })?;
+                // The first page that is shown tells of it, and no other.
+                if method == Method::GET && who.sign_in_before().is_some() {
+                    site.visitors.told_of_sign_in_before(&headers).await;
+                }
+                Ok(who)
             },
         )
         .boxed()
@@ -61,14 +72,60 @@ pub(super) fn allowed(of: &Arc<Site>, what: May) -> BoxedFilter<(Result<Casework
         .boxed()
 }
 
+/// The signed-in person with the words of a form. Where the session has ended meanwhile the words go along through the sign-in, and
+/// the form is offered again with them.
+pub(super) fn form_kept(of: &Arc<Site>) -> BoxedFilter<(Result<(Caseworker, Words), Problem>,)> {
+    caseworker(of)
+        .and(form())
+        .and(warp::path::full())
+        .map(|who: Result<Caseworker, Problem>, form: Result<Words, Problem>, path: FullPath| {
+            let form = form?;
+            match who {
+                Err(Problem::SignInFirst { .. }) => Err(Kept::of(path.as_str(), &form)
+                    .map_or(Problem::SignInFirst { wanted: "/".into() }, Problem::SignInKeeping)),
+                who => Ok((who?, form)),
+            }
+        })
+        .boxed()
+}
+
+/// A form that was sent after the session had ended.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    /// The page that it was sent to.
+    pub(super) path: String,
+    /// Its words, as one text.
+    pub(super) words: String,
+}
+
+impl Kept {
+    /// Where there is something to keep, and it is not too long to go along.
+    fn of(path: &str, form: &Words) -> Option<Kept> {
+        let kept = form.0.iter().filter(|(name, value)| !name.contains("password") && !value.is_empty());
+        let words = form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish();
+        (!words.is_empty() && words.len() <= LARGEST_KEPT).then(|| Kept { path: path.to_owned(), words })
+    }
+
+    /// What a sign-in carried along, if it leads to a page of ours that takes forms.
+    pub(super) fn carried(form: &Words) -> Option<Kept> {
+        let (path, words) = (form.get("kept_for")?.to_owned(), form.get("kept")?.to_owned());
+        super::methods(&path)?.ends_with("POST").then_some(Kept { path, words })
+    }
+
+    /// The names and values.
+    pub(super) fn pairs(&self) -> Vec<(String, String)> {
+        Words::parse(self.words.as_bytes()).0
+    }
+}
+
 /// The network address that a request came from; empty where nobody can say.
 pub(super) fn source() -> BoxedFilter<(String,)> {
     warp::ext::optional::<Peer>().map(address).boxed()
 }
 
-/// The network address of who is at the other end.
+/// The network address of whose request it is.
 pub(super) fn address(peer: Option<Peer>) -> String {
-    peer.map(|peer| peer.addr.ip().to_canonical().to_string()).unwrap_or_default()
+    peer.map(|peer| peer.source.to_string()).unwrap_or_default()
 }
 
 /// The page that is gone to after signing in. A query that may hold a number or an address is left out, so that it does not

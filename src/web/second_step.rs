@@ -11,8 +11,8 @@ use warp::reply::Response;
 use super::chrome::{Chrome, Here};
 use super::problem::{Answer, Problem, answer, html, see_other};
 use super::qr::Qr;
-use super::request::{self, Words};
-use super::sign_in::{add_cookie, next, signed_in, with_session};
+use super::request::{self, Kept, Words};
+use super::sign_in::{add_cookie, next, signed_in_with, with_session};
 use super::{Site, get, one_of};
 use crate::access::{Entered, HalfWay, NotTaken, Offer, SetUp, Step};
 use crate::clock;
@@ -22,6 +22,8 @@ use crate::clock;
 struct CodePage {
     chrome: Chrome,
     next: String,
+    /// A form that is offered again after the sign-in.
+    kept: Option<Kept>,
     error: Option<String>,
 }
 
@@ -99,15 +101,17 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
 }
 
 /// Where one goes from the right password.
-pub(super) fn entered(entered: &Entered, next: &str) -> Response {
-    match entered {
-        Entered::SignedIn(session) => signed_in(session, next),
-        Entered::Half(half, step) => {
-            let mut response = see_other(&with_next(page_of(*step), next));
-            add_cookie(&mut response, &half.cookie());
-            response
+pub(super) fn entered(entered: &Entered, next: &str, kept: Option<Kept>) -> Answer {
+    let (half, mut response) = match entered {
+        Entered::SignedIn(session) => return signed_in_with(session, next, kept.as_ref()),
+        // What may stand in no address goes along in the form.
+        Entered::Half(half, Step::Code) if kept.is_some() => {
+            (half, html(&CodePage { chrome: nobody(), next: next.to_owned(), kept, error: None })?)
         }
-    }
+        Entered::Half(half, step) => (half, see_other(&with_next(page_of(*step), next))),
+    };
+    add_cookie(&mut response, &half.cookie());
+    Ok(response)
 }
 
 fn page_of(step: Step) -> &'static str {
@@ -152,28 +156,28 @@ fn asked_for(step: Step, who: Option<HalfWay>, next: &str) -> Result<HalfWay, St
 async fn show_code(_site: Arc<Site>, who: Result<Option<HalfWay>, Problem>, query: Words) -> Answer {
     let next = next(&query);
     match asked_for(Step::Code, who?, &next) {
-        Ok(_) => html(&CodePage { chrome: nobody(), next, error: None }),
+        Ok(_) => html(&CodePage { chrome: nobody(), next, kept: None, error: None }),
         Err(elsewhere) => Ok(see_other(&elsewhere)),
     }
 }
 
 async fn take_code(site: Arc<Site>, given: Given, headers: HeaderMap) -> Answer {
     let (who, form) = given?;
-    let next = next(&form);
+    let (next, kept) = (next(&form), Kept::carried(&form));
     let who = match asked_for(Step::Code, who, &next) {
         Ok(who) => who,
         Err(elsewhere) => return Ok(see_other(&elsewhere)),
     };
     let Some(code) = form.get("code") else {
         let error = Some("Enter the code from your app".to_owned());
-        return html(&CodePage { chrome: nobody(), next, error });
+        return html(&CodePage { chrome: nobody(), next, kept, error });
     };
     match site.visitors.sign_in_by_code(&who, code, &headers, clock::now()).await {
-        Ok(session) => Ok(signed_in(&session, &next)),
+        Ok(session) => signed_in_with(&session, &next, kept.as_ref()),
         Err(NotTaken::TooLate) => Ok(see_other(&with_next("/sign-in", &next))),
         Err(refused) => {
             let (words, status) = words(refused)?;
-            with_status(html(&CodePage { chrome: nobody(), next, error: Some(words) }), status)
+            with_status(html(&CodePage { chrome: nobody(), next, kept, error: Some(words) }), status)
         }
     }
 }
@@ -198,7 +202,7 @@ async fn take_recovery_code(site: Arc<Site>, given: Given, headers: HeaderMap) -
         return html(&RecoveryCodePage { chrome: nobody(), next, error });
     };
     match site.visitors.sign_in_by_recovery_code(&who, code, &headers, clock::now()).await {
-        Ok(session) => Ok(signed_in(&session, &next)),
+        Ok(session) => signed_in_with(&session, &next, None),
         Err(NotTaken::TooLate) => Ok(see_other(&with_next("/sign-in", &next))),
         Err(NotTaken::Code) => {
             let error = Some("Enter a recovery code that you have not used before".to_owned());

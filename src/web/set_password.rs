@@ -78,10 +78,10 @@ async fn set(
     if page.email.is_none() {
         return html(&page);
     }
-    let password = form.get("password").unwrap_or_default().to_owned();
+    let password = form.get("password").unwrap_or_default();
     let from = request::address(peer);
     match site.visitors.set_password(&page.link, password, &headers, &from, clock::now()).await {
-        Ok(Ok(Some(entered))) => Ok(second_step::entered(&entered, "/")),
+        Ok(Ok(Some(entered))) => second_step::entered(&entered, "/", None),
         Ok(Ok(None)) => html(&SetPasswordPage { email: None, ..page }),
         Ok(Err(error)) => Err(error.into()),
         Err(refused) => html(&SetPasswordPage { error: Some(refused.to_string()), ..page }),

@@ -11,7 +11,7 @@ use warp::reply::Response;
 
 use super::chrome::{Chrome, Here};
 use super::problem::{Answer, Problem, answer, html, see_other};
-use super::request::{self, Words};
+use super::request::{self, Kept, Words};
 use super::single_sign_on::Offered;
 use super::{Site, get, one_of, search, second_step};
 use crate::access::{Half, Session, SignInRefused};
@@ -26,6 +26,8 @@ struct SignInPage {
     next: String,
     /// A search that is done after the sign-in.
     search: String,
+    /// A form that is offered again after it.
+    kept: Option<Kept>,
     error: Option<String>,
     /// The other way in, where there is one.
     offered: Option<Offered>,
@@ -35,6 +37,16 @@ struct SignInPage {
     unsafe_connection: bool,
     /// Where it would, if that is known.
     safe_address: Option<String>,
+}
+
+/// What is shown after a sign-in that came between a form and its answer.
+#[derive(Template)]
+#[template(path = "kept.html")]
+struct KeptPage {
+    chrome: Chrome,
+    path: String,
+    pairs: Vec<(String, String)>,
+    next: String,
 }
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
@@ -92,6 +104,11 @@ pub(super) fn before_search(site: &Site, headers: &HeaderMap, peer: Option<Peer>
     html(&SignInPage { search: typed.to_owned(), next: "/receipts".into(), ..page(site, headers, peer) })
 }
 
+/// The page for somebody who sent a form and was not signed in any more.
+pub(super) fn keeping(site: &Site, headers: &HeaderMap, peer: Option<Peer>, kept: Kept) -> Answer {
+    html(&SignInPage { kept: Some(kept), ..page(site, headers, peer) })
+}
+
 async fn sign_in(site: Arc<Site>, headers: HeaderMap, peer: Option<Peer>, form: Result<Words, Problem>) -> Answer {
     let form = form?;
     let email = form.get("email").unwrap_or_default();
@@ -100,19 +117,20 @@ async fn sign_in(site: Arc<Site>, headers: HeaderMap, peer: Option<Peer>, form: 
         email: email.to_owned(),
         next: next(&form),
         search: search.to_owned(),
+        kept: Kept::carried(&form),
         ..page(&site, &headers, peer)
     };
     if page.unsafe_connection {
         return refused(&page, StatusCode::FORBIDDEN);
     }
     let page = SignInPage { offered: page.offered.map(Offered::with_password), ..page };
-    let password = form.get("password").unwrap_or_default().to_owned();
+    let password = form.get("password").unwrap_or_default();
     match site.visitors.sign_in(email, password, &headers, &request::address(peer), clock::now()).await {
         Ok(entered) => {
             let found = search::page_of(&site, search.trim(), None).await;
             // What cannot be searched for, or not now, keeps nobody from signing in.
             let found = found.ok().and_then(Result::ok).filter(|_| !search.is_empty());
-            Ok(second_step::entered(&entered, &found.unwrap_or(page.next)))
+            second_step::entered(&entered, &found.unwrap_or(page.next), page.kept)
         }
         Err(SignInRefused::Store(error)) => Err(error.into()),
         Err(SignInRefused::Wrong) => {
@@ -146,9 +164,20 @@ pub(super) fn signed_in(session: &Session, next: &str) -> Response {
     with_session(see_other(next), session)
 }
 
+/// Where one goes with a new session: to the form that was sent before the sign-in, if one was. It is sent again by the person
+/// alone: nobody else's hand is to act for them.
+pub(super) fn signed_in_with(session: &Session, next: &str, kept: Option<&Kept>) -> Answer {
+    let Some(kept) = kept else { return Ok(signed_in(session, next)) };
+    let chrome = Chrome::new(None, Here::Nowhere);
+    let page = KeptPage { chrome, path: kept.path.clone(), pairs: kept.pairs(), next: next.to_owned() };
+    Ok(with_session(html(&page)?, session))
+}
+
 /// An answer with a new session: the sign-in has come to its end.
 pub(super) fn with_session(mut response: Response, session: &Session) -> Response {
-    add_cookie(&mut response, &session.cookie());
+    for cookie in [Some(session.cookie()), session.browser_cookie()].into_iter().flatten() {
+        add_cookie(&mut response, &cookie);
+    }
     add_cookie(&mut response, Half::end_cookie());
     response
 }
@@ -173,6 +202,7 @@ fn page(site: &Site, headers: &HeaderMap, peer: Option<Peer>) -> SignInPage {
         email: String::new(),
         next: "/".into(),
         search: String::new(),
+        kept: None,
         error: None,
         offered: Offered::by(site),
         trouble: None,

@@ -8,7 +8,7 @@ import { everywhere } from "./look.mjs";
 
 const { EMAIL, PASSWORD, REFERENCE, NUMBER, TEXT, LINK } = process.env;
 
-await everywhere(async ({ page, look, heading, forgive }) => {
+await everywhere(async ({ page, context, javaScriptEnabled, look, heading, forgive, listen }) => {
   const search = async (typed) => {
     await page.getByLabel("Search by reference, phone number or email address").fill(typed);
     await page.getByRole("button", { name: "Search" }).click();
@@ -38,10 +38,12 @@ await everywhere(async ({ page, look, heading, forgive }) => {
   await page.getByRole("button", { name: "Sign in" }).click();
   assert.equal(await heading(), "Newest receipts");
   assert.equal(new URL(page.url()).pathname, "/receipts", "one arrives where one wanted to go");
+  assert.ok(await page.getByText("You last signed in at").isVisible(), "the first page tells of the sign-in before");
   await look("newest receipts");
 
   await page.getByRole("link", { name: "Next page" }).click();
   assert.match(await page.title(), /\(page 2\)/);
+  assert.equal(await page.getByText("You last signed in at").count(), 0, "and no other does");
   await look("newest receipts page 2");
   await page.getByLabel("Status").selectOption("Delivering");
   await page.getByRole("button", { name: "Apply filter" }).click();
@@ -98,6 +100,18 @@ await everywhere(async ({ page, look, heading, forgive }) => {
   await look("record refused");
   await page.getByRole("link", { name: /^Alarms/ }).click();
   await look("alarms");
+  const elsewhere = await context.browser().newContext({ baseURL: process.env.BASE_URL });
+  await elsewhere.request.post("/sign-in", { form: { email: EMAIL, password: PASSWORD } });
+  await elsewhere.close();
+  await page.goto("/account/sessions");
+  assert.equal(await heading(), "Where you are signed in");
+  assert.equal(await page.getByText("This session").count(), 1);
+  await look("sessions");
+  await page.getByRole("button", { name: "Sign out everywhere else" }).click();
+  assert.ok(await page.getByText("You are signed in nowhere else").isVisible());
+  if (javaScriptEnabled) {
+    await sessionEnds(context, listen, look);
+  }
 
   await page.getByRole("link", { name: "Cookies" }).click();
   await look("cookies");
@@ -112,3 +126,54 @@ await everywhere(async ({ page, look, heading, forgive }) => {
   await page.goto("/receipts");
   assert.match(page.url(), /\/sign-in\?next=/, "after signing out the pages are closed");
 });
+
+// A session is warned of before it ends, and what was being typed outlives its end.
+async function sessionEnds(context, listen, look) {
+  const page = await context.newPage();
+  listen(page);
+  await page.clock.install();
+  let left = 290;
+  await page.route("**/session", (route) => {
+    const said = { left, extends: true, email: EMAIL };
+    return route.request().method() === "GET" ? route.fulfill({ json: said }) : route.continue();
+  });
+  await page.goto("/receipts");
+  const field = page.getByLabel("Search by reference, phone number or email address");
+  await field.fill("half a reference");
+  const soon = page.getByRole("dialog", { name: "You will be signed out soon" });
+  const ended = page.getByRole("dialog", { name: "You have been signed out" });
+
+  // The use of a session is noted once a minute, so that it may end a minute sooner.
+  await page.clock.fastForward("23:30");
+  assert.ok(!(await soon.isVisible()), "no warning comes too early");
+  await page.clock.fastForward("02:00");
+  await soon.waitFor();
+  assert.match(await soon.innerText(), /You will be signed out in 5 minutes/);
+  assert.equal(await page.locator(":focus").innerText(), "Stay signed in", "the keyboard is where it is wanted");
+  await look("session ends soon", page);
+  await page.keyboard.press("Enter");
+  await soon.waitFor({ state: "hidden" });
+  assert.equal(await page.locator(":focus").getAttribute("name"), "q", "and goes back to where it was");
+
+  await page.clock.fastForward("25:30");
+  await soon.waitFor();
+  await page.keyboard.press("Escape");
+  await soon.waitFor({ state: "hidden" });
+
+  left = 0;
+  await page.clock.fastForward("25:30");
+  await ended.waitFor();
+  await page.keyboard.press("Escape");
+  assert.ok(await ended.isVisible(), "what is on the page stays hidden");
+  await look("session has ended", page);
+  const opened = context.waitForEvent("page");
+  await page.keyboard.press("Enter");
+  const signIn = await opened;
+  await signIn.waitForURL("**/sign-in");
+  await signIn.close();
+  left = 1700;
+  await page.evaluate(() => window.dispatchEvent(new Event("focus")));
+  await ended.waitFor({ state: "hidden" });
+  assert.equal(await field.inputValue(), "half a reference", "what was typed is still there");
+  await page.close();
+}

@@ -37,23 +37,26 @@ async function visit(context, javaScriptEnabled, width) {
   const page = await context.newPage();
   const said = [];
   // What another site says where a journey goes there is not ours to mend.
-  const isOurs = () => page.url().startsWith(BASE_URL);
-  page.on("console", (message) => isOurs() && said.push(`${message.type()}: ${message.text()}`));
-  page.on("pageerror", (error) => isOurs() && said.push(`error: ${error.message}`));
+  const listen = (page) => {
+    const isOurs = () => page.url().startsWith(BASE_URL);
+    page.on("console", (message) => isOurs() && said.push(`${message.type()}: ${message.text()}`));
+    page.on("pageerror", (error) => isOurs() && said.push(`error: ${error.message}`));
+  };
+  listen(page);
 
-  const look = async (what) => {
+  const look = async (what, at = page) => {
     console.log(`${name}: ${what}`);
     assert.deepEqual(said, [], `${name}: ${what}: the console is silent`);
-    assert.equal(await page.locator("h1").count(), 1, `${name}: ${what}: one h1`);
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.equal(await at.locator("h1").count(), 1, `${name}: ${what}: one h1`);
+    const wide = await at.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     assert.ok(wide <= 0, `${name}: ${what}: ${wide} px stick out sideways`);
     if (SCREENSHOTS) {
       const file = `${what.replaceAll(" ", "-")}-${width}${javaScriptEnabled ? "" : "-no-js"}.png`;
-      await page.screenshot({ path: join(SCREENSHOTS, file), fullPage: true });
+      await at.screenshot({ path: join(SCREENSHOTS, file), fullPage: true });
     }
     if (javaScriptEnabled) {
-      await page.evaluate(AXE);
-      const { violations } = await page.evaluate((values) => axe.run({ runOnly: { type: "tag", values } }), RULES);
+      await at.evaluate(AXE);
+      const { violations } = await at.evaluate((values) => axe.run({ runOnly: { type: "tag", values } }), RULES);
       const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html).join(" | ")}`);
       assert.deepEqual(found, [], `${name}: ${what}: axe finds nothing`);
     }
@@ -61,5 +64,5 @@ async function visit(context, javaScriptEnabled, width) {
   const heading = () => page.locator("h1").innerText();
   // The browser itself reports a page that comes with such a status.
   const forgive = (status) => said.splice(0, said.length, ...said.filter((message) => !message.includes(status)));
-  return { context, page, look, heading, forgive };
+  return { page, context, javaScriptEnabled, look, listen, heading, forgive };
 }

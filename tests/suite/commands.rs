@@ -271,7 +271,7 @@ fn a_person_sets_a_password_on_a_link_that_works_once() {
     let path = link.strip_prefix(&reached).unwrap().to_owned();
     let mut browser = Browser::new(server.at);
     assert!(browser.get(&path).text().contains("amelia@example.gov.uk"));
-    assert!(browser.post(&path, &[("password", "short")]).text().contains("Password must be at least 8 characters"));
+    assert!(browser.post(&path, &[("password", "short")]).text().contains("Password must be at least 10 characters"));
     assert_eq!(browser.post(&path, &[("password", PASSWORD)]).status, 303);
     assert_eq!(browser.get("/receipts").status, 200, "the person is signed in");
     assert!(Browser::new(server.at).get(&path).text().contains("This link no longer works"));

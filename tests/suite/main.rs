@@ -30,5 +30,7 @@ mod searches;
 mod second_factor;
 #[allow(dead_code, reason = "the faults use the rest")]
 mod server;
+mod sessions;
+mod sign_in;
 mod single_sign_on;
 mod systemd;

@@ -49,6 +49,11 @@ const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/alarms", [303, 403, 403, 403, 200]),
     ("POST", "/alarms/1", [303, 403, 403, 403, 303]),
     ("GET", "/alarms/none", [404, 404, 404, 404, 404]),
+    ("GET", "/account/sessions", [303, 200, 200, 200, 200]),
+    // What was sent is kept in the form.
+    ("POST", "/account/sessions", [200, 303, 303, 303, 303]),
+    ("GET", "/session", [200, 200, 200, 200, 200]),
+    ("POST", "/session", [200, 200, 200, 200, 200]),
     ("GET", "/assets/STYLES", [200, 200, 200, 200, 200]),
     ("GET", "/nothing-here", [404, 404, 404, 404, 404]),
     ("POST", "/nothing-here", [404, 404, 404, 404, 404]),

@@ -364,8 +364,12 @@ impl Answer {
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let mut lines = self.head.lines().filter_map(|line| line.split_once(':'));
-        lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+        self.headers(name).next()
+    }
+
+    pub(crate) fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        lines.filter(move |(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Answer {
@@ -430,6 +434,10 @@ pub(crate) struct Browser {
     pub(crate) cookie: Option<String>,
     /// What it holds between the two steps of a sign-in.
     pub(crate) half: Option<String>,
+    /// By which it is known to have been signed in with before.
+    pub(crate) known_by: Option<String>,
+    /// More that stands in each request’s head.
+    pub(crate) more: String,
 }
 
 /// What somebody has who has set up an authenticator app.
@@ -451,7 +459,7 @@ impl App {
 
 impl Browser {
     pub(crate) fn new(at: SocketAddr) -> Browser {
-        Browser { at, cookie: None, half: None }
+        Browser { at, cookie: None, half: None, known_by: None, more: String::new() }
     }
 
     /// Gives the right password, and says where that leads.
@@ -488,19 +496,20 @@ impl Browser {
     }
 
     pub(crate) fn headers(&self) -> String {
-        let mut headers = String::new();
-        let cookies: Vec<&str> = [&self.half, &self.cookie].into_iter().flatten().map(String::as_str).collect();
-        if !cookies.is_empty() {
-            let _ = write!(headers, "Cookie: {}\r\n", cookies.join("; "));
+        let mut headers = self.more.clone();
+        for cookie in [&self.half, &self.cookie, &self.known_by].into_iter().flatten() {
+            let _ = write!(headers, "Cookie: {cookie}\r\n");
         }
         headers
     }
 
     fn done(&mut self, answer: Answer) -> Answer {
-        for line in answer.head.lines().filter(|line| line.to_ascii_lowercase().starts_with("set-cookie:")) {
-            let cookie = line[11..].split(';').next().unwrap().trim().to_owned();
+        for set in answer.headers("set-cookie") {
+            let cookie = set.split(';').next().unwrap().trim().to_owned();
             if cookie.starts_with("__Host-counterfoil-sign-in=") {
                 self.half = Some(cookie).filter(|cookie| !cookie.ends_with('='));
+            } else if cookie.starts_with("__Host-counterfoil-browser=") {
+                self.known_by = Some(cookie);
             } else {
                 self.cookie = Some(cookie);
             }

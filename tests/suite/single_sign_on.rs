@@ -143,7 +143,11 @@ fn whoever_the_provider_signs_in_gets_an_account_and_arrives_where_they_wanted_t
     let code = setting.provider.code(&to, &json!({}), Signed::Rightly);
     let answer = browser.get(&back(&to, &code));
     assert_eq!((answer.status, answer.header("location")), (303, Some("/receipts?status=delivered")));
-    assert_eq!(browser.cookies.keys().collect::<Vec<_>>(), ["__Host-counterfoil"], "the other cookie is gone");
+    assert_eq!(
+        browser.cookies.keys().collect::<Vec<_>>(),
+        ["__Host-counterfoil", "__Host-counterfoil-browser"],
+        "the other cookie is gone"
+    );
     let page = browser.get("/receipts");
     assert!(page.text().contains("amy@council.example"), "{}", page.text());
     assert_eq!(setting.role("amy@council.example").as_deref(), Some("viewer"), "the least");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
+use http::HeaderMap;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
@@ -37,6 +38,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
             .and(warp::post())
             .and(request::site(site))
             .and(request::caseworker(site))
+            .and(warp::header::headers_cloned())
             .and(request::form())
             .then(change)
             .map(answer)
@@ -48,13 +50,18 @@ async fn show(who: Result<Caseworker, Problem>) -> Answer {
     html(&page(&who?, None))
 }
 
-async fn change(site: Arc<Site>, who: Result<Caseworker, Problem>, form: Result<Words, Problem>) -> Answer {
+async fn change(
+    site: Arc<Site>,
+    who: Result<Caseworker, Problem>,
+    headers: HeaderMap,
+    form: Result<Words, Problem>,
+) -> Answer {
     let (who, form) = (who?, form?);
     let (present, new) = (form.get("password").unwrap_or_default(), form.get("new-password").unwrap_or_default());
     if present.is_empty() {
         return html(&page(&who, Some(FieldError { field: "password", words: "Enter your present password".into() })));
     }
-    match site.visitors.change_password(&who, present.to_owned(), new.to_owned(), clock::now()).await {
+    match site.visitors.change_password(&who, present, new, &headers, clock::now()).await {
         Ok(session) => Ok(signed_in(&session, "/account")),
         Err(refused) => {
             let field = if matches!(refused, NotTaken::NewPassword(_)) { "new-password" } else { "password" };

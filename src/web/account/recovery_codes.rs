@@ -52,7 +52,7 @@ async fn renew(site: Arc<Site>, who: Result<Caseworker, Problem>, form: Result<W
     let Some(password) = form.get("password") else {
         return html(&NewCodesPage { error: Some("Enter your password".into()), ..page });
     };
-    match site.visitors.renew_recovery_codes(&who, password.to_owned(), clock::now()).await {
+    match site.visitors.renew_recovery_codes(&who, password, clock::now()).await {
         Ok(codes) => html(&RecoveryCodesPage { chrome: page.chrome, codes, next: "/account".into() }),
         Err(refused) => {
             let (words, status) = words(refused)?;

@@ -51,7 +51,7 @@ async fn set_up(
     if missing.is_some() {
         return html(&page(&site, &who, &headers, missing).await?);
     }
-    match site.visitors.set_up(&who, password.to_owned(), code, &headers, clock::now()).await {
+    match site.visitors.set_up(&who, password, code, &headers, clock::now()).await {
         Ok(SetUp { session, recovery_codes }) => {
             let chrome = Chrome::new(Some(&who), Here::Nowhere);
             let page = html(&RecoveryCodesPage { chrome, codes: recovery_codes, next: "/account".into() })?;
