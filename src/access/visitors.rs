@@ -35,6 +35,7 @@ pub struct Caseworker {
     role: Role,
     sees: Services,
     pub(super) with_second_factor: bool,
+    has_password: bool,
     /// The network address that the request came from.
     pub(super) source: String,
     alarms: i64,
@@ -62,6 +63,12 @@ impl Caseworker {
     #[must_use]
     pub fn role(&self) -> Role {
         self.role
+    }
+
+    /// Whether this person can sign in with a password. Who cannot has nothing to do with an authenticator app either.
+    #[must_use]
+    pub fn has_password(&self) -> bool {
+        self.has_password
     }
 
     /// Whose callbacks this person may see.
@@ -204,7 +211,7 @@ impl Visitors {
                 }
             }
         }
-        Ok(caseworker(asking, source, now))
+        Ok(self.caseworker(asking, source, now))
     }
 
     /// Who sends a request with these headers, which does not count as a use of the session.
@@ -213,7 +220,7 @@ impl Visitors {
     /// When nobody is signed in there, or the store cannot say.
     pub async fn look(&self, headers: &HeaderMap, source: &str, now: i64) -> Result<Caseworker, NotSignedIn> {
         let secret = session_secret(headers).ok_or(NotSignedIn::NoSession)?;
-        Ok(caseworker(self.asking(&secret, now).await?, source, now))
+        Ok(self.caseworker(self.asking(&secret, now).await?, source, now))
     }
 
     /// The session of a secret, while it is fresh. One that is found too old ends for good: it does not live again when the clock is
@@ -404,6 +411,16 @@ impl Visitors {
         person.role == Role::Admin || !self.single_sign_on.as_ref().is_some_and(SingleSignOn::is_the_only_way)
     }
 
+    fn caseworker(&self, asking: Asking, source: &str, now: i64) -> Caseworker {
+        let (unused, end) = (asking.last_seen_at + IDLE - now, asking.made_at + ABSOLUTE - now);
+        let left = Left { seconds: unused.min(end) / SECOND, extends: unused < end };
+        let Asking { person, with_second_factor, alarms, before, .. } = asking;
+        let has_password = person.password.is_some() && self.may_use_password(&person);
+        let Person { id, email, role, sees, .. } = person;
+        let source = source.to_owned();
+        Caseworker { id, email, role, sees, with_second_factor, has_password, source, alarms, left, before }
+    }
+
     /// A session for somebody who has come to the end of a sign-in.
     pub(super) async fn begin(
         &self,
@@ -475,13 +492,6 @@ impl NewSecret {
 /// How somebody stands in the record who is not signed in yet.
 pub(super) fn by(person: &Person, source: &str) -> By {
     By { person: Some(person.id), name: person.email.clone(), source: source.to_owned() }
-}
-
-fn caseworker(asking: Asking, source: &str, now: i64) -> Caseworker {
-    let (unused, end) = (asking.last_seen_at + IDLE - now, asking.made_at + ABSOLUTE - now);
-    let left = Left { seconds: unused.min(end) / SECOND, extends: unused < end };
-    let Asking { person: Person { id, email, role, sees, .. }, with_second_factor, alarms, before, .. } = asking;
-    Caseworker { id, email, role, sees, with_second_factor, source: source.to_owned(), alarms, left, before }
 }
 
 /// One that was used in the future is of a clock that was set back since, and nobody can say how old it is.

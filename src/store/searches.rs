@@ -4,6 +4,9 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{Store, StoreError};
 
+/// What a search is sealed for.
+const CARRIED: &str = "search that a sign-in came before";
+
 impl Store {
     /// Keeps what was typed under `opaque`.
     ///
@@ -15,6 +18,18 @@ impl Store {
             connection.execute(sql, params![opaque, term, now]).map(drop)
         })
         .await
+    }
+
+    /// What was typed by somebody who is not signed in, sealed to be carried in an address: nothing is kept of what strangers type.
+    #[must_use]
+    pub fn seal_search(&self, nonce: [u8; 24], term: &str) -> Vec<u8> {
+        self.inner.key.seal(CARRIED, 0, nonce, term.as_bytes())
+    }
+
+    /// What was typed, of what [`Store::seal_search`] gave.
+    #[must_use]
+    pub fn unseal_search(&self, sealed: &[u8]) -> Option<String> {
+        String::from_utf8(self.inner.key.unseal(CARRIED, 0, sealed)?).ok()
     }
 
     /// What was typed in the search of that name, if it was made after `since`.

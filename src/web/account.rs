@@ -14,6 +14,7 @@ use warp::reply::Response;
 use super::chrome::{Chrome, Here};
 use super::problem::{Answer, Problem, answer, html};
 use super::results::{Moment, at};
+use super::single_sign_on::Offered;
 use super::{Site, get, one_of, request};
 use crate::access::Caseworker;
 
@@ -27,6 +28,8 @@ struct AccountPage {
     email: String,
     role: &'static str,
     second_factor: Option<SecondFactorSection>,
+    /// How somebody signs in who has no password.
+    without_password: Option<String>,
 }
 
 struct SecondFactorSection {
@@ -49,7 +52,9 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
 async fn show(site: Arc<Site>, who: Result<Caseworker, Problem>) -> Answer {
     let who = who?;
     let second_factor = site.visitors.second_factor(&who).await?;
+    let told = || Offered::by(&site).map_or_else(|| "You have no password.".into(), |offered| offered.told());
     html(&AccountPage {
+        without_password: (!who.has_password()).then(told),
         chrome: Chrome::new(Some(&who), Here::Nowhere),
         email: who.email().to_owned(),
         role: who.role().as_str(),

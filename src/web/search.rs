@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use askama::Template;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use warp::Filter;
 use warp::filters::BoxedFilter;
@@ -32,8 +34,14 @@ struct SearchPage {
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     one_of([
-        // Where one comes by loading the page again that a sign-in began on.
-        warp::path!("search").and(get()).map(|| see_other("/receipts")).boxed(),
+        warp::path!("search")
+            .and(get())
+            .and(request::site(site))
+            .and(request::caseworker(site))
+            .and(request::query())
+            .then(go_on)
+            .map(answer)
+            .boxed(),
         warp::path!("search")
             .and(warp::post())
             .and(request::site(site))
@@ -45,6 +53,27 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
             .map(answer)
             .boxed(),
     ])
+}
+
+/// The search that a sign-in by single sign-on came before. Without one, somebody has loaded the page again that a sign-in began on.
+async fn go_on(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Words) -> Answer {
+    let Some(carried) = query.get("carried") else { return Ok(see_other("/receipts")) };
+    let caseworker = caseworker?;
+    let sealed = URL_SAFE_NO_PAD.decode(carried).ok();
+    let typed = sealed.and_then(|sealed| site.store.unseal_search(&sealed)).ok_or(Problem::NoSearch)?;
+    match page_of(&site, &typed, None).await? {
+        Ok(page) => Ok(see_other(&page)),
+        Err(nothing) => refused(&caseworker, &typed, nothing),
+    }
+}
+
+/// Where what was typed is searched for after a sign-in that no form goes along with. Nobody can read it there; what is too long for
+/// an address is left out.
+pub(super) fn carried(site: &Site, typed: &str) -> Option<String> {
+    let mut nonce = [0; 24];
+    getrandom::fill(&mut nonce).ok()?;
+    let short = Some(typed).filter(|typed| !typed.is_empty() && typed.len() <= LONGEST);
+    short.map(|typed| format!("/search?carried={}", URL_SAFE_NO_PAD.encode(site.store.seal_search(nonce, typed))))
 }
 
 async fn search(

@@ -26,6 +26,8 @@ struct SignInPage {
     next: String,
     /// A search that is done after the sign-in.
     search: String,
+    /// Where that is done after a sign-in that no form goes along with.
+    carried: Option<String>,
     /// A form that is offered again after it.
     kept: Option<Kept>,
     error: Option<String>,
@@ -37,6 +39,13 @@ struct SignInPage {
     unsafe_connection: bool,
     /// Where it would, if that is known.
     safe_address: Option<String>,
+}
+
+impl SignInPage {
+    /// Where one goes after a sign-in that no form goes along with.
+    fn on_return(&self) -> &str {
+        self.carried.as_deref().unwrap_or(&self.next)
+    }
 }
 
 /// What is shown after a sign-in that came between a form and its answer.
@@ -101,7 +110,8 @@ pub(super) fn after_trouble(
 
 /// The page for somebody who typed something into the search box and was not signed in any more.
 pub(super) fn before_search(site: &Site, headers: &HeaderMap, peer: Option<Peer>, typed: &str) -> Answer {
-    html(&SignInPage { search: typed.to_owned(), next: "/receipts".into(), ..page(site, headers, peer) })
+    let page = SignInPage { search: typed.to_owned(), next: "/receipts".into(), ..page(site, headers, peer) };
+    html(&SignInPage { carried: search::carried(site, typed), ..page })
 }
 
 /// The page for somebody who sent a form and was not signed in any more.
@@ -117,6 +127,7 @@ async fn sign_in(site: Arc<Site>, headers: HeaderMap, peer: Option<Peer>, form: 
         email: email.to_owned(),
         next: next(&form),
         search: search.to_owned(),
+        carried: search::carried(&site, search.trim()),
         kept: Kept::carried(&form),
         ..page(&site, &headers, peer)
     };
@@ -202,6 +213,7 @@ fn page(site: &Site, headers: &HeaderMap, peer: Option<Peer>) -> SignInPage {
         email: String::new(),
         next: "/".into(),
         search: String::new(),
+        carried: None,
         kept: None,
         error: None,
         offered: Offered::by(site),

@@ -35,6 +35,14 @@ impl Offered {
         Some(Offered { words: offered.words().to_owned(), password: !offered.is_the_only_way() })
     }
 
+    /// How somebody signs in who has no password, as it is told to them. Most buttons say “Sign in with …”.
+    pub(super) fn told(&self) -> String {
+        match self.words.strip_prefix("Sign in with ") {
+            Some(what) => format!("You sign in with {what}."),
+            None => format!("You sign in by single sign-on: ‘{}’.", self.words),
+        }
+    }
+
     /// For somebody who has used a password.
     pub(super) fn with_password(self) -> Offered {
         Offered { password: true, ..self }

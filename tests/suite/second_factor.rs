@@ -210,7 +210,7 @@ fn a_second_factor_is_required_of_the_roles_that_are_named() {
 fn whoever_has_an_app_uses_it_also_where_none_is_required() {
     let server = Server::start();
     let mut browser = server.signed_in("caseworker");
-    assert!(browser.get("/account").text().contains("You sign in with your password alone"));
+    assert!(browser.get("/account").text().contains("You have not set up an app"));
     let app = App { key: key_on(&browser.get("/account/second-factor").text()), recovery_codes: Vec::new() };
     let answer = browser.post("/account/second-factor", &[("password", PASSWORD), ("code", &app.code(0))]);
     assert_eq!(codes_on(&answer.text()).len(), 10);

@@ -148,11 +148,15 @@ impl Server {
 
     /// As [`Server::start`], with a second factor required as it is by default.
     pub(crate) fn start_by_default() -> Server {
+        Server::start_by_default_with(&[])
+    }
+
+    pub(crate) fn start_by_default_with(more: &[&str]) -> Server {
         let folder = folder();
         let data = folder.path().join("store");
         let mut command = Command::new(BINARY);
         command.stdout(Stdio::null()).env_remove(SECOND_FACTOR);
-        let mut server = Server::start_as(command, &data, &[]);
+        let mut server = Server::start_as(command, &data, more);
         server.token = printed(&run(&["token", "add", "Test service"], &data));
         server.folder = Some(folder);
         server

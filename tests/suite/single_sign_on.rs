@@ -64,6 +64,15 @@ struct Setting {
 
 impl Setting {
     fn with(more: &[&str]) -> Setting {
+        Setting::of(more, Server::start_with)
+    }
+
+    /// As [`Setting::with`], with a second factor required as it is by default.
+    fn by_default_with(more: &[&str]) -> Setting {
+        Setting::of(more, Server::start_by_default_with)
+    }
+
+    fn of(more: &[&str], start: impl Fn(&[&str]) -> Server) -> Setting {
         let provider = Provider::start();
         let secret = folder();
         let file = secret.path().join("secret");
@@ -71,7 +80,7 @@ impl Setting {
         let issuer = provider.issuer();
         let file = file.to_str().unwrap();
         let flags = ["--public-url", PUBLIC, "--oidc-issuer", &issuer, "--oidc-client-id", CLIENT];
-        let server = Server::start_with(&[&flags[..], &["--oidc-client-secret-file", file], more].concat());
+        let server = start(&[&flags[..], &["--oidc-client-secret-file", file], more].concat());
         Setting { provider, server, _secret: secret }
     }
 
@@ -530,6 +539,96 @@ fn where_it_is_the_only_way_nobody_but_admins_has_a_password() {
         assert_eq!(browser.is_signed_in(), works, "{email}");
     }
     assert!(setting.comes_in(&json!({})));
+}
+
+#[test]
+fn whoever_comes_in_so_is_asked_for_no_second_factor_where_one_is_required() {
+    let setting = Setting::by_default_with(&["--oidc-allow-domain", "council.example"]);
+    assert!(setting.comes_in(&json!({})), "without a password");
+    let bob = json!({"sub": "bob-1", "email": "bob@council.example"});
+    setting.add("bob@council.example", "manager");
+    let mut browser = setting.browser();
+    let halfway = browser.sign_in_by_password("bob@council.example");
+    assert_eq!(halfway.header("location"), Some("/sign-in/set-up"), "after the password there is one");
+    assert!(!browser.is_signed_in());
+    assert_eq!(setting.sign_in(&mut browser, &bob, Signed::Rightly).status, 303);
+    assert!(browser.is_signed_in());
+    assert!(!browser.cookies.contains_key("__Host-counterfoil-sign-in"), "the sign-in half-way is given up");
+    let mut app = crate::server::Browser::new(setting.server.at);
+    app.give_password("bob@council.example");
+    app.set_up_app();
+    assert!(!browser.is_signed_in(), "that ends the sessions before");
+    assert!(setting.comes_in(&bob), "nor is somebody who has an app");
+    let mut again = setting.browser();
+    let halfway = again.sign_in_by_password("bob@council.example");
+    assert_eq!(halfway.header("location"), Some("/sign-in/code"), "a password is not enough for all that");
+    assert!(!again.is_signed_in());
+}
+
+#[test]
+fn the_account_of_who_has_no_password_offers_nothing_that_needs_one() {
+    let setting = Setting::by_default_with(&[
+        "--oidc-only",
+        "--oidc-allow-domain",
+        "council.example",
+        "--oidc-name",
+        "Sign in with Moss",
+    ]);
+    setting.add("amy@council.example", "viewer");
+    setting.add("root@council.example", "admin");
+    let bob = json!({"sub": "bob-1", "email": "bob@council.example"});
+    // The one has a password from before, which is good for nothing now.
+    for claims in [json!({}), bob] {
+        let mut browser = setting.browser();
+        assert_eq!(setting.sign_in(&mut browser, &claims, Signed::Rightly).status, 303);
+        let page = browser.get("/account").text();
+        assert!(page.contains("You sign in with Moss."), "{page}");
+        for absent in ["/account/password", "/account/second-factor", "/account/recovery-codes", "your password"] {
+            assert!(!page.contains(absent), "{absent}: {page}");
+        }
+        assert!(page.contains("/account/sessions"), "{page}");
+        for path in ["/account/password", "/account/second-factor", "/account/recovery-codes"] {
+            for method in ["GET", "POST"] {
+                let body = format!("password={PASSWORD}&new-password=another+long+password&code=123456");
+                let answer = browser.ask(method, path, body.as_bytes());
+                assert_eq!((answer.status, answer.header("location")), (303, Some("/account")), "{method} {path}");
+            }
+        }
+    }
+    let mut browser = setting.browser();
+    let root = json!({"sub": "root-1", "email": "root@council.example"});
+    assert_eq!(setting.sign_in(&mut browser, &root, Signed::Rightly).status, 303);
+    let page = browser.get("/account").text();
+    assert!(page.contains("/account/password") && page.contains("/account/second-factor"), "{page}");
+    assert_eq!(browser.get("/account/password").status, 200);
+}
+
+#[test]
+fn a_search_that_was_typed_before_is_done_after_and_stands_in_no_address() {
+    let setting = Setting::with(&["--oidc-allow-domain", "council.example"]);
+    let carried = |typed: &str| {
+        let mut browser = setting.browser();
+        let page = browser.ask("POST", "/search", format!("q={typed}").as_bytes()).text();
+        let link = page.split("href=\"").find(|rest| rest.starts_with("/sign-in/oidc")).unwrap();
+        let link = link.split('"').next().unwrap().to_owned();
+        let to = browser.get(&link).header("location").unwrap().to_owned();
+        let code = setting.provider.code(&to, &json!({}), Signed::Rightly);
+        let next = browser.get(&back(&to, &code)).header("location").unwrap().to_owned();
+        let found = browser.get(&next).header("location").unwrap().to_owned();
+        for address in [&link, &to, &next] {
+            assert!(!address.contains("900123") && !address.contains("HB-7"), "{address}");
+        }
+        (browser, next, found)
+    };
+    assert_eq!(carried("HB-7").2, "/receipts?q=HB-7");
+    let (mut browser, next, found) = carried("07700+900123");
+    assert!(found.starts_with("/search/") && !found.contains("900123"), "{found}");
+    assert!(browser.get(&found).text().contains("07700 900123"));
+    assert!(next.starts_with("/search?carried="), "{next}");
+    assert_eq!(browser.get(&format!("{next}A")).status, 404, "it is what it was when it was made, or nothing");
+    assert_eq!(setting.browser().get(&next).header("location").map(|to| to.starts_with("/sign-in?")), Some(true));
+    let long = format!("0{}", "7".repeat(1000));
+    assert_eq!(setting.browser().ask("POST", "/search", format!("q={long}").as_bytes()).status, 200);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use warp::reply::Response;
 use crate::access::{Caseworker, NotTaken};
 use crate::clock;
 use crate::web::chrome::{Chrome, Here};
-use crate::web::problem::{Answer, Problem, answer, html};
+use crate::web::problem::{Answer, Problem, answer, html, see_other};
 use crate::web::request::{self, Words};
 use crate::web::second_step::{FieldError, with_status, words};
 use crate::web::sign_in::signed_in;
@@ -47,7 +47,11 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
 }
 
 async fn show(who: Result<Caseworker, Problem>) -> Answer {
-    html(&page(&who?, None))
+    let who = who?;
+    if !who.has_password() {
+        return Ok(see_other("/account"));
+    }
+    html(&page(&who, None))
 }
 
 async fn change(
@@ -57,6 +61,9 @@ async fn change(
     form: Result<Words, Problem>,
 ) -> Answer {
     let (who, form) = (who?, form?);
+    if !who.has_password() {
+        return Ok(see_other("/account"));
+    }
     let (present, new) = (form.get("password").unwrap_or_default(), form.get("new-password").unwrap_or_default());
     if present.is_empty() {
         return html(&page(&who, Some(FieldError { field: "password", words: "Enter your present password".into() })));

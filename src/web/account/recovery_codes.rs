@@ -61,9 +61,9 @@ async fn renew(site: Arc<Site>, who: Result<Caseworker, Problem>, form: Result<W
     }
 }
 
-/// `None` where there is no second factor that they could stand in for.
+/// `None` where there is no second factor that they could stand in for, or none is asked for.
 async fn page(site: &Site, who: &Caseworker, error: Option<String>) -> Result<Option<NewCodesPage>, Problem> {
-    let factor = site.visitors.second_factor(who).await?;
+    let factor = site.visitors.second_factor(who).await?.filter(|_| who.has_password());
     Ok(factor.map(|factor| NewCodesPage {
         chrome: Chrome::new(Some(who), Here::Nowhere),
         email: who.email().to_owned(),

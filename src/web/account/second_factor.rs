@@ -10,7 +10,7 @@ use warp::reply::Response;
 use crate::access::{Caseworker, NotTaken, SetUp};
 use crate::clock;
 use crate::web::chrome::{Chrome, Here};
-use crate::web::problem::{Answer, Problem, answer, html};
+use crate::web::problem::{Answer, Problem, answer, html, see_other};
 use crate::web::qr::Qr;
 use crate::web::request::{self, Words};
 use crate::web::second_step::{FieldError, RecoveryCodesPage, SetUpPage, with_status, words};
@@ -32,7 +32,11 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
 }
 
 async fn show(site: Arc<Site>, who: Result<Caseworker, Problem>, headers: HeaderMap) -> Answer {
-    html(&page(&site, &who?, &headers, None).await?)
+    let who = who?;
+    if !who.has_password() {
+        return Ok(see_other("/account"));
+    }
+    html(&page(&site, &who, &headers, None).await?)
 }
 
 async fn set_up(
@@ -42,6 +46,9 @@ async fn set_up(
     form: Result<Words, Problem>,
 ) -> Answer {
     let (who, form) = (who?, form?);
+    if !who.has_password() {
+        return Ok(see_other("/account"));
+    }
     let (password, code) = (form.get("password").unwrap_or_default(), form.get("code").unwrap_or_default());
     let missing = match (password.is_empty(), code.is_empty()) {
         (true, _) => Some(FieldError { field: "password", words: "Enter your password".into() }),
