@@ -57,6 +57,10 @@ pub(super) struct Serve {
     /// How people and Notify reach this server, such as <https://callbacks.example.gov.uk>
     #[arg(long, value_name = "URL", value_parser = super::public_url, env = "COUNTERFOIL_PUBLIC_URL")]
     public_url: Option<String>,
+    /// A second journal of erasures, such as on another disk: what managers erase is noted there too, beside counterfoil.erased in the
+    /// store's folder
+    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_ERASURE_JOURNAL")]
+    erasure_journal: Option<PathBuf>,
     #[command(flatten)]
     keeping: Keeping,
     #[command(flatten)]
@@ -213,6 +217,9 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
         callbacks: or_inherited(serve.callbacks_listen, inherited.callbacks),
     };
     let server = Server::start(&serve.data, listen, serve.public_url, clockwork)?;
+    if let Some(file) = serve.erasure_journal {
+        server.store.also_journal_to(file);
+    }
     tracing::info!(
         target: READY,
         event = "serve.keeping",

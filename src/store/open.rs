@@ -9,12 +9,12 @@ use std::time::Duration;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::damage::is_damage;
-use super::index;
+use super::{index, journal};
 
 /// "CFoi": marks a file as ours in `SQLite`'s header.
 const APPLICATION_ID: i32 = 0x4346_6f69;
 /// What each version added, in order; the store's `user_version` counts those that it has.
-pub(super) const MIGRATIONS: [&str; 9] = [
+pub(super) const MIGRATIONS: [&str; 10] = [
     include_str!("migrations/0001-callbacks.sql"),
     include_str!("migrations/0002-people.sql"),
     include_str!("migrations/0003-index-in-runs.sql"),
@@ -24,6 +24,7 @@ pub(super) const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/0007-rescue.sql"),
     include_str!("migrations/0008-hours.sql"),
     include_str!("migrations/0009-record.sql"),
+    include_str!("migrations/0013-subjects.sql"),
 ];
 /// What the writer touches again and again is small: the ends of a few tables.
 const WRITER_CACHE_KIB: i64 = 8 * 1024;
@@ -166,7 +167,7 @@ impl Folder {
         }
         for entry in fs::read_dir(path).map_err(failed)? {
             let found = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-            if !["lost+found", lock, "counterfoil.ballast"].contains(&found.as_str()) {
+            if !["lost+found", lock, "counterfoil.ballast", journal::NAME].contains(&found.as_str()) {
                 return Err(OpenError::NotEmpty { folder: path.display().to_string(), found });
             }
         }
