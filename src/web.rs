@@ -26,6 +26,7 @@ mod search;
 mod set_password;
 mod sign_in;
 mod silence;
+mod subjects;
 mod trail;
 mod uk_time;
 
@@ -95,6 +96,7 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         receipt::routes(site),
         messages::routes(site),
         quarantine::routes(site),
+        subjects::routes(site),
         cookies::routes(site),
     ];
     let pages = one_of(pages).or(none_of_them()).unify();
@@ -162,6 +164,7 @@ fn methods(path: &str) -> Option<&'static str> {
     Some(match parts.as_slice() {
         ["sign-in" | "search"] | ["set-password", _] => "GET, HEAD, POST",
         ["sign-out"] => "POST",
+        ["subjects", parts @ ..] => return subjects::methods(parts),
         [] | ["receipts" | "messages" | "quarantine" | "cookies"] | ["receipts" | "messages" | "search", _] => {
             "GET, HEAD"
         }

@@ -12,6 +12,8 @@ pub(super) enum Here {
     Messages,
     /// What could not be understood.
     Quarantine,
+    /// What is held on one person.
+    Subjects,
     /// None of these.
     Nowhere,
 }
@@ -30,12 +32,16 @@ pub(super) struct Chrome {
 pub(super) struct NavPerson {
     pub(super) email: String,
     pub(super) sees_quarantine: bool,
+    pub(super) sees_subjects: bool,
 }
 
 impl Chrome {
     pub(super) fn new(person: Option<&Caseworker>, here: Here) -> Chrome {
-        let person = person
-            .map(|person| NavPerson { email: person.email().to_owned(), sees_quarantine: person.may(May::Quarantine) });
+        let person = person.map(|person| NavPerson {
+            email: person.email().to_owned(),
+            sees_quarantine: person.may(May::Quarantine),
+            sees_subjects: person.may(May::Subjects),
+        });
         Chrome { person, here, search: String::new(), search_error: None }
     }
 
@@ -48,6 +54,7 @@ impl Chrome {
             Here::Receipts => "receipts",
             Here::Messages => "messages",
             Here::Quarantine => "quarantine",
+            Here::Subjects => "subjects",
             Here::Nowhere => "",
         };
         here == name

@@ -27,4 +27,5 @@ mod sealed;
 mod searches;
 #[allow(dead_code, reason = "the faults use the rest")]
 mod server;
+mod subjects;
 mod systemd;

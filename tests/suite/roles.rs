@@ -4,7 +4,7 @@ use crate::pages::between;
 use crate::server::{Browser, PASSWORD, Server, exchange, request};
 
 /// What is answered to nobody, a viewer, a caseworker, a manager and an admin.
-const TABLE: [(&str, &str, [u16; 5]); 27] = [
+const TABLE: [(&str, &str, [u16; 5]); 34] = [
     ("GET", "/", [303, 303, 303, 303, 303]),
     ("GET", "/sign-in", [200, 200, 200, 200, 200]),
     ("GET", "/cookies", [200, 200, 200, 200, 200]),
@@ -28,6 +28,13 @@ const TABLE: [(&str, &str, [u16; 5]); 27] = [
     ("POST", "/quarantine/3/read-again", [303, 403, 403, 303, 303]),
     ("GET", "/quarantine/3/none", [404, 404, 404, 404, 404]),
     ("GET", "/quarantine/none", [404, 404, 404, 404, 404]),
+    ("GET", "/subjects", [303, 403, 403, 200, 200]),
+    ("POST", "/subjects", [303, 403, 403, 200, 200]),
+    ("GET", "/subjects/number/none", [303, 403, 403, 404, 404]),
+    ("GET", "/subjects/number/none/export.csv", [303, 403, 403, 404, 404]),
+    ("POST", "/subjects/number/none/hold", [303, 403, 403, 404, 404]),
+    ("POST", "/subjects/number/none/let-go", [303, 403, 403, 404, 404]),
+    ("POST", "/subjects/number/none/erase", [303, 403, 403, 404, 404]),
     ("GET", "/assets/STYLES", [200, 200, 200, 200, 200]),
     ("GET", "/nothing-here", [404, 404, 404, 404, 404]),
     ("POST", "/nothing-here", [404, 404, 404, 404, 404]),
