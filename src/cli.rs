@@ -1,6 +1,7 @@
 //! What may be typed: a file a verb. The only module that prints, reads the environment (through clap) and picks exit codes.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
 
+mod audit;
 mod backfill;
 mod backup;
 mod check;
@@ -49,6 +50,7 @@ enum Verb {
     Check(check::Check),
     Purge(purge::Purge),
     Subject(subject::Subject),
+    Audit(audit::Audit),
     Quarantine(quarantine::Quarantine),
     Requeue(quarantine::Requeue),
     Demo(demo::Demo),
@@ -153,6 +155,7 @@ async fn verb(verb: Verb) -> Result<(), Failure> {
         Verb::Check(check) => check::run(check).await,
         Verb::Purge(purge) => purge::run(purge).await,
         Verb::Subject(subject) => subject::run(subject).await,
+        Verb::Audit(audit) => audit::run(audit).await,
         Verb::Quarantine(quarantine) => quarantine::run(quarantine).await,
         Verb::Requeue(requeue) => quarantine::requeue(requeue).await,
         Verb::Demo(demo) => demo::run(demo).await,

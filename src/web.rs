@@ -4,11 +4,15 @@
 //! because a rejection would fall through to the next route. What went wrong goes along with the answer, and its page is made
 //! at the end, for whoever is signed in.
 
+mod account;
+mod alarms;
 mod assets;
+mod audit;
 mod back;
 mod callbacks;
 mod chrome;
 mod cookies;
+mod download;
 #[cfg(test)]
 mod fuzz;
 mod gap;
@@ -16,6 +20,7 @@ mod keeping;
 mod messages;
 mod plain_text;
 mod problem;
+mod qr;
 mod quarantine;
 mod receipt;
 mod receipts;
@@ -23,6 +28,7 @@ mod request;
 mod results;
 mod safe;
 mod search;
+mod second_step;
 mod set_password;
 mod sign_in;
 mod silence;
@@ -39,7 +45,7 @@ use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::reply::Response;
 
-use crate::access::{Senders, Visitors};
+use crate::access::{RequiredOf, Senders, Visitors};
 use crate::clock;
 use crate::store::{Entry, Store};
 
@@ -57,13 +63,13 @@ pub struct Site {
 }
 
 impl Site {
-    /// Over an open store.
+    /// Over an open store; of whom a second factor is required.
     #[must_use]
-    pub fn new(store: &Store, public_url: Option<String>) -> Arc<Site> {
+    pub fn new(store: &Store, public_url: Option<String>, second_factor: RequiredOf) -> Arc<Site> {
         Arc::new(Site {
             store: store.clone(),
             senders: Senders::new(store.clone()),
-            visitors: Visitors::new(store.clone()),
+            visitors: Visitors::new(store.clone(), second_factor),
             public_url: public_url.map(|url| PublicUrl::of(&url)),
         })
     }
@@ -90,6 +96,8 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         damaged(site),
         posted_otherwise(),
         sign_in::routes(site),
+        second_step::routes(site),
+        account::routes(site),
         set_password::routes(site),
         search::routes(site),
         receipts::routes(site),
@@ -97,6 +105,8 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         messages::routes(site),
         quarantine::routes(site),
         subjects::routes(site),
+        audit::routes(site),
+        alarms::routes(site),
         cookies::routes(site),
     ];
     let pages = one_of(pages).or(none_of_them()).unify();
@@ -162,12 +172,17 @@ fn none_of_them() -> BoxedFilter<(Response,)> {
 fn methods(path: &str) -> Option<&'static str> {
     let parts: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').skip(1).collect();
     Some(match parts.as_slice() {
-        ["sign-in" | "search"] | ["set-password", _] => "GET, HEAD, POST",
+        ["sign-in" | "search" | "audit"]
+        | ["set-password", _]
+        | ["sign-in", "code" | "recovery-code" | "set-up"]
+        | ["account", "second-factor" | "recovery-codes" | "password"] => "GET, HEAD, POST",
         ["sign-out"] => "POST",
         ["subjects", parts @ ..] => return subjects::methods(parts),
-        [] | ["receipts" | "messages" | "quarantine" | "cookies"] | ["receipts" | "messages" | "search", _] => {
-            "GET, HEAD"
-        }
+        []
+        | ["receipts" | "messages" | "quarantine" | "alarms" | "cookies" | "account"]
+        | ["receipts" | "messages" | "search", _]
+        | ["audit", "csv"] => "GET, HEAD",
+        ["alarms", id] if id.parse::<i64>().is_ok() => "POST",
         ["quarantine", arrival] | ["quarantine", arrival, "bytes"] if arrival.parse::<i64>().is_ok() => "GET, HEAD",
         ["quarantine", arrival, "read-again"] if arrival.parse::<i64>().is_ok() => "POST",
         _ if assets::is_one(path) => "GET, HEAD",

@@ -13,7 +13,7 @@ use crate::web;
 /// How long a one-time link works.
 const LINK_WORKS: i64 = 60 * MINUTE;
 
-/// People who may sign in: add, list, change, disable, enable, reset, sign out
+/// People who may sign in: add, list, change, disable, enable, reset, reset-second-factor, sign out
 #[derive(Args, Debug)]
 pub(super) struct User {
     #[command(subcommand)]
@@ -29,6 +29,7 @@ enum What {
     Disable(One),
     Enable(Enable),
     Reset(Reset),
+    ResetSecondFactor(ResetSecondFactor),
 }
 
 /// Add a person, and print a link on which they set their password
@@ -113,6 +114,14 @@ struct Reset {
     reached: Reached,
 }
 
+/// Take a person’s authenticator app and recovery codes away, for who has lost both, and end their sessions. Make sure that it is them:
+/// until they set up another app, their password alone is enough to do so
+#[derive(Args, Debug)]
+struct ResetSecondFactor {
+    #[command(flatten)]
+    one: One,
+}
+
 pub(super) async fn run(user: User) -> Result<(), Failure> {
     match user.what {
         What::Add(add) => self::add(add).await,
@@ -122,6 +131,7 @@ pub(super) async fn run(user: User) -> Result<(), Failure> {
         What::Disable(one) => set_disabled(&one, true).await,
         What::Enable(enable) => set_disabled(&enable.one, false).await,
         What::Reset(reset) => self::reset(reset).await,
+        What::ResetSecondFactor(reset) => reset_second_factor(&reset.one).await,
     }
 }
 
@@ -236,6 +246,17 @@ async fn reset(reset: Reset) -> Result<(), Failure> {
     let store = reset.one.data.open()?;
     let person = known(&store, &reset.one.email).await?;
     print_link(&store, person.id, &reset.reached).await
+}
+
+async fn reset_second_factor(one: &One) -> Result<(), Failure> {
+    let store = one.data.open()?;
+    let person = known(&store, &one.email).await?;
+    if store.remove_second_factor(person.id, by(), clock::now()).await? {
+        tell(&format!("{} sets up an authenticator app at the next sign-in, if one is required.", person.email));
+    } else {
+        tell(&format!("{} had no authenticator app.", person.email));
+    }
+    Ok(())
 }
 
 async fn known(store: &Store, email: &str) -> Result<Person, Failure> {

@@ -14,6 +14,10 @@ pub(super) enum Here {
     Quarantine,
     /// What is held on one person.
     Subjects,
+    /// The record of who saw what.
+    Audit,
+    /// Alarms.
+    Alarms,
     /// None of these.
     Nowhere,
 }
@@ -33,6 +37,9 @@ pub(super) struct NavPerson {
     pub(super) email: String,
     pub(super) sees_quarantine: bool,
     pub(super) sees_subjects: bool,
+    pub(super) sees_record: bool,
+    /// How many alarms stand, for who may look at them.
+    pub(super) alarms: Option<i64>,
 }
 
 impl Chrome {
@@ -41,6 +48,8 @@ impl Chrome {
             email: person.email().to_owned(),
             sees_quarantine: person.may(May::Quarantine),
             sees_subjects: person.may(May::Subjects),
+            sees_record: person.may(May::Record),
+            alarms: person.may(May::Alarms).then(|| person.alarms()),
         });
         Chrome { person, here, search: String::new(), search_error: None }
     }
@@ -55,6 +64,8 @@ impl Chrome {
             Here::Messages => "messages",
             Here::Quarantine => "quarantine",
             Here::Subjects => "subjects",
+            Here::Audit => "audit",
+            Here::Alarms => "alarms",
             Here::Nowhere => "",
         };
         here == name

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A layer and those of ours that it may name.
-const MAY_USE: [(&str, &[&str]); 11] = [
-    ("web", &["access", "disclosure", "notify", "store", "edge", "clock"]),
+const MAY_USE: [(&str, &[&str]); 12] = [
+    ("web", &["access", "disclosure", "notify", "store", "edge", "clock", "spreadsheet"]),
     ("upkeep", &["backfill", "notify", "store", "clock"]),
     ("backfill", &["outgoing", "notify", "store", "clock"]),
     ("access", &["store", "clock"]),
@@ -15,6 +15,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("outgoing", &[]),
     ("notify", &[]),
     ("made_up", &["notify", "clock"]),
+    ("spreadsheet", &[]),
     ("clock", &[]),
 ];
 

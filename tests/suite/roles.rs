@@ -4,9 +4,21 @@ use crate::pages::between;
 use crate::server::{Browser, PASSWORD, Server, exchange, request};
 
 /// What is answered to nobody, a viewer, a caseworker, a manager and an admin.
-const TABLE: [(&str, &str, [u16; 5]); 34] = [
+const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/", [303, 303, 303, 303, 303]),
     ("GET", "/sign-in", [200, 200, 200, 200, 200]),
+    // Nobody there is between the steps of a sign-in.
+    ("GET", "/sign-in/code", [303, 303, 303, 303, 303]),
+    ("POST", "/sign-in/code", [303, 303, 303, 303, 303]),
+    ("GET", "/sign-in/recovery-code", [303, 303, 303, 303, 303]),
+    ("GET", "/sign-in/set-up", [303, 303, 303, 303, 303]),
+    ("GET", "/account", [303, 200, 200, 200, 200]),
+    ("GET", "/account/second-factor", [303, 200, 200, 200, 200]),
+    ("POST", "/account/second-factor", [303, 200, 200, 200, 200]),
+    ("GET", "/account/recovery-codes", [303, 200, 200, 200, 200]),
+    ("POST", "/account/recovery-codes", [303, 200, 200, 200, 200]),
+    ("GET", "/account/password", [303, 200, 200, 200, 200]),
+    ("POST", "/account/password", [303, 200, 200, 200, 200]),
     ("GET", "/cookies", [200, 200, 200, 200, 200]),
     ("GET", "/set-password/0", [200, 200, 200, 200, 200]),
     ("GET", "/receipts", [303, 200, 200, 200, 200]),
@@ -35,6 +47,12 @@ const TABLE: [(&str, &str, [u16; 5]); 34] = [
     ("POST", "/subjects/number/none/hold", [303, 403, 403, 404, 404]),
     ("POST", "/subjects/number/none/let-go", [303, 403, 403, 404, 404]),
     ("POST", "/subjects/number/none/erase", [303, 403, 403, 404, 404]),
+    ("GET", "/audit", [303, 403, 403, 200, 200]),
+    ("POST", "/audit", [303, 403, 403, 303, 303]),
+    ("GET", "/audit/csv", [303, 403, 403, 200, 200]),
+    ("GET", "/alarms", [303, 403, 403, 403, 200]),
+    ("POST", "/alarms/1", [303, 403, 403, 403, 303]),
+    ("GET", "/alarms/none", [404, 404, 404, 404, 404]),
     ("GET", "/assets/STYLES", [200, 200, 200, 200, 200]),
     ("GET", "/nothing-here", [404, 404, 404, 404, 404]),
     ("POST", "/nothing-here", [404, 404, 404, 404, 404]),
@@ -44,7 +62,7 @@ const TABLE: [(&str, &str, [u16; 5]); 34] = [
 
 #[test]
 fn each_address_answers_each_role_as_it_should() {
-    let server = Server::start();
+    let server = Server::start_by_default();
     assert_eq!(server.post("/callbacks", br#"{"id": "r1", "reference": "REF", "status": "delivered"}"#).status, 200);
     let text = br#"{"id": "t1", "source_number": "447700900123", "message": "REF"}"#;
     assert_eq!(server.post("/callbacks", text).status, 200);
@@ -63,7 +81,7 @@ fn each_address_answers_each_role_as_it_should() {
         ("CONVERSATION", between(&inbox, "href=\"/messages/", "\"")),
         ("STYLES", between(&inbox, "rel=\"stylesheet\" href=\"/assets/", "\"")),
     ];
-    for (method, path, expected) in TABLE {
+    for (method, path, expected) in TABLE.iter().copied() {
         let path = &places.iter().fold(path.to_owned(), |path, (name, place)| path.replace(name, place));
         let found = people.each_mut().map(|person| {
             let answer = if method == "GET" { person.get(path) } else { person.post(path, &[("q", "REF")]) };
@@ -81,9 +99,9 @@ fn a_page_that_is_asked_by_another_method_says_which_it_takes() {
     let server = Server::start();
     let ask = |method: &str, path: &str| exchange(server.at, &request(method, path, "", b""));
     for (method, path, _) in
-        TABLE.into_iter().filter(|(_, path, _)| !path.contains("nothing") && !path.contains("STYLES"))
+        TABLE.iter().copied().filter(|(_, path, _)| !path.contains("nothing") && !path.contains("STYLES"))
     {
-        let is_none = path.starts_with("/quarantine") && path.ends_with("/none");
+        let is_none = (path.starts_with("/quarantine") || path.starts_with("/alarms")) && path.ends_with("/none");
         let known = !path.ends_with("/more") && !is_none;
         let path = path.split('?').next().unwrap();
         let answer = ask("DELETE", path);
