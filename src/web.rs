@@ -33,6 +33,7 @@ mod sessions;
 mod set_password;
 mod sign_in;
 mod silence;
+mod subjects;
 mod trail;
 mod uk_time;
 
@@ -105,6 +106,7 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         receipt::routes(site),
         messages::routes(site),
         quarantine::routes(site),
+        subjects::routes(site),
         audit::routes(site),
         alarms::routes(site),
         cookies::routes(site),
@@ -181,6 +183,7 @@ fn methods(path: &str) -> Option<&'static str> {
         | ["sign-in", "code" | "recovery-code" | "set-up"]
         | ["account", "second-factor" | "recovery-codes" | "password" | "sessions"] => "GET, HEAD, POST",
         ["sign-out"] => "POST",
+        ["subjects", parts @ ..] => return subjects::methods(parts),
         []
         | ["receipts" | "messages" | "quarantine" | "alarms" | "cookies" | "account"]
         | ["receipts" | "messages" | "search", _]

@@ -14,6 +14,8 @@ pub(super) enum Here {
     Messages,
     /// What could not be understood.
     Quarantine,
+    /// What is held on one person.
+    Subjects,
     /// The record of who saw what.
     Audit,
     /// Alarms.
@@ -57,6 +59,7 @@ impl Before {
 pub(super) struct NavPerson {
     pub(super) email: String,
     pub(super) sees_quarantine: bool,
+    pub(super) sees_subjects: bool,
     pub(super) sees_record: bool,
     /// How many alarms stand, for who may look at them.
     pub(super) alarms: Option<i64>,
@@ -70,6 +73,7 @@ impl Chrome {
         let person = person.map(|person| NavPerson {
             email: person.email().to_owned(),
             sees_quarantine: person.may(May::Quarantine),
+            sees_subjects: person.may(May::Subjects),
             sees_record: person.may(May::Record),
             alarms: person.may(May::Alarms).then(|| person.alarms()),
             left: person.left(),
@@ -86,6 +90,7 @@ impl Chrome {
             Here::Receipts => "receipts",
             Here::Messages => "messages",
             Here::Quarantine => "quarantine",
+            Here::Subjects => "subjects",
             Here::Audit => "audit",
             Here::Alarms => "alarms",
             Here::Nowhere => "",

@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A layer and those of ours that it may name.
-const MAY_USE: [(&str, &[&str]); 11] = [
-    ("web", &["access", "notify", "store", "edge", "clock", "spreadsheet"]),
+const MAY_USE: [(&str, &[&str]); 12] = [
+    ("web", &["access", "disclosure", "notify", "store", "edge", "clock", "spreadsheet"]),
     ("upkeep", &["backfill", "notify", "store", "clock"]),
     ("backfill", &["outgoing", "notify", "store", "clock"]),
     ("access", &["store", "clock"]),
+    ("disclosure", &["notify", "store", "clock"]),
     ("store", &["notify", "clock"]),
     ("edge", &[]),
     ("outgoing", &[]),

@@ -31,4 +31,5 @@ mod second_factor;
 mod server;
 mod sessions;
 mod sign_in;
+mod subjects;
 mod systemd;
