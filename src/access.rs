@@ -13,5 +13,5 @@ pub use cross_site::{CrossSite, refuse_cross_site};
 pub use may::May;
 pub use password::{PasswordRefused, Passwords};
 pub use secret::Secret;
-pub use senders::{Refused, Sender, Senders, token_sha256};
+pub use senders::{REVOKED_AFTER, Refused, Sender, Senders, token_sha256};
 pub use visitors::{Caseworker, NotSignedIn, Session, SignInRefused, Visitors};
