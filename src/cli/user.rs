@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::{Data, Failure, by, listed, say, tell};
 use crate::access::{Passwords, Secret};
 use crate::clock::{self, MINUTE};
-use crate::store::{Person, Role, Services, Store};
+use crate::store::{ChangePersonError, Person, Role, Services, Store};
 use crate::web;
 
 /// How long a one-time link works.
@@ -236,6 +236,15 @@ async fn reset(reset: Reset) -> Result<(), Failure> {
     let store = reset.one.data.open()?;
     let person = known(&store, &reset.one.email).await?;
     print_link(&store, person.id, &reset.reached).await
+}
+
+impl From<ChangePersonError> for Failure {
+    fn from(error: ChangePersonError) -> Failure {
+        match error {
+            ChangePersonError::Store(error) => error.into(),
+            refused => Failure::new(refused.to_string()),
+        }
+    }
 }
 
 async fn known(store: &Store, email: &str) -> Result<Person, Failure> {
