@@ -8,12 +8,14 @@ mod assets;
 mod back;
 mod callbacks;
 mod chrome;
+mod confirm;
 mod cookies;
 #[cfg(test)]
 mod fuzz;
 mod gap;
 mod keeping;
 mod messages;
+mod people;
 mod plain_text;
 mod problem;
 mod quarantine;
@@ -26,6 +28,7 @@ mod search;
 mod set_password;
 mod sign_in;
 mod silence;
+mod tokens;
 mod trail;
 mod uk_time;
 
@@ -44,7 +47,7 @@ use crate::store::{Entry, Store};
 
 use problem::Problem;
 use safe::PublicUrl;
-pub use set_password::link_path;
+pub use set_password::{LINK_WORKS, link_path};
 
 /// What every page needs.
 pub struct Site {
@@ -95,6 +98,8 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         receipt::routes(site),
         messages::routes(site),
         quarantine::routes(site),
+        people::routes(site),
+        tokens::routes(site),
         cookies::routes(site),
     ];
     let pages = one_of(pages).or(none_of_them()).unify();
@@ -167,6 +172,15 @@ fn methods(path: &str) -> Option<&'static str> {
         }
         ["quarantine", arrival] | ["quarantine", arrival, "bytes"] if arrival.parse::<i64>().is_ok() => "GET, HEAD",
         ["quarantine", arrival, "read-again"] if arrival.parse::<i64>().is_ok() => "POST",
+        ["people" | "tokens"] => "GET, HEAD",
+        ["people", "invite"] | ["tokens", "new"] => "GET, HEAD, POST",
+        ["people", id] if id.parse::<i64>().is_ok() => "GET, HEAD",
+        ["people", id, "change" | "disable" | "reset" | "sign-out"] | ["tokens", id, "rotate" | "revoke"]
+            if id.parse::<i64>().is_ok() =>
+        {
+            "GET, HEAD, POST"
+        }
+        ["people", id, "enable"] | ["tokens", id, "keep"] if id.parse::<i64>().is_ok() => "POST",
         _ if assets::is_one(path) => "GET, HEAD",
         _ => return None,
     })

@@ -12,6 +12,10 @@ pub(super) enum Here {
     Messages,
     /// What could not be understood.
     Quarantine,
+    /// Who may sign in.
+    People,
+    /// Callback tokens.
+    Tokens,
     /// None of these.
     Nowhere,
 }
@@ -30,12 +34,18 @@ pub(super) struct Chrome {
 pub(super) struct NavPerson {
     pub(super) email: String,
     pub(super) sees_quarantine: bool,
+    pub(super) may_change_people: bool,
+    pub(super) may_change_tokens: bool,
 }
 
 impl Chrome {
     pub(super) fn new(person: Option<&Caseworker>, here: Here) -> Chrome {
-        let person = person
-            .map(|person| NavPerson { email: person.email().to_owned(), sees_quarantine: person.may(May::Quarantine) });
+        let person = person.map(|person| NavPerson {
+            email: person.email().to_owned(),
+            sees_quarantine: person.may(May::Quarantine),
+            may_change_people: person.may(May::People),
+            may_change_tokens: person.may(May::Tokens),
+        });
         Chrome { person, here, search: String::new(), search_error: None }
     }
 
@@ -48,6 +58,8 @@ impl Chrome {
             Here::Receipts => "receipts",
             Here::Messages => "messages",
             Here::Quarantine => "quarantine",
+            Here::People => "people",
+            Here::Tokens => "tokens",
             Here::Nowhere => "",
         };
         here == name

@@ -20,6 +20,7 @@ mod layers;
 mod limits;
 mod notify_api;
 mod pages;
+mod people;
 mod quarantine;
 mod retention;
 mod roles;
@@ -28,3 +29,4 @@ mod searches;
 #[allow(dead_code, reason = "the faults use the rest")]
 mod server;
 mod systemd;
+mod tokens;
