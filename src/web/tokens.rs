@@ -90,6 +90,7 @@ struct RevokePage {
     service: String,
     /// Notify has used it in the last half an hour.
     is_in_use: bool,
+    /// No other of the service stays valid.
     is_the_only_one: bool,
 }
 
@@ -149,14 +150,14 @@ async fn make(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, form: Re
     let services = site.store.services().await?;
     let newest = newest(&site.store.tokens().await?);
     let refused = |fault| new_page(&caseworker, &services, &form, newest, Some(fault));
-    let name = match service(&form, &services) {
-        Ok(name) => name,
-        Err(fault) => return refused(fault),
-    };
     // Loading the page with the token again would make another, which nobody uses.
     if form.number("newest") != Some(newest) {
         return refused(Fault::new("service", made_meanwhile(newest)));
     }
+    let name = match service(&form, &services) {
+        Ok(name) => name,
+        Err(fault) => return refused(fault),
+    };
     let secret = Secret::random().map_err(|_| Problem::Failed)?;
     let sha256 = token_sha256(secret.text().as_bytes());
     let added = site.store.add_token(name.clone(), None, sha256, caseworker.by(), clock::now()).await;
@@ -275,7 +276,7 @@ async fn ask_to_revoke(id: i64, site: Arc<Site>, caseworker: Result<Caseworker, 
         row: row(token, now),
         service: token.service_name.clone(),
         is_in_use: token.last_used_at.is_some_and(|used| now - used < REVOKED_AFTER),
-        is_the_only_one: !others.any(|other| other.is_valid(now)),
+        is_the_only_one: !others.any(|other| other.revoked_at.is_none()),
     })
 }
 

@@ -1,4 +1,4 @@
-// A caseworker's journey in Chromium, with and without JavaScript, on a desk and on two phones. On every page: no console
+// A journey in Chromium, of a caseworker who is an admin as well, with and without JavaScript, on a desk and on two phones. On every page: no console
 // message, no sideways scroll, one h1, and with JavaScript no fault that axe can find by WCAG 2.2 AA.
 //
 // Reads from the environment: BASE_URL, EMAIL, PASSWORD, REFERENCE (that a receipt has), NUMBER (that a text came from), TEXT
@@ -131,6 +131,65 @@ async function journey(javaScriptEnabled, width) {
   await look("quarantine");
   await page.locator("main table a").first().click();
   await look("quarantined callback");
+
+  await page.getByRole("link", { name: "People" }).click();
+  await look("people");
+  await page.getByRole("button", { name: "Add a person" }).click();
+  await look("add a person");
+  await page.getByRole("button", { name: "Add person" }).click();
+  assert.match(await page.title(), /^Error: /);
+  await page.getByRole("link", { name: "Select what they can do" }).click();
+  assert.equal(await page.locator(":focus").getAttribute("name"), "role", "the error leads to the choice");
+  await look("add a person refused");
+  const newcomer = `newcomer-${width}-${javaScriptEnabled}@example.gov.uk`;
+  await page.getByLabel("Email address").fill(newcomer);
+  await page.getByLabel("Viewer").check();
+  await page.getByLabel("Test service").check();
+  await page.getByRole("button", { name: "Add person" }).click();
+  assert.equal(await page.getByRole("button", { name: "Copy link" }).count(), javaScriptEnabled ? 1 : 0);
+  await look("one-time link");
+  await page.getByRole("link", { name: "Go to their page" }).click();
+  assert.equal(await heading(), newcomer);
+  await look("person");
+  await page.getByRole("link", { name: "Change role and services" }).click();
+  assert.ok(await page.getByLabel("Test service").isChecked(), "what holds now is chosen");
+  await look("change a person");
+  await page.getByLabel("Caseworker").check();
+  await page.getByRole("button", { name: "Save" }).click();
+  assert.ok(await page.getByText("It holds from their next page on").isVisible());
+  await look("person changed");
+  await page.getByRole("link", { name: "Disable account" }).click();
+  await look("disable an account");
+  await page.getByRole("button", { name: "Disable account" }).click();
+  assert.ok(await page.getByRole("button", { name: "Enable account" }).isVisible());
+  await look("person disabled");
+
+  await page.getByRole("link", { name: "Tokens", exact: true }).click();
+  await look("tokens");
+  await page.getByRole("button", { name: "Make a token" }).click();
+  await look("make a token");
+  await page.getByRole("button", { name: "Make token" }).click();
+  assert.match(await page.title(), /^Error: /);
+  await look("make a token refused");
+  const service = `Parking at ${width} px ${javaScriptEnabled ? "with" : "without"} JavaScript`;
+  await page.getByLabel("Name of the new service").fill(service);
+  await page.getByRole("button", { name: "Make token" }).click();
+  assert.equal(await page.getByRole("button", { name: "Copy token" }).count(), javaScriptEnabled ? 1 : 0);
+  await look("token made");
+  await page.getByRole("link", { name: "Back to tokens" }).click();
+  const table = page.getByRole("table", { name: `Tokens of ${service}` });
+  await table.getByRole("link", { name: /^Rotate/ }).click();
+  await look("rotate a token");
+  await page.getByRole("button", { name: "Make new token" }).click();
+  await look("token rotated");
+  await page.getByRole("link", { name: "Back to tokens" }).click();
+  await table.getByRole("link", { name: /^Revoke/ }).first().click();
+  await look("revoke a token");
+  await page.getByRole("button", { name: "Revoke token" }).click();
+  await look("token revoked for later");
+  await table.getByRole("button", { name: /^Call off/ }).click();
+  assert.equal(await table.getByRole("link", { name: /^Rotate/ }).count(), 2, "both are valid");
+  await look("revocation called off");
 
   await page.getByRole("link", { name: "Cookies" }).click();
   await look("cookies");

@@ -38,14 +38,14 @@ fn a_caseworker_finds_a_receipt_and_reads_a_text_in_a_browser_with_and_without_j
         );
         assert_eq!(server.post("/callbacks", body.as_bytes()).status, 200);
     }
-    server.signed_in("manager");
+    server.signed_in("admin");
     let link = printed(&run(&["user", "add", "new@example.gov.uk", "--role", "caseworker"], &server.data));
     let link = format!("/set-password/{}", link.rsplit("/set-password/").next().unwrap().trim());
     let done = Command::new("node")
         .arg("journey.mjs")
         .current_dir(folder)
         .env("BASE_URL", format!("http://{}", server.at))
-        .env("EMAIL", "manager@example.gov.uk")
+        .env("EMAIL", "admin@example.gov.uk")
         .env("PASSWORD", PASSWORD)
         .env("REFERENCE", "HB-2026-000042")
         .env("NUMBER", "07700 900 123")
