@@ -165,15 +165,13 @@ fn none_of_them() -> BoxedFilter<(Response,)> {
 fn methods(path: &str) -> Option<&'static str> {
     let parts: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').skip(1).collect();
     Some(match parts.as_slice() {
-        ["sign-in" | "search"] | ["set-password", _] => "GET, HEAD, POST",
+        ["sign-in" | "search"] | ["set-password", _] | ["people", "invite"] | ["tokens", "new"] => "GET, HEAD, POST",
         ["sign-out"] => "POST",
-        [] | ["receipts" | "messages" | "quarantine" | "cookies"] | ["receipts" | "messages" | "search", _] => {
-            "GET, HEAD"
-        }
+        []
+        | ["receipts" | "messages" | "quarantine" | "cookies" | "people" | "tokens"]
+        | ["receipts" | "messages" | "search", _] => "GET, HEAD",
         ["quarantine", arrival] | ["quarantine", arrival, "bytes"] if arrival.parse::<i64>().is_ok() => "GET, HEAD",
         ["quarantine", arrival, "read-again"] if arrival.parse::<i64>().is_ok() => "POST",
-        ["people" | "tokens"] => "GET, HEAD",
-        ["people", "invite"] | ["tokens", "new"] => "GET, HEAD, POST",
         ["people", id] if id.parse::<i64>().is_ok() => "GET, HEAD",
         ["people", id, "change" | "disable" | "reset" | "sign-out"] | ["tokens", id, "rotate" | "revoke"]
             if id.parse::<i64>().is_ok() =>

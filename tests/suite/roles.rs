@@ -169,7 +169,7 @@ fn nothing_of_another_service_is_shown_to_whoever_is_limited_on_any_page() {
                 let id = store.person(&email).await.unwrap().unwrap().id;
                 store.change_person(id, role_now, sees, By::command("test"), 0).await.unwrap();
             });
-            let mut seen = String::new();
+            let mut all_pages = String::new();
             for path in &paths {
                 let answer = browser.get(path);
                 assert!(answer.status < 500, "{role}, {limit}: {path} {}", answer.text());
@@ -179,9 +179,9 @@ fn nothing_of_another_service_is_shown_to_whoever_is_limited_on_any_page() {
                     assert!(!page.contains(hidden), "{role} who sees {limit}: {path} shows {hidden}: {page}");
                     assert!(answer.status != 200 || !path.contains(hidden), "{role} who sees {limit} opens {path}");
                 }
-                seen += &page;
+                all_pages += &page;
             }
-            assert!(shown.iter().all(|mark| seen.contains(mark)), "{role} who sees {limit} sees that");
+            assert!(shown.iter().all(|mark| all_pages.contains(mark)), "{role} who sees {limit} sees that");
             let several = shown.len();
             let (found, said) =
                 (browser.get("/receipts?q=REF").text(), if several == 1 { "result" } else { "results" });
@@ -212,8 +212,7 @@ fn quarantine_mark(list: &str, number: &str) -> Option<&'static str> {
 #[test]
 fn no_form_from_another_site_is_taken_at_any_address() {
     let server = Server::start();
-    let body = br#"nonsense"#;
-    assert_eq!(server.post("/callbacks", body).status, 200);
+    assert_eq!(server.post("/callbacks", b"nonsense").status, 200);
     let people = [server.signed_in("viewer"), server.signed_in("caseworker"), server.signed_in("manager")];
     assert_eq!(people.len(), 3, "the numbers in the table are those of accounts");
     let admin = server.signed_in("admin");
