@@ -142,7 +142,7 @@ async function journey(javaScriptEnabled, width) {
   assert.equal(await page.locator(":focus").getAttribute("name"), "role", "the error leads to the choice");
   await look("add a person refused");
   const newcomer = `newcomer-${width}-${javaScriptEnabled}@example.gov.uk`;
-  await page.getByLabel("Email address").fill(newcomer);
+  await page.getByLabel("Email address", { exact: true }).fill(newcomer);
   await page.getByLabel("Viewer").check();
   await page.getByLabel("Test service").check();
   await page.getByRole("button", { name: "Add person" }).click();

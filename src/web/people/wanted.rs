@@ -13,7 +13,7 @@ pub(super) fn purpose(role: Role) -> (&'static str, &'static str) {
         Role::Viewer => ("Viewer", "Can search and read"),
         Role::Caseworker => ("Caseworker", "Can also deal with what was received"),
         Role::Manager => ("Manager", "Can also see quarantine and who saw what, and export"),
-        Role::Admin => ("Admin", "Can do everything, and change people and callback tokens"),
+        Role::Admin => ("Admin", "Can do everything, also change people and callback tokens"),
     }
 }
 
