@@ -1,9 +1,11 @@
 //! Who is asking. Only this module makes a [`Sender`] (a service of Notify's, by its callback token) or a [`Caseworker`]
 //! (a person, by a session), so a handler that holds one is behind the check. It knows headers and the store, no routes.
 
+mod authenticator;
 mod cross_site;
 mod may;
 mod password;
+mod second_factor;
 mod secret;
 mod senders;
 mod throttle;
@@ -12,6 +14,7 @@ mod visitors;
 pub use cross_site::{CrossSite, refuse_cross_site};
 pub use may::May;
 pub use password::{PasswordRefused, Passwords};
+pub use second_factor::{Entered, Half, HalfWay, NotTaken, Offer, RequiredOf, SetUp, Step};
 pub use secret::Secret;
 pub use senders::{REVOKED_AFTER, Refused, Sender, Senders, token_sha256};
 pub use visitors::{Caseworker, NotSignedIn, Session, SignInRefused, Visitors};

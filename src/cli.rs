@@ -1,6 +1,7 @@
 //! What may be typed: a file a verb. The only module that prints, reads the environment (through clap) and picks exit codes.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
 
+mod audit;
 mod backfill;
 mod backup;
 mod check;
@@ -46,6 +47,7 @@ enum Verb {
     Restore(restore::Restore),
     Check(check::Check),
     Purge(purge::Purge),
+    Audit(audit::Audit),
     Quarantine(quarantine::Quarantine),
     Requeue(quarantine::Requeue),
     Demo(demo::Demo),
@@ -141,6 +143,7 @@ async fn verb(verb: Verb) -> Result<(), Failure> {
         Verb::Restore(restore) => restore::run(restore).await,
         Verb::Check(check) => check::run(check).await,
         Verb::Purge(purge) => purge::run(purge).await,
+        Verb::Audit(audit) => audit::run(audit).await,
         Verb::Quarantine(quarantine) => quarantine::run(quarantine).await,
         Verb::Requeue(requeue) => quarantine::requeue(requeue).await,
         Verb::Demo(demo) => demo::run(demo).await,

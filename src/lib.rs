@@ -24,6 +24,7 @@ mod fuzzing;
 pub mod made_up;
 pub mod notify;
 pub mod outgoing;
+pub mod spreadsheet;
 pub mod store;
 pub mod upkeep;
 pub mod web;

@@ -5,6 +5,7 @@
 //! other. *Compatibility*: numbered migrations, kept in `user_version` (`open`). Calls are named for the journey that makes
 //! them; one call fills one page. It knows no HTTP, and is handed the time.
 
+mod alarms;
 mod arrivals;
 mod backfill;
 mod backup;
@@ -33,9 +34,11 @@ mod requeue;
 mod restore;
 mod retention;
 mod row;
+mod saved;
 mod sealing;
 mod searches;
-mod services;
+mod second_factor;
+mod service;
 mod signs;
 mod tokens;
 mod writer;
@@ -48,6 +51,7 @@ use std::time::{Duration, Instant};
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 
+pub use alarms::{Alarm, AlarmSort, Raised};
 pub use arrivals::{Arrival, Ready};
 pub use backfill::{Fetched, Filled, ReadSoFar, Reading};
 pub use backup::{BackupError, back_up};
@@ -71,7 +75,8 @@ pub use restore::restore;
 pub use retention::{Due, Keep, Removals, Retention, Sort};
 pub use row::Kept;
 pub use sealing::Recipient;
-pub use services::Service;
+pub use second_factor::{NewSecondFactor, PendingSignIn, SecondFactor, Taken};
+pub use service::Service;
 pub use signs::Gap;
 pub use tokens::{AddTokenError, TokenRow};
 
@@ -183,6 +188,7 @@ struct Inner {
     folder: open::Folder,
     condition: condition::Condition,
     closing: damage::Closing,
+    alarms: alarms::Lately,
     /// Where removal by age stands.
     removals: Mutex<Option<Removals>>,
     /// Of which services nothing came at the last look, where as a rule much does.
@@ -266,6 +272,7 @@ impl Store {
                 folder,
                 condition,
                 closing,
+                alarms: alarms::Lately::default(),
                 removals: Mutex::default(),
                 silences: Mutex::default(),
                 start,

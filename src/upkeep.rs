@@ -2,6 +2,7 @@
 
 mod backfill;
 mod backups;
+mod record;
 mod retention;
 mod silences;
 
@@ -14,6 +15,7 @@ use crate::store::{Ballast, Checkpoint, Store};
 
 pub use backfill::{ReadBack, read_back};
 pub use backups::{Schedule, back_up};
+pub use record::follow_record;
 pub use retention::retain;
 
 /// How often the log is looked at while something is written.
@@ -29,6 +31,8 @@ const TIDY_EVERY: Duration = Duration::from_hours(1);
 const SESSIONS_KEPT: i64 = DAY;
 /// The page of a search for a person works for 30 days.
 const SEARCHES_KEPT: i64 = 30 * DAY;
+/// A callback token that brought nothing for so long is looked at by a person.
+const TOKEN_UNUSED: i64 = 30 * DAY;
 
 /// Runs until it is dropped.
 pub async fn run(store: Store) {
@@ -80,6 +84,9 @@ async fn tidying(store: &Store) {
         let now = clock::now();
         if let Err(error) = store.tidy(now, now - SESSIONS_KEPT, now - SEARCHES_KEPT).await {
             tracing::error!(event = "upkeep.tidy_failed", error = %error, "what has run out could not be cleared away");
+        }
+        if let Err(error) = store.look_for_unused_tokens(now - TOKEN_UNUSED, now).await {
+            tracing::error!(event = "upkeep.tokens_failed", error = %error, "it could not be seen whether all tokens are used");
         }
     }
 }

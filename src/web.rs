@@ -4,12 +4,16 @@
 //! because a rejection would fall through to the next route. What went wrong goes along with the answer, and its page is made
 //! at the end, for whoever is signed in.
 
+mod account;
+mod alarms;
 mod assets;
+mod audit;
 mod back;
 mod callbacks;
 mod chrome;
 mod confirm;
 mod cookies;
+mod download;
 #[cfg(test)]
 mod fuzz;
 mod gap;
@@ -18,6 +22,7 @@ mod messages;
 mod people;
 mod plain_text;
 mod problem;
+mod qr;
 mod quarantine;
 mod receipt;
 mod receipts;
@@ -25,6 +30,7 @@ mod request;
 mod results;
 mod safe;
 mod search;
+mod second_step;
 mod set_password;
 mod sign_in;
 mod silence;
@@ -41,7 +47,7 @@ use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::reply::Response;
 
-use crate::access::{Senders, Visitors};
+use crate::access::{RequiredOf, Senders, Visitors};
 use crate::clock;
 use crate::store::{Entry, Store};
 
@@ -59,13 +65,13 @@ pub struct Site {
 }
 
 impl Site {
-    /// Over an open store.
+    /// Over an open store; of whom a second factor is required.
     #[must_use]
-    pub fn new(store: &Store, public_url: Option<String>) -> Arc<Site> {
+    pub fn new(store: &Store, public_url: Option<String>, second_factor: RequiredOf) -> Arc<Site> {
         Arc::new(Site {
             store: store.clone(),
             senders: Senders::new(store.clone()),
-            visitors: Visitors::new(store.clone()),
+            visitors: Visitors::new(store.clone(), second_factor),
             public_url: public_url.map(|url| PublicUrl::of(&url)),
         })
     }
@@ -92,6 +98,8 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         damaged(site),
         posted_otherwise(),
         sign_in::routes(site),
+        second_step::routes(site),
+        account::routes(site),
         set_password::routes(site),
         search::routes(site),
         receipts::routes(site),
@@ -100,6 +108,8 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         quarantine::routes(site),
         people::routes(site),
         tokens::routes(site),
+        audit::routes(site),
+        alarms::routes(site),
         cookies::routes(site),
     ];
     let pages = one_of(pages).or(none_of_them()).unify();
@@ -165,11 +175,18 @@ fn none_of_them() -> BoxedFilter<(Response,)> {
 fn methods(path: &str) -> Option<&'static str> {
     let parts: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').skip(1).collect();
     Some(match parts.as_slice() {
-        ["sign-in" | "search"] | ["set-password", _] | ["people", "invite"] | ["tokens", "new"] => "GET, HEAD, POST",
+        ["sign-in" | "search" | "audit"]
+        | ["set-password", _]
+        | ["sign-in", "code" | "recovery-code" | "set-up"]
+        | ["account", "second-factor" | "recovery-codes" | "password"]
+        | ["people", "invite"]
+        | ["tokens", "new"] => "GET, HEAD, POST",
         ["sign-out"] => "POST",
         []
-        | ["receipts" | "messages" | "quarantine" | "cookies" | "people" | "tokens"]
-        | ["receipts" | "messages" | "search", _] => "GET, HEAD",
+        | ["receipts" | "messages" | "quarantine" | "alarms" | "cookies" | "account" | "people" | "tokens"]
+        | ["receipts" | "messages" | "search", _]
+        | ["audit", "csv"] => "GET, HEAD",
+        ["alarms", id] if id.parse::<i64>().is_ok() => "POST",
         ["quarantine", arrival] | ["quarantine", arrival, "bytes"] if arrival.parse::<i64>().is_ok() => "GET, HEAD",
         ["quarantine", arrival, "read-again"] if arrival.parse::<i64>().is_ok() => "POST",
         ["people", id] if id.parse::<i64>().is_ok() => "GET, HEAD",

@@ -114,7 +114,7 @@ pub(crate) fn add_token(folder: &Path, data: &Path) {
 
 pub(crate) fn serve(data: &Path) -> Command {
     let mut serve = Command::new(BINARY);
-    serve.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--require-second-factor", "none", "--data"]).arg(data);
     serve
 }
 

@@ -1,6 +1,6 @@
 //! The one place that says what each role may do.
 
-use crate::store::Role;
+use crate::store::{Role, Services};
 
 /// What needs more than to be signed in. To search and to read is everybody's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,28 +19,44 @@ pub enum May {
     People,
     /// Make, rotate and revoke callback tokens.
     Tokens,
+    /// See alarms, and say that they are dealt with.
+    Alarms,
     /// Change what holds for everybody.
     Settings,
 }
 
 impl May {
     /// Everything that there is to be allowed.
-    pub const ALL: [May; 8] =
-        [May::Deal, May::Export, May::Quarantine, May::Record, May::Subjects, May::People, May::Tokens, May::Settings];
+    pub const ALL: [May; 9] = [
+        May::Deal,
+        May::Export,
+        May::Quarantine,
+        May::Record,
+        May::Subjects,
+        May::People,
+        May::Tokens,
+        May::Alarms,
+        May::Settings,
+    ];
 
     /// The role that may do least of those that may do this.
     fn least(self) -> Role {
         match self {
             May::Deal => Role::Caseworker,
             May::Export | May::Quarantine | May::Record | May::Subjects => Role::Manager,
-            May::People | May::Tokens | May::Settings => Role::Admin,
+            May::People | May::Tokens | May::Alarms | May::Settings => Role::Admin,
         }
     }
 
-    /// Whether a role may do it. Each role may do what those below it may.
+    /// Whether it tells of every service, so that nobody may do it who is limited to some.
+    fn is_of_all_services(self) -> bool {
+        matches!(self, May::Record | May::People | May::Tokens | May::Alarms | May::Settings)
+    }
+
+    /// Whether a role may do it that sees these services. Each role may do what those below it may.
     #[must_use]
-    pub fn is_given_to(self, role: Role) -> bool {
-        role >= self.least()
+    pub fn is_given_to(self, role: Role, sees: &Services) -> bool {
+        role >= self.least() && (*sees == Services::All || !self.is_of_all_services())
     }
 }
 
@@ -50,10 +66,18 @@ mod tests {
 
     #[test]
     fn each_role_may_do_what_it_is_there_for() {
-        let allowed = |role| May::ALL.into_iter().filter(|may| may.is_given_to(role)).collect::<Vec<_>>();
+        let allowed =
+            |role| May::ALL.into_iter().filter(|may| may.is_given_to(role, &Services::All)).collect::<Vec<_>>();
         assert_eq!(allowed(Role::Viewer), []);
         assert_eq!(allowed(Role::Caseworker), [May::Deal]);
         assert_eq!(allowed(Role::Manager), [May::Deal, May::Export, May::Quarantine, May::Record, May::Subjects]);
         assert_eq!(allowed(Role::Admin), May::ALL);
+    }
+
+    #[test]
+    fn who_is_limited_to_some_services_sees_nothing_that_tells_of_all() {
+        let some = Services::Only(Vec::new());
+        let allowed: Vec<May> = May::ALL.into_iter().filter(|may| may.is_given_to(Role::Admin, &some)).collect();
+        assert_eq!(allowed, [May::Deal, May::Export, May::Quarantine, May::Subjects]);
     }
 }

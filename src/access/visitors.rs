@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::may::May;
 use super::password::{PasswordRefused, Passwords};
+use super::second_factor::{Entered, RequiredOf, half_secret};
 use super::secret::Secret;
 use super::throttle::Throttle;
 use crate::clock::MINUTE;
@@ -22,12 +23,14 @@ const COOKIE_NAME: &str = "__Host-counterfoil";
 /// A person who has signed in.
 #[derive(Clone)]
 pub struct Caseworker {
-    id: i64,
+    pub(super) id: i64,
     email: String,
     role: Role,
     sees: Services,
+    pub(super) with_second_factor: bool,
     /// The network address that the request came from.
     source: String,
+    alarms: i64,
 }
 
 impl Caseworker {
@@ -35,6 +38,12 @@ impl Caseworker {
     #[must_use]
     pub fn email(&self) -> &str {
         &self.email
+    }
+
+    /// What this person may do.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
     }
 
     /// Whose callbacks this person may see.
@@ -46,7 +55,13 @@ impl Caseworker {
     /// Whether this person may do what not everybody may.
     #[must_use]
     pub fn may(&self, what: May) -> bool {
-        what.is_given_to(self.role)
+        what.is_given_to(self.role, &self.sees)
+    }
+
+    /// How many alarms stand.
+    #[must_use]
+    pub fn alarms(&self) -> i64 {
+        self.alarms
     }
 
     /// What this person sees or does now, for the record.
@@ -86,6 +101,10 @@ pub enum SignInRefused {
 pub struct Session(Secret);
 
 impl Session {
+    pub(super) fn new(secret: Secret) -> Session {
+        Session(secret)
+    }
+
     /// The `Set-Cookie` value that begins the session in the browser.
     #[must_use]
     pub fn cookie(&self) -> String {
@@ -101,16 +120,17 @@ impl Session {
 
 /// Where people come in.
 pub struct Visitors {
-    store: Store,
-    passwords: Passwords,
-    throttle: Throttle,
+    pub(super) store: Store,
+    pub(super) passwords: Passwords,
+    pub(super) throttle: Throttle,
+    pub(super) required_of: RequiredOf,
 }
 
 impl Visitors {
-    /// Over the accounts and sessions of a store.
+    /// Over the accounts and sessions of a store; who must have a second factor.
     #[must_use]
-    pub fn new(store: Store) -> Visitors {
-        Visitors { store, passwords: Passwords::default(), throttle: Throttle::default() }
+    pub fn new(store: Store, required_of: RequiredOf) -> Visitors {
+        Visitors { store, passwords: Passwords::default(), throttle: Throttle::default(), required_of }
     }
 
     /// Who sends a request with these headers from this network address.
@@ -121,6 +141,10 @@ impl Visitors {
         let secret = session_secret(headers).ok_or(NotSignedIn::NoSession)?;
         let asking = self.store.session(secret.bytes()).await.map_err(NotSignedIn::Store)?;
         let asking = asking.filter(|asking| is_fresh(asking, now)).ok_or(NotSignedIn::NoSession)?;
+        // One that began before a second factor was required of the person shows nothing.
+        if self.required_of.includes(asking.person.role) && !asking.with_second_factor {
+            return Err(NotSignedIn::NoSession);
+        }
         // Once a minute is exact enough for a limit of half an hour.
         if now - asking.last_seen_at > MINUTE
             && let Err(error) = self.store.touch_session(secret.bytes(), now).await
@@ -128,11 +152,12 @@ impl Visitors {
             // Where nothing can be written what is there can still be read: the session only ends the sooner.
             tracing::warn!(event = "access.use_not_noted", error = %error, "the use of a session could not be noted");
         }
-        let Person { id, email, role, sees, .. } = asking.person;
-        Ok(Caseworker { id, email, role, sees, source: source.to_owned() })
+        let Asking { person: Person { id, email, role, sees, .. }, with_second_factor, alarms, .. } = asking;
+        Ok(Caseworker { id, email, role, sees, with_second_factor, source: source.to_owned(), alarms })
     }
 
-    /// Begins a session for whoever knows the password. The session that the browser had before ends.
+    /// Lets in whoever knows the password, as far as the second step where there is one. The session that the browser had before
+    /// ends with the new one.
     ///
     /// # Errors
     /// When the address or password is wrong, too many tries failed, or the store cannot be used.
@@ -143,7 +168,7 @@ impl Visitors {
         headers: &HeaderMap,
         source: &str,
         now: i64,
-    ) -> Result<Session, SignInRefused> {
+    ) -> Result<Entered, SignInRefused> {
         let address = email.trim().to_lowercase();
         self.throttle.begin(&address, now).map_err(SignInRefused::Wait)?;
         let person = self.store.person(&address).await.map_err(SignInRefused::Store)?;
@@ -162,14 +187,17 @@ impl Visitors {
             return Err(SignInRefused::Wrong);
         };
         self.throttle.succeeded(&address);
-        self.begin(&person, headers, source, now).await.map_err(SignInRefused::Store)
+        self.after_password(&person, headers, source, now).await.map_err(SignInRefused::Store)
     }
 
-    /// Ends the session that the request carries.
+    /// Ends the session that the request carries, and a sign-in half-way.
     ///
     /// # Errors
     /// When the store cannot be written.
     pub async fn sign_out(&self, headers: &HeaderMap, source: &str, now: i64) -> Result<(), StoreError> {
+        if let Some(secret) = half_secret(headers) {
+            self.store.end_second_step(secret.bytes()).await?;
+        }
         match session_secret(headers) {
             Some(secret) => self.store.end_session(secret.bytes(), source.to_owned(), now).await,
             None => Ok(()),
@@ -187,7 +215,7 @@ impl Visitors {
         }
     }
 
-    /// Sets the password of a link's owner and begins a session; the inner `None` means that the link is not valid.
+    /// Sets the password of a link's owner and lets them in, as far as the second step where there is one; the inner `None` means that the link is not valid.
     ///
     /// # Errors
     /// When the password is not taken; the inner one when the store cannot be used.
@@ -198,17 +226,23 @@ impl Visitors {
         headers: &HeaderMap,
         source: &str,
         now: i64,
-    ) -> Result<Result<Option<Session>, StoreError>, PasswordRefused> {
+    ) -> Result<Result<Option<Entered>, StoreError>, PasswordRefused> {
         let Some(secret) = Secret::parse(link) else { return Ok(Ok(None)) };
         let hash = self.passwords.hash(password).await?;
         Ok(match self.store.set_password_by_link(secret.bytes(), hash, source.to_owned(), now).await {
-            Ok(Some(person)) => self.begin(&person, headers, source, now).await.map(Some),
+            Ok(Some(person)) => self.after_password(&person, headers, source, now).await.map(Some),
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         })
     }
 
-    async fn begin(&self, person: &Person, headers: &HeaderMap, source: &str, now: i64) -> Result<Session, StoreError> {
+    pub(super) async fn begin(
+        &self,
+        person: &Person,
+        headers: &HeaderMap,
+        source: &str,
+        now: i64,
+    ) -> Result<Session, StoreError> {
         let secret = Secret::random().map_err(|error| StoreError::Sqlite(error.to_string()))?;
         let before = session_secret(headers);
         let before = before.as_ref().map(Secret::bytes);
@@ -218,7 +252,7 @@ impl Visitors {
 }
 
 /// How somebody stands in the record who is not signed in yet.
-fn by(person: &Person, source: &str) -> By {
+pub(super) fn by(person: &Person, source: &str) -> By {
     By { person: Some(person.id), name: person.email.clone(), source: source.to_owned() }
 }
 
@@ -228,10 +262,15 @@ fn is_fresh(asking: &Asking, now: i64) -> bool {
     (-SET_BACK..IDLE).contains(&unused) && (-SET_BACK..ABSOLUTE).contains(&age)
 }
 
-fn session_secret(headers: &HeaderMap) -> Option<Secret> {
+pub(super) fn session_secret(headers: &HeaderMap) -> Option<Secret> {
+    cookie(headers, COOKIE_NAME)
+}
+
+/// The secret in a cookie of this name.
+pub(super) fn cookie(headers: &HeaderMap, name: &str) -> Option<Secret> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|value: &HeaderValue| value.to_str().ok());
     let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE_NAME).and_then(|(_, value)| Secret::parse(value))
+    pairs.find(|(found, _)| *found == name).and_then(|(_, value)| Secret::parse(value))
 }
 
 #[cfg(test)]
@@ -243,7 +282,7 @@ mod tests {
 
     async fn visitors_and_person(folder: &std::path::Path) -> (Visitors, i64) {
         let store = Store::serve(folder, NOW).unwrap();
-        let visitors = Visitors::new(store.clone());
+        let visitors = Visitors::new(store.clone(), RequiredOf::Only(Vec::new()));
         let hash = visitors.passwords.hash("three random words".into()).await.unwrap();
         let email = "a@example.gov.uk".to_owned();
         let person = store.add_person(email, Role::Caseworker, Services::All, Some(hash), By::itself(), NOW).await;
@@ -253,7 +292,8 @@ mod tests {
 
     async fn session(visitors: &Visitors) -> HeaderMap {
         let password = "three random words".to_owned();
-        let session = visitors.sign_in("A@example.gov.uk", password, &HeaderMap::new(), "", NOW).await.ok().unwrap();
+        let entered = visitors.sign_in("A@example.gov.uk", password, &HeaderMap::new(), "", NOW).await.ok().unwrap();
+        let Entered::SignedIn(session) = entered else { panic!("there is no second step") };
         HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(&session.cookie()).unwrap())])
     }
 

@@ -11,7 +11,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::send::{Destination, Options, Progress, Summary, deliver};
 use super::serve::{self, Clockwork, Listen, Server, Socket};
 use super::{Data, Failure, by, say, tell};
-use crate::access::{Passwords, Secret, token_sha256};
+use crate::access::{Passwords, RequiredOf, Secret, token_sha256};
 use crate::clock::{self, DAY};
 use crate::made_up::{Bodies, Sending, What};
 use crate::notify::Callback;
@@ -52,9 +52,11 @@ pub(super) async fn run(demo: Demo) -> Result<(), Failure> {
     }
     let data = Data { data: demo.keep.clone().unwrap_or_else(|| temporary.path().join("store")) };
     let retention = Retention { receipts: Keep::Days(730), messages: Keep::Days(730) };
-    let clockwork = Clockwork { retention, ballast: 0, backups: None, backfills: Vec::new() };
+    let clockwork = Clockwork { retention, record: Keep::Days(730), ballast: 0, backups: None, backfills: Vec::new() };
     let listen = Listen { pages: vec![Socket::At(demo.listen)], callbacks: Vec::new() };
-    let server = Server::start(&data, listen, None, clockwork)?;
+    // Who wants to see it at once has no app at hand.
+    let no_second_factor = RequiredOf::Only(Vec::new());
+    let server = Server::start(&data, listen, None, no_second_factor, clockwork)?;
     let address = server.pages_at.first().copied().unwrap_or(demo.listen);
     let senders = senders(&server.store, address).await?;
     let password = account(&server.store).await?;

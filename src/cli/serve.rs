@@ -19,6 +19,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use super::backfill::{NOTIFY, source};
 use super::systemd::{self, Inherited};
 use super::{Data, Failure, listed};
+use crate::access::RequiredOf;
 use crate::edge::{self, Limits, Routes};
 use crate::store::{BackupFolder, Checkpoint, Keep, Recipient, Retention, Store};
 use crate::upkeep::{ReadBack, Schedule};
@@ -57,6 +58,10 @@ pub(super) struct Serve {
     /// How people and Notify reach this server, such as <https://callbacks.example.gov.uk>
     #[arg(long, value_name = "URL", value_parser = super::public_url, env = "COUNTERFOIL_PUBLIC_URL")]
     public_url: Option<String>,
+    /// Who must give a code from an authenticator app after the password: all, none, or roles such as manager,admin. Whoever must and
+    /// has no app yet sets one up at the next sign-in
+    #[arg(long, value_name = "WHO", default_value = "all", env = "COUNTERFOIL_REQUIRE_SECOND_FACTOR")]
+    require_second_factor: RequiredOf,
     #[command(flatten)]
     keeping: Keeping,
     #[command(flatten)]
@@ -88,6 +93,9 @@ struct Keeping {
     /// Keep received texts for so many days, or forever
     #[arg(long = "keep-messages", value_name = "DAYS", value_parser = keep, default_value = "730", env = "COUNTERFOIL_KEEP_MESSAGES")]
     messages: Keep,
+    /// Keep the record of who saw and changed what for so many days, or forever
+    #[arg(long = "keep-record", value_name = "DAYS", value_parser = keep, default_value = "2190", env = "COUNTERFOIL_KEEP_RECORD")]
+    record: Keep,
 }
 
 /// A number of days of which there are some, or all.
@@ -205,20 +213,21 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     let retention = Retention { receipts: serve.keeping.receipts, messages: serve.keeping.messages };
     let (backups, backfills) = (serve.backups.schedule(), serve.backfills.services()?);
     let ballast = u64::from(serve.ballast) * 1024 * 1024;
-    let clockwork = Clockwork { retention, ballast, backups, backfills };
+    let clockwork = Clockwork { retention, record: serve.keeping.record, ballast, backups, backfills };
     let inherited = Inherited::take()?;
     systemd::tell(&[NotifyState::Status("Opening the store.")]);
     let listen = Listen {
         pages: or_inherited(serve.listen, inherited.pages),
         callbacks: or_inherited(serve.callbacks_listen, inherited.callbacks),
     };
-    let server = Server::start(&serve.data, listen, serve.public_url, clockwork)?;
+    let server = Server::start(&serve.data, listen, serve.public_url, serve.require_second_factor, clockwork)?;
     tracing::info!(
         target: READY,
         event = "serve.keeping",
-        "receipts are kept {}, received texts {}, and quarantine for as long as the longer of both",
+        "receipts are kept {}, received texts {}, quarantine for as long as the longer of both, and the record of who saw what {}",
         kept(retention.receipts),
-        kept(retention.messages)
+        kept(retention.messages),
+        kept(serve.keeping.record)
     );
     for address in &server.pages_at {
         tracing::info!(target: READY, event = "serve.listening", "listening on http://{address}");
@@ -273,6 +282,8 @@ fn or_inherited(addresses: Vec<SocketAddr>, inherited: Vec<std::net::TcpListener
 /// What a server does by the clock.
 pub(super) struct Clockwork {
     pub(super) retention: Retention,
+    /// Of who saw and changed what.
+    pub(super) record: Keep,
     /// In bytes.
     pub(super) ballast: u64,
     pub(super) backups: Option<Schedule>,
@@ -295,6 +306,7 @@ impl Server {
         data: &Data,
         listen: Listen,
         public_url: Option<String>,
+        second_factor: RequiredOf,
         clockwork: Clockwork,
     ) -> Result<Server, Failure> {
         let store = Store::serve(&data.data, clock::now())?;
@@ -306,7 +318,7 @@ impl Server {
         if let Err(error) = store.is_to_hold_ballast(clockwork.ballast) {
             tracing::warn!(event = "store.ballast_failed", error = %error, "the ballast cannot be looked at: check counterfoil.ballast");
         }
-        let site = Site::new(&store, public_url);
+        let site = Site::new(&store, public_url, second_factor);
         let (stop, stopped) = watch::channel(false);
         let upkeep = tokio::spawn(keep_up(store.clone(), clockwork));
         let mut server = Server { pages_at: vec![], callbacks_at: vec![], store, stop, tasks: JoinSet::new(), upkeep };
@@ -344,14 +356,21 @@ impl Server {
 }
 
 async fn keep_up(store: Store, clockwork: Clockwork) {
-    let Clockwork { retention, ballast: _, backups, backfills } = clockwork;
+    let Clockwork { retention, record, ballast: _, backups, backfills } = clockwork;
     let backing_up = async {
         if let Some(schedule) = backups {
             upkeep::back_up(store.clone(), schedule).await;
         }
     };
     let retaining = upkeep::retain(store.clone(), retention);
-    tokio::join!(upkeep::run(store.clone()), retaining, backing_up, upkeep::read_back(store.clone(), backfills));
+    let following = upkeep::follow_record(store.clone(), record);
+    tokio::join!(
+        upkeep::run(store.clone()),
+        retaining,
+        following,
+        backing_up,
+        upkeep::read_back(store.clone(), backfills)
+    );
 }
 
 fn tell_of_gap(store: &Store) {

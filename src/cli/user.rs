@@ -10,7 +10,7 @@ use crate::clock;
 use crate::store::{ChangePersonError, Person, Role, Services, Store};
 use crate::web;
 
-/// People who may sign in: add, list, change, disable, enable, reset, sign out
+/// People who may sign in: add, list, change, disable, enable, reset, reset-second-factor, sign out
 #[derive(Args, Debug)]
 pub(super) struct User {
     #[command(subcommand)]
@@ -26,6 +26,7 @@ enum What {
     Disable(One),
     Enable(Enable),
     Reset(Reset),
+    ResetSecondFactor(ResetSecondFactor),
 }
 
 /// Add a person, and print a link on which they set their password
@@ -110,6 +111,14 @@ struct Reset {
     reached: Reached,
 }
 
+/// Take a person’s authenticator app and recovery codes away, for who has lost both, and end their sessions. Make sure that it is them:
+/// until they set up another app, their password alone is enough to do so
+#[derive(Args, Debug)]
+struct ResetSecondFactor {
+    #[command(flatten)]
+    one: One,
+}
+
 pub(super) async fn run(user: User) -> Result<(), Failure> {
     match user.what {
         What::Add(add) => self::add(add).await,
@@ -119,6 +128,7 @@ pub(super) async fn run(user: User) -> Result<(), Failure> {
         What::Disable(one) => set_disabled(&one, true).await,
         What::Enable(enable) => set_disabled(&enable.one, false).await,
         What::Reset(reset) => self::reset(reset).await,
+        What::ResetSecondFactor(reset) => reset_second_factor(&reset.one).await,
     }
 }
 
@@ -242,6 +252,17 @@ impl From<ChangePersonError> for Failure {
             refused => Failure::new(refused.to_string()),
         }
     }
+}
+
+async fn reset_second_factor(one: &One) -> Result<(), Failure> {
+    let store = one.data.open()?;
+    let person = known(&store, &one.email).await?;
+    if store.remove_second_factor(person.id, by(), clock::now()).await? {
+        tell(&format!("{} sets up an authenticator app at the next sign-in, if one is required.", person.email));
+    } else {
+        tell(&format!("{} had no authenticator app.", person.email));
+    }
+    Ok(())
 }
 
 async fn known(store: &Store, email: &str) -> Result<Person, Failure> {

@@ -1,15 +1,20 @@
-//! The key file beside the store: what it marks (sessions, one-time links, the names of conversations) cannot be made or
-//! guessed from a copy of the store alone.
+//! The key file beside the store: what it marks (sessions, one-time links, recovery codes, the names of conversations)
+//! cannot be made or guessed from a copy of the store alone, and what it seals (the secrets of second factors) cannot be read there.
 
 use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use chacha20poly1305::aead::{Aead, KeyInit as _, Payload};
+use chacha20poly1305::{Key as CipherKey, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::open::{Folder, OpenError};
+
+/// The bytes of a nonce: so many that random ones never meet.
+pub(super) const NONCE: usize = 24;
 
 /// 256 random bits. Its Debug says nothing.
 #[derive(Clone)]
@@ -62,9 +67,49 @@ impl Key {
         mac.finalize().into_bytes().into()
     }
 
+    /// `plain` encrypted under a key made of this one, to be opened for the same purpose and owner alone. A nonce is used once.
+    pub(super) fn seal(&self, purpose: &str, owner: i64, nonce: [u8; NONCE], plain: &[u8]) -> Vec<u8> {
+        let whose = Payload { msg: plain, aad: &owner.to_be_bytes() };
+        let sealed = self.cipher(purpose).encrypt(&XNonce::from(nonce), whose).expect("it is short");
+        [nonce.as_slice(), &sealed].concat()
+    }
+
+    /// What was sealed; `None` where that was for another purpose or owner, or under another key.
+    pub(super) fn unseal(&self, purpose: &str, owner: i64, sealed: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE>()?;
+        let whose = Payload { msg: sealed, aad: &owner.to_be_bytes() };
+        self.cipher(purpose).decrypt(&XNonce::from(*nonce), whose).ok()
+    }
+
+    fn cipher(&self, purpose: &str) -> XChaCha20Poly1305 {
+        XChaCha20Poly1305::new(&CipherKey::from(self.mark("seal", purpose.as_bytes())))
+    }
+
     /// A name of 32 hexadecimal characters that stands in URLs for `value`.
     pub(super) fn opaque(&self, purpose: &str, value: &str) -> String {
         let mark = self.mark(purpose, value.as_bytes());
         mark.iter().take(16).fold(String::new(), |name, byte| name + &format!("{byte:02x}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sealed_opens_for_the_same_purpose_owner_and_key_alone() {
+        let key = Key([1; 32]);
+        let sealed = key.seal("a purpose", 7, [3; NONCE], b"a secret");
+        assert_eq!(key.unseal("a purpose", 7, &sealed).as_deref(), Some(b"a secret".as_slice()));
+        assert!(!sealed.windows(8).any(|part| part == b"a secret"));
+        assert_eq!(key.unseal("another", 7, &sealed), None);
+        assert_eq!(key.unseal("a purpose", 8, &sealed), None);
+        assert_eq!(Key([2; 32]).unseal("a purpose", 7, &sealed), None);
+        for place in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[place] ^= 1;
+            assert_eq!(key.unseal("a purpose", 7, &changed), None);
+            assert_eq!(key.unseal("a purpose", 7, &sealed[..place]), None);
+        }
     }
 }

@@ -14,7 +14,7 @@ use super::index;
 /// "CFoi": marks a file as ours in `SQLite`'s header.
 const APPLICATION_ID: i32 = 0x4346_6f69;
 /// What each version added, in order; the store's `user_version` counts those that it has.
-pub(super) const MIGRATIONS: [&str; 9] = [
+pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001-callbacks.sql"),
     include_str!("migrations/0002-people.sql"),
     include_str!("migrations/0003-index-in-runs.sql"),
@@ -24,6 +24,8 @@ pub(super) const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/0007-rescue.sql"),
     include_str!("migrations/0008-hours.sql"),
     include_str!("migrations/0009-record.sql"),
+    include_str!("migrations/0010-second-factor.sql"),
+    include_str!("migrations/0011-alarms.sql"),
 ];
 /// What the writer touches again and again is small: the ends of a few tables.
 const WRITER_CACHE_KIB: i64 = 8 * 1024;

@@ -6,8 +6,9 @@ use std::str::FromStr;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::key::Key;
 use super::record::{self, By, Did, Entry};
-use super::{ServiceId, Services, Store, StoreError, hours, signs};
+use super::{ServiceId, Services, Store, StoreError, hours, second_factor, signs};
 use crate::clock::MINUTE;
 
 /// What a person may do; `access` says what each may.
@@ -121,12 +122,16 @@ pub struct Asking {
     pub made_at: i64,
     /// When it was last used, to the minute.
     pub last_seen_at: i64,
+    /// How many alarms stand.
+    pub alarms: i64,
+    /// Whether it began with a second factor.
+    pub with_second_factor: bool,
 }
 
-const PERSON: &str = "p.id, p.email, p.role, p.password, p.signed_in_at, p.disabled_at, p.limited,
+pub(super) const PERSON: &str = "p.id, p.email, p.role, p.password, p.signed_in_at, p.disabled_at, p.limited,
     (SELECT group_concat(service) FROM person_services WHERE person = p.id)";
 
-fn person(row: &Row<'_>) -> rusqlite::Result<Person> {
+pub(super) fn person(row: &Row<'_>) -> rusqlite::Result<Person> {
     Ok(Person {
         id: row.get(0)?,
         email: row.get(1)?,
@@ -281,6 +286,7 @@ impl Store {
         let key = self.inner.key.clone();
         self.write(move |connection| {
             connection.execute("DELETE FROM sessions WHERE person = ?1", [person])?;
+            connection.execute("DELETE FROM pending_sign_ins WHERE person = ?1", [person])?;
             record::append(connection, &key, &Entry::new(by, Did::EndedSessions, now).of(account(person)))
         })
         .await
@@ -342,7 +348,7 @@ impl Store {
         .await
     }
 
-    /// Begins a session; the one that the same browser had before, if any, ends.
+    /// Begins a session without a second factor; the one that the same browser had before, if any, ends.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -354,18 +360,12 @@ impl Store {
         by: By,
         now: i64,
     ) -> Result<(), StoreError> {
-        let key = self.inner.key.clone();
-        let (mark, before) = (self.session_mark(secret), before.map(|secret| self.session_mark(secret)));
-        self.write(move |connection| {
-            connection.execute("DELETE FROM sessions WHERE mark = ?1", [before])?;
-            connection.execute(
-                "INSERT INTO sessions (mark, person, made_at, last_seen_at) VALUES (?1, ?2, ?3, ?3)",
-                params![mark, person, now],
-            )?;
-            connection.execute("UPDATE people SET signed_in_at = ?2 WHERE id = ?1", [person, now])?;
-            record::append(connection, &key, &Entry::new(by, Did::SignedIn, now).of(account(person)))
-        })
-        .await
+        let (key, new) = (self.inner.key.clone(), self.new_session(secret, before, by, now));
+        self.write(move |connection| sign_in(connection, &key, person, new, false)).await
+    }
+
+    pub(super) fn new_session(&self, secret: &[u8], before: Option<&[u8]>, by: By, now: i64) -> NewSession {
+        NewSession { mark: self.session_mark(secret), before: before.map(|secret| self.session_mark(secret)), by, now }
     }
 
     /// Whose session this is; a disabled account has none. Whether it is still fresh is the caller's to judge.
@@ -376,11 +376,20 @@ impl Store {
         let mark = self.session_mark(secret);
         self.read(move |connection| {
             let sql = format!(
-                "SELECT {PERSON}, s.made_at, s.last_seen_at FROM sessions s JOIN people p ON p.id = s.person
+                "SELECT {PERSON}, s.made_at, s.last_seen_at, (SELECT count(*) FROM alarms WHERE settled_at IS NULL),
+                    s.second_factor
+                 FROM sessions s JOIN people p ON p.id = s.person
                  WHERE s.mark = ?1 AND p.disabled_at IS NULL"
             );
-            let asking =
-                |row: &Row<'_>| Ok(Asking { person: person(row)?, made_at: row.get(8)?, last_seen_at: row.get(9)? });
+            let asking = |row: &Row<'_>| {
+                Ok(Asking {
+                    person: person(row)?,
+                    made_at: row.get(8)?,
+                    last_seen_at: row.get(9)?,
+                    alarms: row.get(10)?,
+                    with_second_factor: row.get(11)?,
+                })
+            };
             connection.prepare_cached(&sql)?.query_row([mark], asking).optional()
         })
         .await
@@ -424,6 +433,7 @@ impl Store {
             hours::tidy(connection, now)?;
             connection.execute("DELETE FROM sessions WHERE made_at < ?1", [sessions_before])?;
             connection.execute("DELETE FROM one_time_links WHERE expires_at < ?1", [now - MINUTE])?;
+            second_factor::tidy(connection, now)?;
             connection.execute("DELETE FROM searches WHERE made_at < ?1", [searches_before]).map(drop)
         })
         .await
@@ -470,8 +480,40 @@ fn may_go(connection: &Connection, person: &Person, by: &By) -> rusqlite::Result
     Ok(if others { Ok(()) } else { Err(ChangePersonError::LastAdmin) })
 }
 
+/// A session that is to begin, in the place of the one that the same browser had before.
+pub(super) struct NewSession {
+    mark: Mark,
+    before: Option<Mark>,
+    pub(super) by: By,
+    now: i64,
+}
+
+/// Begins the session of somebody who has come to the end of a sign-in.
+pub(super) fn sign_in(
+    connection: &Connection,
+    key: &Key,
+    person: i64,
+    new: NewSession,
+    with_second_factor: bool,
+) -> rusqlite::Result<()> {
+    start_session(connection, person, &new, with_second_factor)?;
+    connection.execute("UPDATE people SET signed_in_at = ?2 WHERE id = ?1", [person, new.now])?;
+    record::append(connection, key, &Entry::new(new.by, Did::SignedIn, new.now).of(account(person)))
+}
+
+pub(super) fn start_session(
+    connection: &Connection,
+    person: i64,
+    new: &NewSession,
+    with_second_factor: bool,
+) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM sessions WHERE mark = ?1", [new.before])?;
+    let sql = "INSERT INTO sessions (mark, person, made_at, last_seen_at, second_factor) VALUES (?1, ?2, ?3, ?3, ?4)";
+    connection.execute(sql, params![new.mark, person, new.now, with_second_factor]).map(drop)
+}
+
 /// How an account stands in the record.
-fn account(person: i64) -> String {
+pub(super) fn account(person: i64) -> String {
     format!("account {person}")
 }
 
@@ -491,8 +533,10 @@ fn limit(connection: &Connection, person: i64, sees: &Services) -> rusqlite::Res
     Ok(if limited { format!("services {}", numbers.join(" ")) } else { "all services".into() })
 }
 
-fn close_all(connection: &Connection, person: i64) -> rusqlite::Result<()> {
+/// Ends an account's sessions, sign-ins half-way and links.
+pub(super) fn close_all(connection: &Connection, person: i64) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM sessions WHERE person = ?1", [person])?;
+    connection.execute("DELETE FROM pending_sign_ins WHERE person = ?1", [person])?;
     connection.execute("DELETE FROM one_time_links WHERE person = ?1", [person]).map(drop)
 }
 

@@ -88,10 +88,24 @@ did! {
     SignedIn "signed_in" "Signed in"
     /// Tried to, with an account's address.
     SignInFailed "sign_in_failed" "Could not sign in"
+    /// Gave a wrong code after the right password.
+    SecondStepFailed "second_step_failed" "Gave a wrong code after the password"
+    /// Signed in with a recovery code, which is used up.
+    UsedRecoveryCode "used_recovery_code" "Used a recovery code"
     /// Ended a session.
     SignedOut "signed_out" "Signed out"
     /// Set a password by a one-time link.
     SetPassword "set_password" "Set a password"
+    /// Gave a wrong password for a change to the own account.
+    PasswordNotConfirmed "password_not_confirmed" "Gave a wrong password for a change to their account"
+    /// Changed the own password.
+    ChangedPassword "changed_password" "Changed their password"
+    /// Set up an authenticator app, be it in the place of another.
+    SetUpSecondFactor "set_up_second_factor" "Set up an authenticator app"
+    /// Took an account's authenticator app and recovery codes away.
+    RemovedSecondFactor "removed_second_factor" "Removed a person’s authenticator app"
+    /// Made recovery codes in the place of those before.
+    MadeRecoveryCodes "made_recovery_codes" "Made new recovery codes"
     /// Made an account.
     AddedPerson "added_person" "Added a person"
     /// Changed what an account may do or see.
@@ -118,6 +132,8 @@ did! {
     LookedAtRecord "looked_at_record" "Looked at the record"
     /// Saved the record.
     ExportedRecord "exported_record" "Saved the record"
+    /// Said that an alarm has been dealt with.
+    SettledAlarm "settled_alarm" "Dealt with an alarm"
     /// The first row.
     BeganRecord "began_record" "The record began"
     /// Goes on under a key file that the rows before were not written with.

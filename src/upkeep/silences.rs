@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock;
-use crate::store::{Silence, Store};
+use crate::store::{Alarm, AlarmSort, Silence, Store};
 
 /// Hours are compared, so that more often would tell no more.
 const LOOK_EVERY: Duration = Duration::from_mins(10);
@@ -20,11 +20,21 @@ pub(super) async fn listening(store: &Store) {
         match store.look_for_silences(clock::now()).await {
             Ok(found) => {
                 tell(&before, &found);
+                raise(store, &before, &found).await;
                 before = found;
             }
             Err(error) => {
                 tracing::error!(event = "upkeep.silences_failed", error = %error, "it could not be seen whether callbacks still come");
             }
+        }
+    }
+}
+
+async fn raise(store: &Store, before: &[Silence], found: &[Silence]) {
+    for silence in found.iter().filter(|silence| before.iter().all(|other| other.service != silence.service)) {
+        let alarm = Alarm::new(AlarmSort::Silence, silence.service_name.clone());
+        if let Err(error) = store.raise(alarm, clock::now()).await {
+            tracing::error!(event = "alarm.not_kept", error = %error, "an alarm could not be kept for the people who look at the pages");
         }
     }
 }

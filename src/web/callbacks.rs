@@ -18,7 +18,7 @@ use crate::access::{Refused, Sender};
 use crate::clock;
 use crate::edge::{CloseUnanswered, Peer};
 use crate::notify::{Callback, Kind, Unreadable};
-use crate::store::{Arrival, Envelope, Origin, Stored};
+use crate::store::{Alarm, AlarmSort, Arrival, Envelope, Origin, Stored};
 
 /// No callback is larger. The one body that a valid token does not save.
 const LARGEST: usize = 1024 * 1024;
@@ -69,7 +69,7 @@ fn call(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
             }
             match site.senders.check(&headers).await {
                 Ok(sender) => take(&site, &sender, path.as_str(), &headers, body).await,
-                Err(refused) => refuse(&refused, path.as_str(), peer),
+                Err(refused) => refuse(&site, &refused, path.as_str(), peer),
             }
         })
         .boxed()
@@ -150,7 +150,7 @@ async fn keep(site: &Site, arrival: Arrival) -> Response {
     }
 }
 
-fn refuse(refused: &Refused, path: &str, peer: Option<Peer>) -> Response {
+fn refuse(site: &Arc<Site>, refused: &Refused, path: &str, peer: Option<Peer>) -> Response {
     match refused {
         Refused::WrongToken => {
             let from = peer.map_or_else(String::new, |peer| peer.addr.ip().to_string());
@@ -160,6 +160,7 @@ fn refuse(refused: &Refused, path: &str, peer: Option<Peer>) -> Response {
                 from,
                 "a callback with a wrong or missing token was refused"
             );
+            raise(site.clone(), Alarm::new(AlarmSort::WrongToken, format!("{} from {from}", known_path(path))));
             let mut response = with(StatusCode::UNAUTHORIZED, header::WWW_AUTHENTICATE, "Bearer");
             // The body has not been read, so the connection cannot carry another request.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -170,6 +171,15 @@ fn refuse(refused: &Refused, path: &str, peer: Option<Peer>) -> Response {
             with(StatusCode::SERVICE_UNAVAILABLE, header::CONNECTION, "close")
         }
     }
+}
+
+/// Raises an alarm without keeping whoever is to be answered.
+fn raise(site: Arc<Site>, alarm: Alarm) {
+    tokio::spawn(async move {
+        if let Err(error) = site.store.raise(alarm, clock::now()).await {
+            tracing::error!(event = "alarm.not_kept", error = %error, "an alarm could not be kept for the people who look at the pages");
+        }
+    });
 }
 
 enum Body {

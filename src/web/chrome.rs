@@ -16,6 +16,10 @@ pub(super) enum Here {
     People,
     /// Callback tokens.
     Tokens,
+    /// The record of who saw what.
+    Audit,
+    /// Alarms.
+    Alarms,
     /// None of these.
     Nowhere,
 }
@@ -36,6 +40,9 @@ pub(super) struct NavPerson {
     pub(super) sees_quarantine: bool,
     pub(super) may_change_people: bool,
     pub(super) may_change_tokens: bool,
+    pub(super) sees_record: bool,
+    /// How many alarms stand, for who may look at them.
+    pub(super) alarms: Option<i64>,
 }
 
 impl Chrome {
@@ -45,6 +52,8 @@ impl Chrome {
             sees_quarantine: person.may(May::Quarantine),
             may_change_people: person.may(May::People),
             may_change_tokens: person.may(May::Tokens),
+            sees_record: person.may(May::Record),
+            alarms: person.may(May::Alarms).then(|| person.alarms()),
         });
         Chrome { person, here, search: String::new(), search_error: None }
     }
@@ -60,6 +69,8 @@ impl Chrome {
             Here::Quarantine => "quarantine",
             Here::People => "people",
             Here::Tokens => "tokens",
+            Here::Audit => "audit",
+            Here::Alarms => "alarms",
             Here::Nowhere => "",
         };
         here == name

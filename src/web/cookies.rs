@@ -1,4 +1,4 @@
-//! `/cookies`: every cookie by name. There is one.
+//! `/cookies`: every cookie by name. There are two.
 
 use std::sync::Arc;
 

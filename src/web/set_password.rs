@@ -11,7 +11,7 @@ use warp::reply::Response;
 use super::chrome::{Chrome, Here};
 use super::problem::{Answer, Problem, answer, html};
 use super::request::{self, Words};
-use super::{Site, get, one_of, sign_in};
+use super::{Site, get, one_of, second_step};
 use crate::access::Secret;
 use crate::clock::{self, MINUTE};
 use crate::edge::Peer;
@@ -84,7 +84,7 @@ async fn set(
     let password = form.get("password").unwrap_or_default().to_owned();
     let from = request::address(peer);
     match site.visitors.set_password(&page.link, password, &headers, &from, clock::now()).await {
-        Ok(Ok(Some(session))) => Ok(sign_in::signed_in(&session, "/")),
+        Ok(Ok(Some(entered))) => Ok(second_step::entered(&entered, "/")),
         Ok(Ok(None)) => html(&SetPasswordPage { email: None, ..page }),
         Ok(Err(error)) => Err(error.into()),
         Err(refused) => html(&SetPasswordPage { error: Some(refused.to_string()), ..page }),

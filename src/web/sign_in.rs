@@ -10,10 +10,10 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::chrome::{Chrome, Here};
-use super::problem::{Answer, Problem, answer, html, see_other, set};
+use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
-use super::{Site, get, one_of, search};
-use crate::access::{Session, SignInRefused};
+use super::{Site, get, one_of, search, second_step};
+use crate::access::{Half, Session, SignInRefused};
 use crate::clock;
 use crate::edge::Peer;
 
@@ -87,11 +87,11 @@ async fn sign_in(site: Arc<Site>, headers: HeaderMap, peer: Option<Peer>, form: 
     }
     let password = form.get("password").unwrap_or_default().to_owned();
     match site.visitors.sign_in(email, password, &headers, &request::address(peer), clock::now()).await {
-        Ok(session) => {
+        Ok(entered) => {
             let found = search::page_of(&site, search.trim(), None).await;
             // What cannot be searched for, or not now, keeps nobody from signing in.
             let found = found.ok().and_then(Result::ok).filter(|_| !search.is_empty());
-            Ok(signed_in(&session, &found.unwrap_or(page.next)))
+            Ok(second_step::entered(&entered, &found.unwrap_or(page.next)))
         }
         Err(SignInRefused::Store(error)) => Err(error.into()),
         Err(SignInRefused::Wrong) => {
@@ -110,15 +110,28 @@ async fn sign_out(site: Arc<Site>, headers: HeaderMap, from: String, form: Resul
     form?;
     site.visitors.sign_out(&headers, &from, clock::now()).await?;
     let mut response = see_other("/sign-in");
-    set(&mut response, header::SET_COOKIE, Session::end_cookie());
+    add_cookie(&mut response, Session::end_cookie());
+    add_cookie(&mut response, Half::end_cookie());
     Ok(response)
 }
 
 /// Where one goes with a new session.
 pub(super) fn signed_in(session: &Session, next: &str) -> Response {
-    let mut response = see_other(next);
-    set(&mut response, header::SET_COOKIE, &session.cookie());
+    with_session(see_other(next), session)
+}
+
+/// An answer with a new session: the sign-in has come to its end.
+pub(super) fn with_session(mut response: Response, session: &Session) -> Response {
+    add_cookie(&mut response, &session.cookie());
+    add_cookie(&mut response, Half::end_cookie());
     response
+}
+
+/// Sets a cookie beside others.
+pub(super) fn add_cookie(response: &mut Response, cookie: &str) {
+    if let Ok(cookie) = http::HeaderValue::from_str(cookie) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
 }
 
 fn refused(page: &SignInPage, status: StatusCode) -> Answer {

@@ -1,5 +1,6 @@
 //! Moments as people in the United Kingdom write them, by the clock of Europe/London.
 
+use jiff::civil::Date;
 use jiff::{Timestamp, ZonedDateTime};
 
 use crate::clock::LONDON;
@@ -9,6 +10,14 @@ pub(super) fn words(micros: i64) -> String {
     let Ok(moment) = Timestamp::from_microsecond(micros) else { return micros.to_string() };
     let moment = moment.to_zoned_datetime(LONDON.clone());
     format!("{} on {} {}", hour(&moment), moment.day(), moment.strftime("%B %Y"))
+}
+
+/// A day as people in the United Kingdom write it, with spaces, slashes, hyphens or dots, or the year first.
+pub(super) fn day(typed: &str) -> Option<Date> {
+    let parts = typed.split([' ', '/', '-', '.']).filter(|part| !part.is_empty()).map(str::parse);
+    let parts = parts.collect::<Result<Vec<i16>, _>>().ok()?;
+    let ([year @ 1000..=9999, month, day] | [day, month, year @ 1000..=9999]) = *parts.as_slice() else { return None };
+    Date::new(year, month.try_into().ok()?, day.try_into().ok()?).ok()
 }
 
 /// The UTC instant, whole, for machines.
@@ -40,6 +49,16 @@ mod tests {
         assert_eq!(said("2017-05-14T11:00:59Z"), "midday on 14 May 2017");
         assert_eq!(said("2017-05-13T23:00:00Z"), "midnight on 14 May 2017");
         assert_eq!(said("2017-01-05T00:01:00Z"), "12:01am on 5 January 2017");
+    }
+
+    #[test]
+    fn a_day_is_read_however_it_is_written() {
+        for typed in ["27 3 2026", "27/3/2026", "27-03-2026", "27.3.2026", "2026-03-27", " 27  3 2026 "] {
+            assert_eq!(day(typed), Date::new(2026, 3, 27).ok(), "{typed}");
+        }
+        for typed in ["", "27 3", "30 2 2026", "27 3 26", "27 March 2026", "1 2 3 2026", "99999999 1 1"] {
+            assert_eq!(day(typed), None, "{typed}");
+        }
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A layer and those of ours that it may name.
-const MAY_USE: [(&str, &[&str]); 10] = [
-    ("web", &["access", "notify", "store", "edge", "clock"]),
+const MAY_USE: [(&str, &[&str]); 11] = [
+    ("web", &["access", "notify", "store", "edge", "clock", "spreadsheet"]),
     ("upkeep", &["backfill", "notify", "store", "clock"]),
     ("backfill", &["outgoing", "notify", "store", "clock"]),
     ("access", &["store", "clock"]),
@@ -14,6 +14,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("outgoing", &[]),
     ("notify", &[]),
     ("made_up", &["notify", "clock"]),
+    ("spreadsheet", &[]),
     ("clock", &[]),
 ];
 

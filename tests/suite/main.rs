@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod audit;
 mod backfill;
 mod backups;
 mod bodies;
@@ -26,6 +27,7 @@ mod retention;
 mod roles;
 mod sealed;
 mod searches;
+mod second_factor;
 #[allow(dead_code, reason = "the faults use the rest")]
 mod server;
 mod systemd;

@@ -8,6 +8,18 @@ use counterfoil::store::{By, Role, Services};
 const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/", [303, 303, 303, 303, 303]),
     ("GET", "/sign-in", [200, 200, 200, 200, 200]),
+    // Nobody there is between the steps of a sign-in.
+    ("GET", "/sign-in/code", [303, 303, 303, 303, 303]),
+    ("POST", "/sign-in/code", [303, 303, 303, 303, 303]),
+    ("GET", "/sign-in/recovery-code", [303, 303, 303, 303, 303]),
+    ("GET", "/sign-in/set-up", [303, 303, 303, 303, 303]),
+    ("GET", "/account", [303, 200, 200, 200, 200]),
+    ("GET", "/account/second-factor", [303, 200, 200, 200, 200]),
+    ("POST", "/account/second-factor", [303, 200, 200, 200, 200]),
+    ("GET", "/account/recovery-codes", [303, 200, 200, 200, 200]),
+    ("POST", "/account/recovery-codes", [303, 200, 200, 200, 200]),
+    ("GET", "/account/password", [303, 200, 200, 200, 200]),
+    ("POST", "/account/password", [303, 200, 200, 200, 200]),
     ("GET", "/cookies", [200, 200, 200, 200, 200]),
     ("GET", "/set-password/0", [200, 200, 200, 200, 200]),
     ("GET", "/receipts", [303, 200, 200, 200, 200]),
@@ -60,6 +72,12 @@ const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/tokens/99/rotate", [303, 403, 403, 403, 404]),
     ("GET", "/tokens/none", [404, 404, 404, 404, 404]),
     ("GET", "/tokens/1/none", [404, 404, 404, 404, 404]),
+    ("GET", "/audit", [303, 403, 403, 200, 200]),
+    ("POST", "/audit", [303, 403, 403, 303, 303]),
+    ("GET", "/audit/csv", [303, 403, 403, 200, 200]),
+    ("GET", "/alarms", [303, 403, 403, 403, 200]),
+    ("POST", "/alarms/1", [303, 403, 403, 403, 303]),
+    ("GET", "/alarms/none", [404, 404, 404, 404, 404]),
     ("GET", "/assets/STYLES", [200, 200, 200, 200, 200]),
     ("GET", "/nothing-here", [404, 404, 404, 404, 404]),
     ("POST", "/nothing-here", [404, 404, 404, 404, 404]),
@@ -69,7 +87,7 @@ const TABLE: &[(&str, &str, [u16; 5])] = &[
 
 #[test]
 fn each_address_answers_each_role_as_it_should() {
-    let server = Server::start();
+    let server = Server::start_by_default();
     assert_eq!(server.post("/callbacks", br#"{"id": "r1", "reference": "REF", "status": "delivered"}"#).status, 200);
     let text = br#"{"id": "t1", "source_number": "447700900123", "message": "REF"}"#;
     assert_eq!(server.post("/callbacks", text).status, 200);
@@ -274,7 +292,7 @@ fn a_page_that_is_asked_by_another_method_says_which_it_takes() {
     for (method, path, _) in
         TABLE.iter().copied().filter(|(_, path, _)| !path.contains("nothing") && !path.contains("STYLES"))
     {
-        let numbered = ["/quarantine", "/people", "/tokens"].iter().any(|list| path.starts_with(list));
+        let numbered = ["/quarantine", "/alarms", "/people", "/tokens"].iter().any(|list| path.starts_with(list));
         let is_none = numbered && path.ends_with("/none");
         let known = !path.ends_with("/more") && !is_none;
         let path = path.split('?').next().unwrap();

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use counterfoil::store::{Services, Store};
 use rusqlite::types::Value;
@@ -17,6 +17,8 @@ use tempfile::TempDir;
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_counterfoil");
 pub(crate) const PASSWORD: &str = "three random words";
+/// Who must have a second factor.
+pub(crate) const SECOND_FACTOR: &str = "COUNTERFOIL_REQUIRE_SECOND_FACTOR";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A folder for a store that is not there yet.
@@ -144,6 +146,18 @@ impl Server {
         server
     }
 
+    /// As [`Server::start`], with a second factor required as it is by default.
+    pub(crate) fn start_by_default() -> Server {
+        let folder = folder();
+        let data = folder.path().join("store");
+        let mut command = Command::new(BINARY);
+        command.stdout(Stdio::null()).env_remove(SECOND_FACTOR);
+        let mut server = Server::start_as(command, &data, &[]);
+        server.token = printed(&run(&["token", "add", "Test service"], &data));
+        server.folder = Some(folder);
+        server
+    }
+
     /// On a store that stays when the server ends. There is no token in `token`.
     pub(crate) fn start_in(data: &Path, more: &[&str]) -> Server {
         Server::start_in_with(data, more, &[])
@@ -161,6 +175,10 @@ impl Server {
         // Some MiB for each server would be written in every test. Where it is wanted it is said.
         if command.get_envs().all(|(name, _)| name != "COUNTERFOIL_BALLAST") {
             command.env("COUNTERFOIL_BALLAST", "0");
+        }
+        // Most tests are about something else. Where it is about signing in, the default is left as it is.
+        if command.get_envs().all(|(name, _)| name != SECOND_FACTOR) {
+            command.env(SECOND_FACTOR, "none");
         }
         let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
@@ -246,15 +264,22 @@ impl Server {
         found.unwrap() == 1
     }
 
-    /// A browser that somebody with this role is signed in with.
+    /// A browser that somebody with this role is signed in with, by an app too where that is asked for.
     pub(crate) fn signed_in(&self, role: &str) -> Browser {
+        let email = self.add_person(role);
+        let mut browser = Browser::new(self.at);
+        if browser.give_password(&email).starts_with("/sign-in/set-up") {
+            browser.set_up_app();
+        }
+        browser
+    }
+
+    /// Adds somebody with this role and [`PASSWORD`]; gives the address.
+    pub(crate) fn add_person(&self, role: &str) -> String {
         let email = format!("{role}@example.gov.uk");
         let added = run_with_input(&["user", "add", &email, "--role", role, "--password-stdin"], &self.data, PASSWORD);
         assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
-        let mut browser = Browser::new(self.at);
-        let answer = browser.post("/sign-in", &[("email", &email), ("password", PASSWORD)]);
-        assert_eq!(answer.status, 303, "{}", answer.text());
-        browser
+        email
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -347,8 +372,25 @@ impl Answer {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(bytes.len());
         let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-        Answer { status, head, body: bytes.get(end + 4..).unwrap_or_default().to_vec() }
+        let body = bytes.get(end + 4..).unwrap_or_default();
+        let in_chunks = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+        Answer { status, head, body: if in_chunks { joined(body) } else { body.to_vec() } }
     }
+}
+
+/// A body that came in chunks, as one.
+fn joined(mut body: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    while let Some(end) = body.windows(2).position(|two| two == b"\r\n") {
+        let length = std::str::from_utf8(&body[..end]).ok().and_then(|hex| usize::from_str_radix(hex, 16).ok());
+        let Some(chunk) = length.filter(|length| *length > 0).and_then(|length| body.get(end + 2..end + 2 + length))
+        else {
+            break;
+        };
+        whole.extend_from_slice(chunk);
+        body = body.get(end + 4 + chunk.len()..).unwrap_or_default();
+    }
+    whole
 }
 
 /// One request that asks for the connection to be closed.
@@ -370,16 +412,63 @@ pub(crate) fn exchange(at: SocketAddr, bytes: &[u8]) -> Answer {
     Answer::parse(&answer)
 }
 
+/// The key on a page where an app is set up.
+pub(crate) fn key_on(page: &str) -> String {
+    let from = page.split("app-code\">").nth(1).unwrap_or_else(|| panic!("no key: {page}"));
+    from.split('<').next().unwrap().to_owned()
+}
+
+/// The recovery codes on the page that shows them.
+pub(crate) fn codes_on(page: &str) -> Vec<String> {
+    page.split("<li class=\"app-code\">").skip(1).map(|rest| rest.split('<').next().unwrap().to_owned()).collect()
+}
+
 /// What a browser keeps between requests.
 #[derive(Clone)]
 pub(crate) struct Browser {
     at: SocketAddr,
     pub(crate) cookie: Option<String>,
+    /// What it holds between the two steps of a sign-in.
+    pub(crate) half: Option<String>,
+}
+
+/// What somebody has who has set up an authenticator app.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) key: String,
+    pub(crate) recovery_codes: Vec<String>,
+}
+
+impl App {
+    /// What the app shows now, or so many steps later.
+    pub(crate) fn code(&self, later: u64) -> String {
+        let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let secret = totp_rs::Secret::try_from_base32(self.key.replace(' ', "")).unwrap();
+        let app = totp_rs::Builder::new().with_secret(secret).build().unwrap();
+        app.generate(seconds + 30 * later).to_string()
+    }
 }
 
 impl Browser {
     pub(crate) fn new(at: SocketAddr) -> Browser {
-        Browser { at, cookie: None }
+        Browser { at, cookie: None, half: None }
+    }
+
+    /// Gives the right password, and says where that leads.
+    pub(crate) fn give_password(&mut self, email: &str) -> String {
+        let answer = self.post("/sign-in", &[("email", email), ("password", PASSWORD)]);
+        assert_eq!(answer.status, 303, "{}", answer.text());
+        answer.header("location").unwrap().to_owned()
+    }
+
+    /// Sets up an app where a sign-in asks for it.
+    pub(crate) fn set_up_app(&mut self) -> App {
+        let page = self.get("/sign-in/set-up").text();
+        let mut app = App { key: key_on(&page), recovery_codes: Vec::new() };
+        let answer = self.post("/sign-in/set-up", &[("code", &app.code(0))]);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        app.recovery_codes = codes_on(&answer.text());
+        app
     }
 
     pub(crate) fn get(&mut self, path: &str) -> Answer {
@@ -400,15 +489,21 @@ impl Browser {
 
     pub(crate) fn headers(&self) -> String {
         let mut headers = String::new();
-        if let Some(cookie) = &self.cookie {
-            let _ = write!(headers, "Cookie: {cookie}\r\n");
+        let cookies: Vec<&str> = [&self.half, &self.cookie].into_iter().flatten().map(String::as_str).collect();
+        if !cookies.is_empty() {
+            let _ = write!(headers, "Cookie: {}\r\n", cookies.join("; "));
         }
         headers
     }
 
     fn done(&mut self, answer: Answer) -> Answer {
-        if let Some(set) = answer.header("set-cookie") {
-            self.cookie = set.split(';').next().map(str::to_owned);
+        for line in answer.head.lines().filter(|line| line.to_ascii_lowercase().starts_with("set-cookie:")) {
+            let cookie = line[11..].split(';').next().unwrap().trim().to_owned();
+            if cookie.starts_with("__Host-counterfoil-sign-in=") {
+                self.half = Some(cookie).filter(|cookie| !cookie.ends_with('='));
+            } else {
+                self.cookie = Some(cookie);
+            }
         }
         answer
     }

@@ -10,6 +10,8 @@ use crate::store::{Store, StoreError};
 pub struct Looked {
     /// Done by whoever has this name.
     pub who: Option<String>,
+    /// Done by nobody who was signed in.
+    pub is_nobodys: bool,
     /// Of whose data: match keys or a reference's key, any of them.
     pub subjects: Vec<String>,
     /// From this moment on, in microseconds since 1970 UTC.
@@ -62,7 +64,8 @@ impl Store {
             let marks = (!marks.is_empty()).then(|| format!("[\"{}\"]", marks.join("\",\"")));
             let sql = format!(
                 "SELECT id, at, who, source, did, object, subject, detail FROM audit
-                 WHERE id < ?1 {} {} AND at >= ?4 AND at < ?5 ORDER BY id DESC LIMIT ?6",
+                 WHERE id < ?1 {} {} {} AND at >= ?4 AND at < ?5 ORDER BY id DESC LIMIT ?6",
+                if looked.is_nobodys { "AND person IS NULL" } else { "" },
                 if looked.who.is_some() { "AND who = ?2" } else { "AND ?2 IS NULL" },
                 if marks.is_some() {
                     "AND subject IN (SELECT unhex(value) FROM json_each(?3))"

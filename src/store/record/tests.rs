@@ -1,3 +1,5 @@
+//! The record, as it is written, and as somebody without the key might change it.
+
 use rusqlite::Connection;
 use tempfile::TempDir;
 

@@ -1,0 +1,299 @@
+//! Alarms: what somebody should look at. Each stands once, however often it is raised, until a person has dealt with it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::record::{self, By, Did, Entry};
+use super::{Store, StoreError};
+use crate::clock::MINUTE;
+
+/// Of one sort so many stand apart; what comes beyond is counted in the last.
+const APART: i64 = 50;
+/// How often one that goes on being raised is written, in microseconds.
+const WRITTEN_EVERY: i64 = MINUTE;
+/// Raised ones that wait to be written; past this they count for nothing more.
+const WAITING: usize = 1000;
+/// Where one stands that would be one too many of its sort.
+const ELSEWHERE: &str = "elsewhere";
+
+macro_rules! sorts {
+    ($($(#[$doc:meta])* $name:ident $word:literal $words:literal $advice:literal)*) => {
+        /// What an alarm is about.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub enum AlarmSort { $($(#[$doc])* $name,)* }
+
+        impl AlarmSort {
+            /// All of them.
+            pub const ALL: &[AlarmSort] = &[$(AlarmSort::$name),*];
+
+            /// The stable word that stands in the store and in the log.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(AlarmSort::$name => $word),* }
+            }
+
+            /// What happened, for people.
+            #[must_use]
+            pub fn words(self) -> &'static str {
+                match self { $(AlarmSort::$name => $words),* }
+            }
+
+            /// What to do.
+            #[must_use]
+            pub fn advice(self) -> &'static str {
+                match self { $(AlarmSort::$name => $advice),* }
+            }
+        }
+    };
+}
+
+sorts! {
+    /// A callback was refused for its token: Notify does not send it again.
+    WrongToken "wrong_token" "A callback came with a wrong token, and was refused"
+        "If Notify sent it, callbacks are being lost: check the token in Notify, then read back what was missed with counterfoil backfill. If somebody else did, nothing is lost."
+    /// A token has not been used for longer than is usual.
+    UnusedToken "unused_token" "A callback token has not been used for 30 days"
+        "If another token took its place, revoke it. If the service still sends messages, check the callback URL and token in Notify."
+    /// Nothing has come from a service, where as a rule much does.
+    Silence "silence" "Callbacks have stopped coming"
+        "Check the callback URL and token in Notify, then the firewall and the certificate, then run counterfoil backfill."
+    /// Many sign-ins failed.
+    FailedSignIns "failed_sign_ins" "Many sign-ins have failed"
+        "Ask the person whether it was them. If it was not, somebody is guessing: a second factor keeps them out."
+    /// Far more was taken away than is usual.
+    LargeExport "large_export" "Somebody has saved far more than usual"
+        "Ask the person what it was for. The record says what they saved and when."
+    /// The record is not as it was written.
+    RecordBroken "record_broken" "The record of who saw what is not as it was written"
+        "Keep a copy of the store’s folder and of the server’s log, and run counterfoil audit verify. Somebody who can write to the store’s file has changed it."
+}
+
+impl AlarmSort {
+    fn of(word: &str) -> Option<AlarmSort> {
+        AlarmSort::ALL.iter().copied().find(|sort| sort.as_str() == word)
+    }
+}
+
+/// One that is raised.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Alarm {
+    /// What it is about.
+    pub sort: AlarmSort,
+    /// Where or what: a path and an address, a token's number, an account.
+    pub object: String,
+    /// A few words more.
+    pub detail: Option<String>,
+}
+
+impl Alarm {
+    /// With nothing but where.
+    #[must_use]
+    pub fn new(sort: AlarmSort, object: impl Into<String>) -> Alarm {
+        Alarm { sort, object: object.into(), detail: None }
+    }
+
+    /// With a few words more.
+    #[must_use]
+    pub fn with(self, detail: impl Into<String>) -> Alarm {
+        Alarm { detail: Some(detail.into()), ..self }
+    }
+}
+
+/// One that stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Raised {
+    /// Its number.
+    pub id: i64,
+    /// What it is about; `None` where a later release raised it.
+    pub sort: Option<AlarmSort>,
+    /// Where or what.
+    pub object: String,
+    /// A few words more.
+    pub detail: Option<String>,
+    /// When it was raised first, in microseconds since 1970 UTC.
+    pub first_at: i64,
+    /// When it was raised last.
+    pub last_at: i64,
+    /// How often.
+    pub times: i64,
+}
+
+/// Those that were raised lately: whoever raises one a thousand times a second causes one write a minute.
+#[derive(Default)]
+pub(super) struct Lately(Mutex<HashMap<(AlarmSort, String), Count>>);
+
+#[derive(Clone, Copy)]
+struct Count {
+    written_at: i64,
+    since: i64,
+}
+
+impl Lately {
+    /// How often it was raised since it was last written, if that is long ago enough to write it again.
+    fn count(&self, alarm: &Alarm, now: i64) -> Option<i64> {
+        let mut lately = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lately.len() >= WAITING {
+            lately.retain(|_, count| (0..WRITTEN_EVERY).contains(&(now - count.written_at)));
+        }
+        let (key, is_full) = ((alarm.sort, alarm.object.clone()), lately.len() >= WAITING);
+        match lately.get_mut(&key) {
+            Some(count) if (0..WRITTEN_EVERY).contains(&(now - count.written_at)) => {
+                count.since += 1;
+                None
+            }
+            Some(count) => {
+                let times = count.since + 1;
+                *count = Count { written_at: now, since: 0 };
+                Some(times)
+            }
+            None if is_full => None,
+            None => {
+                lately.insert(key, Count { written_at: now, since: 0 });
+                Some(1)
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Raises an alarm, or counts it where it stands already; whether it is new.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn raise(&self, alarm: Alarm, now: i64) -> Result<bool, StoreError> {
+        let Some(times) = self.inner.alarms.count(&alarm, now) else { return Ok(false) };
+        self.write(move |connection| {
+            let Alarm { sort, object, detail } = alarm;
+            let stands = "SELECT 1 FROM alarms WHERE sort = ?1 AND object = ?2 AND settled_at IS NULL";
+            let is_new = !connection.prepare_cached(stands)?.exists(params![sort.as_str(), object])?;
+            let apart = "SELECT count(*) FROM alarms WHERE sort = ?1 AND settled_at IS NULL";
+            let apart: i64 = connection.prepare_cached(apart)?.query_row([sort.as_str()], |row| row.get(0))?;
+            let object = if is_new && apart >= APART { ELSEWHERE.to_owned() } else { object };
+            let sql =
+                "INSERT INTO alarms (sort, object, detail, first_at, last_at, times) VALUES (?1, ?2, ?3, ?4, ?4, ?5)
+                 ON CONFLICT (sort, object) WHERE settled_at IS NULL
+                 DO UPDATE SET last_at = max(last_at, ?4), times = times + ?5, detail = ?3";
+            connection.prepare_cached(sql)?.execute(params![sort.as_str(), object, detail, now, times])?;
+            Ok(is_new)
+        })
+        .await
+    }
+
+    /// The alarms that stand, the latest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn alarms(&self) -> Result<Vec<Raised>, StoreError> {
+        self.read(|connection| {
+            let sql = "SELECT id, sort, object, detail, first_at, last_at, times FROM alarms WHERE settled_at IS NULL
+                 ORDER BY last_at DESC, id DESC";
+            connection.prepare_cached(sql)?.query_map([], raised)?.collect()
+        })
+        .await
+    }
+
+    /// A person has dealt with an alarm; `false` where it does not stand.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn settle(&self, id: i64, by: By, now: i64) -> Result<bool, StoreError> {
+        let key = self.inner.key.clone();
+        self.write(move |connection| {
+            let sql = "UPDATE alarms SET settled_at = ?2, settled_by = ?3 WHERE id = ?1 AND settled_at IS NULL
+                 RETURNING sort";
+            let sort: Option<String> =
+                connection.query_row(sql, params![id, now, by.name], |row| row.get(0)).optional()?;
+            let Some(sort) = sort else { return Ok(false) };
+            let entry = Entry::new(by, Did::SettledAlarm, now).of(format!("alarm {id}")).with(sort);
+            record::append(connection, &key, &entry)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// Raises an alarm for each valid token that nothing came with since `moment`.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub async fn look_for_unused_tokens(&self, moment: i64, now: i64) -> Result<(), StoreError> {
+        for token in self.tokens().await? {
+            let used_at = token.last_used_at.unwrap_or(token.made_at);
+            let is_valid = token.revoked_at.is_none_or(|at| at > now);
+            if is_valid && used_at < moment {
+                let alarm = Alarm::new(AlarmSort::UnusedToken, format!("token {}", token.id));
+                self.raise(alarm.with(token.service_name), now).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn raised(row: &Row<'_>) -> rusqlite::Result<Raised> {
+    Ok(Raised {
+        id: row.get(0)?,
+        sort: AlarmSort::of(&row.get::<_, String>(1)?),
+        object: row.get(2)?,
+        detail: row.get(3)?,
+        first_at: row.get(4)?,
+        last_at: row.get(5)?,
+        times: row.get(6)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::DAY;
+
+    const NOW: i64 = 1_795_000_000_000_000;
+
+    fn wrong(n: i64) -> Alarm {
+        Alarm::new(AlarmSort::WrongToken, format!("/callbacks from 192.0.2.{n}"))
+    }
+
+    #[tokio::test]
+    async fn an_alarm_stands_once_and_counts_until_somebody_has_dealt_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::serve(folder.path(), NOW).unwrap();
+        let raise = |at: i64| store.raise(wrong(1), at);
+        assert!(raise(NOW).await.unwrap());
+        for at in NOW + 1..NOW + 10 {
+            assert!(!raise(at).await.unwrap());
+        }
+        assert!(!raise(NOW + MINUTE).await.unwrap());
+        let stands = store.alarms().await.unwrap();
+        let [alarm] = stands.as_slice() else { panic!("one alarm") };
+        assert_eq!((alarm.times, alarm.first_at, alarm.last_at), (11, NOW, NOW + MINUTE));
+        assert!(store.settle(alarm.id, By::itself(), NOW + DAY).await.unwrap());
+        assert!(!store.settle(alarm.id, By::itself(), NOW + DAY).await.unwrap());
+        assert!(store.alarms().await.unwrap().is_empty());
+        assert!(raise(NOW + 2 * DAY).await.unwrap(), "and is raised anew");
+    }
+
+    #[tokio::test]
+    async fn whoever_raises_alarms_everywhere_fills_no_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::serve(folder.path(), NOW).unwrap();
+        for n in 0..APART + 20 {
+            store.raise(wrong(n), NOW).await.unwrap();
+        }
+        let stands = store.alarms().await.unwrap();
+        assert_eq!(i64::try_from(stands.len()), Ok(APART + 1));
+        assert_eq!(stands.iter().find(|alarm| alarm.object == ELSEWHERE).map(|alarm| alarm.times), Some(20));
+    }
+
+    #[tokio::test]
+    async fn a_token_that_brings_nothing_for_long_raises_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::serve(folder.path(), NOW).unwrap();
+        let first = store.add_token("A service".into(), None, [1; 32], By::itself(), NOW).await.unwrap();
+        let second = store.add_token("A service".into(), None, [2; 32], By::itself(), NOW + DAY).await.unwrap();
+        let look = || store.look_for_unused_tokens(NOW + 1, NOW + 30 * DAY);
+        store.revoke_token(second, By::itself(), NOW).await.unwrap();
+        look().await.unwrap();
+        let objects: Vec<String> = store.alarms().await.unwrap().into_iter().map(|alarm| alarm.object).collect();
+        assert_eq!(objects, [format!("token {first}")]);
+    }
+}

@@ -1,0 +1,70 @@
+//! `/account/password`: changing it, for who knows the present one.
+
+use std::sync::Arc;
+
+use askama::Template;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+use crate::access::{Caseworker, NotTaken};
+use crate::clock;
+use crate::web::chrome::{Chrome, Here};
+use crate::web::problem::{Answer, Problem, answer, html};
+use crate::web::request::{self, Words};
+use crate::web::second_step::{FieldError, with_status, words};
+use crate::web::sign_in::signed_in;
+use crate::web::{Site, get, one_of};
+
+#[derive(Template)]
+#[template(path = "account_password.html")]
+struct ChangePasswordPage {
+    chrome: Chrome,
+    email: String,
+    error: Option<FieldError>,
+}
+
+impl ChangePasswordPage {
+    fn error_of(&self, field: &str) -> Option<&str> {
+        self.error.as_ref().filter(|error| error.field == field).map(|error| error.words.as_str())
+    }
+}
+
+pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
+    one_of([
+        warp::path!("account" / "password").and(get()).and(request::caseworker(site)).then(show).map(answer).boxed(),
+        warp::path!("account" / "password")
+            .and(warp::post())
+            .and(request::site(site))
+            .and(request::caseworker(site))
+            .and(request::form())
+            .then(change)
+            .map(answer)
+            .boxed(),
+    ])
+}
+
+async fn show(who: Result<Caseworker, Problem>) -> Answer {
+    html(&page(&who?, None))
+}
+
+async fn change(site: Arc<Site>, who: Result<Caseworker, Problem>, form: Result<Words, Problem>) -> Answer {
+    let (who, form) = (who?, form?);
+    let (present, new) = (form.get("password").unwrap_or_default(), form.get("new-password").unwrap_or_default());
+    if present.is_empty() {
+        return html(&page(&who, Some(FieldError { field: "password", words: "Enter your present password".into() })));
+    }
+    match site.visitors.change_password(&who, present.to_owned(), new.to_owned(), clock::now()).await {
+        Ok(session) => Ok(signed_in(&session, "/account")),
+        Err(refused) => {
+            let field = if matches!(refused, NotTaken::NewPassword(_)) { "new-password" } else { "password" };
+            let (words, status) = words(refused)?;
+            with_status(html(&page(&who, Some(FieldError { field, words }))), status)
+        }
+    }
+}
+
+fn page(who: &Caseworker, error: Option<FieldError>) -> ChangePasswordPage {
+    let chrome = Chrome::new(Some(who), Here::Nowhere);
+    ChangePasswordPage { chrome, email: who.email().to_owned(), error }
+}

@@ -1,0 +1,287 @@
+//! `/sign-in/code`, `/sign-in/recovery-code` and `/sign-in/set-up`: what is asked after the password.
+
+use std::sync::Arc;
+
+use askama::Template;
+use http::{HeaderMap, StatusCode};
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+use super::chrome::{Chrome, Here};
+use super::problem::{Answer, Problem, answer, html, see_other};
+use super::qr::Qr;
+use super::request::{self, Words};
+use super::sign_in::{add_cookie, next, signed_in, with_session};
+use super::{Site, get, one_of};
+use crate::access::{Entered, HalfWay, NotTaken, Offer, SetUp, Step};
+use crate::clock;
+
+#[derive(Template)]
+#[template(path = "sign_in_code.html")]
+struct CodePage {
+    chrome: Chrome,
+    next: String,
+    error: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in_recovery_code.html")]
+struct RecoveryCodePage {
+    chrome: Chrome,
+    next: String,
+    error: Option<String>,
+}
+
+/// A second factor that is set up, after the password or from one's account.
+#[derive(Template)]
+#[template(path = "set_up_second_factor.html")]
+pub(super) struct SetUpPage {
+    pub(super) chrome: Chrome,
+    pub(super) action: &'static str,
+    pub(super) email: String,
+    pub(super) offer: Offer,
+    pub(super) qr: Option<Qr>,
+    pub(super) next: String,
+    /// Whether it takes another one's place.
+    pub(super) replaces: bool,
+    /// Whether the password is asked for.
+    pub(super) asks_password: bool,
+    pub(super) error: Option<FieldError>,
+}
+
+impl SetUpPage {
+    fn error_of(&self, field: &str) -> Option<&str> {
+        self.error.as_ref().filter(|error| error.field == field).map(|error| error.words.as_str())
+    }
+}
+
+/// What is wrong with a field.
+pub(super) struct FieldError {
+    pub(super) field: &'static str,
+    pub(super) words: String,
+}
+
+/// New recovery codes, shown once.
+#[derive(Template)]
+#[template(path = "recovery_codes.html")]
+pub(super) struct RecoveryCodesPage {
+    pub(super) chrome: Chrome,
+    pub(super) codes: Vec<String>,
+    /// Where one goes on to.
+    pub(super) next: String,
+}
+
+/// Who is between the steps, and the form that they sent.
+type Given = Result<(Option<HalfWay>, Words), Problem>;
+
+pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
+    let half_way = || request::site(site).and(half_way(site)).and(request::query());
+    let given = || request::site(site).and(half_way_by_form(site)).and(warp::header::headers_cloned());
+    one_of([
+        warp::path!("sign-in" / "code").and(get()).and(half_way()).then(show_code).map(answer).boxed(),
+        warp::path!("sign-in" / "code").and(warp::post()).and(given()).then(take_code).map(answer).boxed(),
+        warp::path!("sign-in" / "recovery-code")
+            .and(get())
+            .and(half_way())
+            .then(show_recovery_code)
+            .map(answer)
+            .boxed(),
+        warp::path!("sign-in" / "recovery-code")
+            .and(warp::post())
+            .and(given())
+            .then(take_recovery_code)
+            .map(answer)
+            .boxed(),
+        warp::path!("sign-in" / "set-up").and(get()).and(half_way()).then(show_set_up).map(answer).boxed(),
+        warp::path!("sign-in" / "set-up").and(warp::post()).and(given()).then(set_up).map(answer).boxed(),
+    ])
+}
+
+/// Where one goes from the right password.
+pub(super) fn entered(entered: &Entered, next: &str) -> Response {
+    match entered {
+        Entered::SignedIn(session) => signed_in(session, next),
+        Entered::Half(half, step) => {
+            let mut response = see_other(&with_next(page_of(*step), next));
+            add_cookie(&mut response, &half.cookie());
+            response
+        }
+    }
+}
+
+fn page_of(step: Step) -> &'static str {
+    match step {
+        Step::Code => "/sign-in/code",
+        Step::SetUp => "/sign-in/set-up",
+    }
+}
+
+fn with_next(path: &str, next: &str) -> String {
+    if next == "/" {
+        return path.to_owned();
+    }
+    format!("{path}?{}", form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish())
+}
+
+/// Who is between the steps; where nobody is, one begins anew.
+fn half_way(site: &Arc<Site>) -> BoxedFilter<(Result<Option<HalfWay>, Problem>,)> {
+    request::site(site)
+        .and(warp::header::headers_cloned())
+        .and(request::source())
+        .then(async |site: Arc<Site>, headers: HeaderMap, from: String| {
+            site.visitors.half_way(&headers, &from, clock::now()).await.map_err(Problem::from)
+        })
+        .boxed()
+}
+
+/// The same, with the form that they sent.
+fn half_way_by_form(site: &Arc<Site>) -> BoxedFilter<(Given,)> {
+    half_way(site).and(request::form()).map(|who: Result<_, _>, form: Result<_, _>| Ok((who?, form?))).boxed()
+}
+
+/// Whoever is asked for something else goes there, which is given, and nobody to the beginning.
+fn asked_for(step: Step, who: Option<HalfWay>, next: &str) -> Result<HalfWay, String> {
+    match who {
+        Some(who) if who.step() == step => Ok(who),
+        Some(who) => Err(with_next(page_of(who.step()), next)),
+        None => Err(with_next("/sign-in", next)),
+    }
+}
+
+async fn show_code(_site: Arc<Site>, who: Result<Option<HalfWay>, Problem>, query: Words) -> Answer {
+    let next = next(&query);
+    match asked_for(Step::Code, who?, &next) {
+        Ok(_) => html(&CodePage { chrome: nobody(), next, error: None }),
+        Err(elsewhere) => Ok(see_other(&elsewhere)),
+    }
+}
+
+async fn take_code(site: Arc<Site>, given: Given, headers: HeaderMap) -> Answer {
+    let (who, form) = given?;
+    let next = next(&form);
+    let who = match asked_for(Step::Code, who, &next) {
+        Ok(who) => who,
+        Err(elsewhere) => return Ok(see_other(&elsewhere)),
+    };
+    let Some(code) = form.get("code") else {
+        let error = Some("Enter the code from your app".to_owned());
+        return html(&CodePage { chrome: nobody(), next, error });
+    };
+    match site.visitors.sign_in_by_code(&who, code, &headers, clock::now()).await {
+        Ok(session) => Ok(signed_in(&session, &next)),
+        Err(NotTaken::TooLate) => Ok(see_other(&with_next("/sign-in", &next))),
+        Err(refused) => {
+            let (words, status) = words(refused)?;
+            with_status(html(&CodePage { chrome: nobody(), next, error: Some(words) }), status)
+        }
+    }
+}
+
+async fn show_recovery_code(_site: Arc<Site>, who: Result<Option<HalfWay>, Problem>, query: Words) -> Answer {
+    let next = next(&query);
+    match asked_for(Step::Code, who?, &next) {
+        Ok(_) => html(&RecoveryCodePage { chrome: nobody(), next, error: None }),
+        Err(elsewhere) => Ok(see_other(&elsewhere)),
+    }
+}
+
+async fn take_recovery_code(site: Arc<Site>, given: Given, headers: HeaderMap) -> Answer {
+    let (who, form) = given?;
+    let next = next(&form);
+    let who = match asked_for(Step::Code, who, &next) {
+        Ok(who) => who,
+        Err(elsewhere) => return Ok(see_other(&elsewhere)),
+    };
+    let Some(code) = form.get("code") else {
+        let error = Some("Enter a recovery code".to_owned());
+        return html(&RecoveryCodePage { chrome: nobody(), next, error });
+    };
+    match site.visitors.sign_in_by_recovery_code(&who, code, &headers, clock::now()).await {
+        Ok(session) => Ok(signed_in(&session, &next)),
+        Err(NotTaken::TooLate) => Ok(see_other(&with_next("/sign-in", &next))),
+        Err(NotTaken::Code) => {
+            let error = Some("Enter a recovery code that you have not used before".to_owned());
+            html(&RecoveryCodePage { chrome: nobody(), next, error })
+        }
+        Err(refused) => {
+            let (words, status) = words(refused)?;
+            with_status(html(&RecoveryCodePage { chrome: nobody(), next, error: Some(words) }), status)
+        }
+    }
+}
+
+async fn show_set_up(site: Arc<Site>, who: Result<Option<HalfWay>, Problem>, query: Words) -> Answer {
+    let next = next(&query);
+    match asked_for(Step::SetUp, who?, &next) {
+        Ok(who) => html(&set_up_page(&site, &who, next, None)),
+        Err(elsewhere) => Ok(see_other(&elsewhere)),
+    }
+}
+
+async fn set_up(site: Arc<Site>, given: Given, headers: HeaderMap) -> Answer {
+    let (who, form) = given?;
+    let next = next(&form);
+    let who = match asked_for(Step::SetUp, who, &next) {
+        Ok(who) => who,
+        Err(elsewhere) => return Ok(see_other(&elsewhere)),
+    };
+    let Some(code) = form.get("code") else {
+        return html(&set_up_page(&site, &who, next, Some("Enter the code from your app".to_owned())));
+    };
+    match site.visitors.sign_in_by_set_up(&who, code, &headers, clock::now()).await {
+        Ok(SetUp { session, recovery_codes }) => {
+            let page = html(&RecoveryCodesPage { chrome: nobody(), codes: recovery_codes, next })?;
+            Ok(with_session(page, &session))
+        }
+        Err(NotTaken::TooLate) => Ok(see_other(&with_next("/sign-in", &next))),
+        Err(refused) => {
+            let (words, status) = words(refused)?;
+            with_status(html(&set_up_page(&site, &who, next, Some(words))), status)
+        }
+    }
+}
+
+fn set_up_page(site: &Site, who: &HalfWay, next: String, error: Option<String>) -> SetUpPage {
+    let offer = site.visitors.offer_half_way(who);
+    SetUpPage {
+        chrome: nobody(),
+        action: "/sign-in/set-up",
+        email: who.email().to_owned(),
+        qr: Qr::of(&offer.uri),
+        offer,
+        next,
+        replaces: false,
+        asks_password: false,
+        error: error.map(|words| FieldError { field: "code", words }),
+    }
+}
+
+/// What is wrong with what was given, and the answer's status.
+pub(super) fn words(refused: NotTaken) -> Result<(String, StatusCode), Problem> {
+    let words = match refused {
+        NotTaken::Password => "Enter your correct password".to_owned(),
+        NotTaken::NewPassword(refused) => refused.to_string(),
+        NotTaken::Code => "Enter the 6-digit code that your app shows now".to_owned(),
+        NotTaken::Used => "This code was used before. Wait for the next one in your app, then enter that".to_owned(),
+        NotTaken::TooLate => "This took too long. Load the page again, then try once more".to_owned(),
+        NotTaken::Wait(seconds) => {
+            let unit = if seconds == 1 { "second" } else { "seconds" };
+            let words = format!("Too many tries have failed. Wait {seconds} {unit}, then try again");
+            return Ok((words, StatusCode::TOO_MANY_REQUESTS));
+        }
+        NotTaken::Store(error) => return Err(error.into()),
+    };
+    Ok((words, StatusCode::OK))
+}
+
+pub(super) fn with_status(answer: Answer, status: StatusCode) -> Answer {
+    answer.map(|mut response| {
+        *response.status_mut() = status;
+        response
+    })
+}
+
+fn nobody() -> Chrome {
+    Chrome::new(None, Here::Nowhere)
+}
