@@ -38,8 +38,8 @@ pub(super) struct Chrome {
 pub(super) struct NavPerson {
     pub(super) email: String,
     pub(super) sees_quarantine: bool,
-    pub(super) may_change_people: bool,
-    pub(super) may_change_tokens: bool,
+    /// Whether this person may change people and tokens.
+    pub(super) lets_in: bool,
     pub(super) sees_record: bool,
     /// How many alarms stand, for who may look at them.
     pub(super) alarms: Option<i64>,
@@ -50,8 +50,7 @@ impl Chrome {
         let person = person.map(|person| NavPerson {
             email: person.email().to_owned(),
             sees_quarantine: person.may(May::Quarantine),
-            may_change_people: person.may(May::People),
-            may_change_tokens: person.may(May::Tokens),
+            lets_in: person.may(May::People) && person.may(May::Tokens),
             sees_record: person.may(May::Record),
             alarms: person.may(May::Alarms).then(|| person.alarms()),
         });
