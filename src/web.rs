@@ -190,7 +190,8 @@ fn methods(path: &str) -> Option<&'static str> {
         ["quarantine", arrival] | ["quarantine", arrival, "bytes"] if arrival.parse::<i64>().is_ok() => "GET, HEAD",
         ["quarantine", arrival, "read-again"] if arrival.parse::<i64>().is_ok() => "POST",
         ["people", id] if id.parse::<i64>().is_ok() => "GET, HEAD",
-        ["people", id, "change" | "disable" | "reset" | "sign-out"] | ["tokens", id, "rotate" | "revoke"]
+        ["people", id, "change" | "disable" | "remove-app" | "reset" | "sign-out"]
+        | ["tokens", id, "rotate" | "revoke"]
             if id.parse::<i64>().is_ok() =>
         {
             "GET, HEAD, POST"

@@ -42,6 +42,8 @@ struct PersonPage {
     row: Row,
     /// What was done just now.
     done: Option<String>,
+    /// Whether a code from an authenticator app is asked for.
+    has_app: bool,
     is_oneself: bool,
 }
 
@@ -98,6 +100,8 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         page("enable").and(warp::post()).and(form()).then(enable).map(answer).boxed(),
         page("reset").and(get()).and(asked()).then(ask_to_reset).map(answer).boxed(),
         page("reset").and(warp::post()).and(form()).and(connection()).then(reset).map(answer).boxed(),
+        page("remove-app").and(get()).and(asked()).then(ask_to_remove_app).map(answer).boxed(),
+        page("remove-app").and(warp::post()).and(form()).then(remove_app).map(answer).boxed(),
         page("sign-out").and(get()).and(asked()).then(ask_to_sign_out).map(answer).boxed(),
         page("sign-out").and(warp::post()).and(form()).then(sign_out).map(answer).boxed(),
     ])
@@ -123,11 +127,13 @@ async fn show(id: i64, site: Arc<Site>, caseworker: Result<Caseworker, Problem>,
     let caseworker = caseworker?;
     let (person, services) = known(&site, id).await?;
     let is_disabled = person.disabled_at.is_some();
+    let has_app = site.store.second_factor(id).await?.is_some();
     // Only what is so is said to be done, whatever stands in the address.
     let done = query.get("done").and_then(|done| match done {
         "changed" => Some("Changed. It holds from their next page on".to_owned()),
         "disabled" if is_disabled => Some(format!("{} can no longer sign in", person.email)),
         "enabled" if !is_disabled => Some(format!("{} can sign in again", person.email)),
+        "app-removed" if !has_app => Some(format!("{} has no authenticator app any more", person.email)),
         "signed-out" => Some(format!("{} was signed out everywhere", person.email)),
         _ => None,
     });
@@ -137,6 +143,7 @@ async fn show(id: i64, site: Arc<Site>, caseworker: Result<Caseworker, Problem>,
         title: plain_text::line(&person.email),
         row: row(&person, &services),
         done,
+        has_app,
         is_oneself: caseworker.by().person == Some(id),
     })
 }
@@ -308,6 +315,34 @@ async fn sign_out(
     site.store.person_of(id).await?.ok_or(Problem::NotFound)?;
     site.store.end_sessions(id, caseworker.by(), clock::now()).await?;
     Ok(done(id, "signed-out"))
+}
+
+async fn ask_to_remove_app(id: i64, site: Arc<Site>, caseworker: Result<Caseworker, Problem>) -> Answer {
+    let caseworker = caseworker?;
+    let person = site.store.person_of(id).await?.ok_or(Problem::NotFound)?;
+    html(&ConfirmPage {
+        paragraphs: vec![
+            "For somebody who has lost their phone and their recovery codes. Make sure first that it is they who ask."
+                .into(),
+            "They are signed out everywhere now, and set up a new app at the next sign-in where everybody needs one."
+                .into(),
+        ],
+        cuts_off: true,
+        ..confirm(&caseworker, &person, "Remove the authenticator app of", "remove-app", "Remove app")
+    })
+}
+
+async fn remove_app(
+    id: i64,
+    site: Arc<Site>,
+    caseworker: Result<Caseworker, Problem>,
+    form: Result<Words, Problem>,
+) -> Answer {
+    let caseworker = caseworker?;
+    form?;
+    site.store.person_of(id).await?.ok_or(Problem::NotFound)?;
+    site.store.remove_second_factor(id, caseworker.by(), clock::now()).await?;
+    Ok(done(id, "app-removed"))
 }
 
 fn confirm(caseworker: &Caseworker, person: &Person, heading: &str, part: &str, button: &'static str) -> ConfirmPage {

@@ -49,6 +49,7 @@ fn all_pages(browser: &mut Browser) -> Vec<(String, Answer)> {
         "/people/1",
         "/people/1/change",
         "/people/1/disable",
+        "/people/1/remove-app",
         "/people/1/reset",
         "/people/1/sign-out",
         "/tokens",

@@ -190,3 +190,26 @@ fn no_admin_is_limited_by_a_command_either() {
     let person = server.read(|store| async move { store.person("a@b.example").await.unwrap().unwrap() });
     assert!(person.sees == Services::All);
 }
+
+#[test]
+fn whoever_lost_their_app_sets_up_another_after_an_admin_has_removed_it() {
+    let server = Server::start_by_default();
+    let mut browsers = ["admin", "caseworker"].map(|role| {
+        server.add_person(role);
+        let mut browser = Browser::new(server.at);
+        assert_eq!(browser.give_password(&format!("{role}@example.gov.uk")), "/sign-in/set-up");
+        browser.set_up_app();
+        browser
+    });
+    let [admin, caseworker] = &mut browsers;
+    let id = number_of(&server, "caseworker@example.gov.uk");
+    let page = format!("/people/{id}");
+    assert!(admin.get(&page).text().contains("Remove authenticator app"));
+    assert_eq!(caseworker.get("/receipts").status, 200);
+    let answer = admin.post(&format!("{page}/remove-app"), &[]);
+    let shown = admin.get(answer.header("location").unwrap()).text();
+    assert!(shown.contains("has no authenticator app any more") && !shown.contains("/remove-app"), "{shown}");
+    assert_eq!(last(&server), said("removed_second_factor", &format!("account {id}"), ""));
+    assert_eq!(caseworker.get("/receipts").status, 303);
+    assert_eq!(caseworker.give_password("caseworker@example.gov.uk"), "/sign-in/set-up");
+}

@@ -55,6 +55,8 @@ const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("POST", "/people/1/enable", [303, 403, 403, 403, 303]),
     ("GET", "/people/1/reset", [303, 403, 403, 403, 200]),
     ("POST", "/people/1/reset", [303, 403, 403, 403, 200]),
+    ("GET", "/people/1/remove-app", [303, 403, 403, 403, 200]),
+    ("POST", "/people/99/remove-app", [303, 403, 403, 403, 404]),
     ("GET", "/people/1/sign-out", [303, 403, 403, 403, 200]),
     ("POST", "/people/99/sign-out", [303, 403, 403, 403, 404]),
     ("GET", "/people/none", [404, 404, 404, 404, 404]),
