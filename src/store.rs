@@ -76,7 +76,7 @@ pub use find::{Cursor, Find, Found, Place, Source};
 pub use holds::{Hold, HoldAdded};
 pub use hours::Silence;
 pub use open::OpenError;
-pub use people::{AddPersonError, Asking, Mark, Person, Role};
+pub use people::{AddPersonError, Asking, ChangePersonError, Mark, Person, Role};
 pub use progress::{Progress, Reached, Stage};
 pub use quarantine::{QuarantinePage, Quarantined};
 pub use receipt::Receipt;

@@ -120,8 +120,12 @@ did! {
     EndedSessions "ended_sessions" "Ended a person’s sessions"
     /// Made a callback token.
     AddedToken "added_token" "Added a callback token"
-    /// Revoked one.
+    /// Made one beside another, to take its place.
+    RotatedToken "rotated_token" "Rotated a callback token"
+    /// Revoked one, at once or for later.
     RevokedToken "revoked_token" "Revoked a callback token"
+    /// Called off a revocation before it came.
+    KeptToken "kept_token" "Called off the revocation of a callback token"
     /// Removed what was old by hand.
     Purged "purged" "Removed what was old"
     /// Looked up what is held on somebody.
