@@ -19,6 +19,6 @@ pub use may::May;
 pub use password::{PasswordRefused, Passwords};
 pub use second_factor::{Entered, Half, HalfWay, NotTaken, Offer, RequiredOf, SetUp, Step};
 pub use secret::Secret;
-pub use senders::{Refused, Sender, Senders, token_sha256};
+pub use senders::{REVOKED_AFTER, Refused, Sender, Senders, token_sha256};
 pub use single_sign_on::{CameBack, GroupRole, NotAdmitted, Rules, SingleSignOn, Started};
 pub use visitors::{Caseworker, Left, NotSignedIn, Session, SignInRefused, Visitors};

@@ -6,12 +6,14 @@ mod backfill;
 mod backup;
 mod check;
 mod demo;
+mod hold;
 mod oidc;
 mod purge;
 mod quarantine;
 mod restore;
 mod send;
 mod serve;
+mod subject;
 mod systemd;
 mod token;
 mod user;
@@ -48,6 +50,7 @@ enum Verb {
     Restore(restore::Restore),
     Check(check::Check),
     Purge(purge::Purge),
+    Subject(subject::Subject),
     Audit(audit::Audit),
     Quarantine(quarantine::Quarantine),
     Requeue(quarantine::Requeue),
@@ -67,6 +70,14 @@ impl Data {
     /// The store, which is made where there is none.
     fn open_or_make(&self) -> Result<Store, Failure> {
         Ok(Store::beside(&self.data, clock::now())?)
+    }
+
+    /// The store that is there already, and whether this process is the one that keeps its index because no server runs.
+    fn open_alone_or_beside(&self) -> Result<(Store, bool), Failure> {
+        match Store::existing_alone(&self.data, clock::now()) {
+            Err(OpenError::InUse) => Ok((self.open()?, false)),
+            opened => Ok((opened?, true)),
+        }
     }
 
     /// The store that is there already.
@@ -144,6 +155,7 @@ async fn verb(verb: Verb) -> Result<(), Failure> {
         Verb::Restore(restore) => restore::run(restore).await,
         Verb::Check(check) => check::run(check).await,
         Verb::Purge(purge) => purge::run(purge).await,
+        Verb::Subject(subject) => subject::run(subject).await,
         Verb::Audit(audit) => audit::run(audit).await,
         Verb::Quarantine(quarantine) => quarantine::run(quarantine).await,
         Verb::Requeue(requeue) => quarantine::requeue(requeue).await,

@@ -7,16 +7,17 @@
 //! page out       edge → web::<page>    → access (who asks?)  → store (one call)         → template → 200
 //! ```
 //!
-//! Each step returns once and nothing calls back up. Who may use whom: `cli` → everything; `web` → `access`, `notify`,
+//! Each step returns once and nothing calls back up. Who may use whom: `cli` → everything; `web` → `access`, `disclosure`, `notify`,
 //! `store`, and from `edge` what a request carries; `upkeep` → `backfill`, `notify`,
-//! `store`; `backfill` → `outgoing`, `notify`, `store`; `access` → `oidc`, `store`; `oidc` → `outgoing`; `store` → `notify`;
-//! `edge`, `outgoing` and `notify` → nothing of ours. `clock` is the time, for those who may ask for it;
+//! `store`; `disclosure` → `notify`, `store`; `backfill` → `outgoing`, `notify`, `store`; `access` → `oidc`, `store`; `oidc` →
+//! `outgoing`; `store` → `notify`; `edge`, `outgoing` and `notify` → nothing of ours. `clock` is the time, for those who may ask for it;
 //! `made_up` invents callbacks for `cli` and the benchmarks.
 
 pub mod access;
 pub mod backfill;
 pub mod cli;
 pub mod clock;
+pub mod disclosure;
 pub mod edge;
 #[cfg(test)]
 #[path = "../tests/faults/fuzzing.rs"]

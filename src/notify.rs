@@ -5,6 +5,7 @@ pub mod api_key;
 pub mod filter;
 pub mod recipient;
 pub mod status;
+pub mod subject;
 pub mod term;
 pub mod time;
 mod wire;

@@ -19,9 +19,13 @@ mod conversations;
 mod damage;
 mod envelope;
 mod erased;
+mod erasing;
+mod export;
 mod find;
+mod holds;
 mod hours;
 mod index;
+mod journal;
 mod key;
 mod look_through;
 mod open;
@@ -30,6 +34,7 @@ mod progress;
 mod quarantine;
 mod receipt;
 mod record;
+mod redacting;
 mod removal;
 mod requeue;
 mod restore;
@@ -43,6 +48,7 @@ mod service;
 mod sessions;
 mod signs;
 mod single_sign_on;
+mod subject;
 mod tokens;
 mod writer;
 
@@ -65,17 +71,21 @@ pub use check::{CheckError, Report, check};
 pub use checkpoint::Checkpoint;
 pub use conversations::{Conversation, InboxPage, InboxRow};
 pub use envelope::{Envelope, Origin, Stored};
+pub use erasing::{Asked, Erasure};
+pub use export::{Exported, HeldSearch};
 pub use find::{Cursor, Find, Found, Place, Source};
+pub use holds::{Hold, HoldAdded};
 pub use hours::Silence;
 pub use open::OpenError;
-pub use people::{AddPersonError, Asking, Mark, Person, Role};
+pub use people::{AddPersonError, Asking, ChangePersonError, Mark, Person, Role};
 pub use progress::{Progress, Reached, Stage};
 pub use quarantine::{QuarantinePage, Quarantined};
 pub use receipt::Receipt;
 pub use record::{Broken, By, Chain, Did, Entry, Fault, Head, Looked, RecordPage, Recorded, Verified, verify_record};
+pub use redacting::Redacted;
 pub use removal::{Counts, Limits, Removal};
 pub use requeue::Requeued;
-pub use restore::restore;
+pub use restore::{Restored, restore};
 pub use retention::{Due, Keep, Removals, Retention, Sort};
 pub use row::Kept;
 pub use sealing::Recipient;
@@ -84,6 +94,7 @@ pub use service::Service;
 pub use sessions::{Opening, SessionRow, SignInBefore, Whence};
 pub use signs::Gap;
 pub use single_sign_on::{Admitted, Given, Newcomer};
+pub use subject::{Gathered, OnSubject};
 pub use tokens::{AddTokenError, TokenRow};
 
 /// How long one read may take before it is stopped, so that a slow search cannot hold the log open.
@@ -152,6 +163,9 @@ pub enum StoreError {
     /// The file is not what was written to it. From then on every call is refused so.
     #[error("the store is damaged: {0}. Keep a copy of the folder, then restore from a backup")]
     Damaged(String),
+    /// The journal of erasures cannot be written. Nothing was done.
+    #[error("the journal of erasures {0}. Check its owner and the free space")]
+    Journal(String),
     /// What `SQLite` said, with the personal data that a statement was bound to left out.
     #[error("SQLite: {0}")]
     Sqlite(String),
@@ -165,6 +179,9 @@ impl From<rusqlite::Error> for StoreError {
 
 impl From<&rusqlite::Error> for StoreError {
     fn from(error: &rusqlite::Error) -> Self {
+        if let Some(said) = journal::NotWritten::of(error) {
+            return StoreError::Journal(said.to_string());
+        }
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::OperationInterrupted) => StoreError::TookTooLong,
             Some(rusqlite::ErrorCode::DatabaseBusy) => StoreError::Busy,
@@ -191,6 +208,8 @@ struct Inner {
     /// What the writer has in memory of the index.
     fresh: index::Fresh,
     key: key::Key,
+    /// Of erasures.
+    journal: journal::Journal,
     folder: open::Folder,
     condition: condition::Condition,
     closing: damage::Closing,
@@ -275,6 +294,7 @@ impl Store {
                 writer,
                 fresh,
                 key,
+                journal: journal::Journal::of(folder.path()),
                 folder,
                 condition,
                 closing,

@@ -11,6 +11,7 @@ mod audit;
 mod back;
 mod callbacks;
 mod chrome;
+mod confirm;
 mod cookies;
 mod download;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod fuzz;
 mod gap;
 mod keeping;
 mod messages;
+mod people;
 mod plain_text;
 mod problem;
 mod qr;
@@ -34,6 +36,8 @@ mod set_password;
 mod sign_in;
 mod silence;
 mod single_sign_on;
+mod subjects;
+mod tokens;
 mod trail;
 mod uk_time;
 
@@ -53,7 +57,7 @@ use crate::store::{Entry, Store};
 
 use problem::Problem;
 use safe::PublicUrl;
-pub use set_password::link_path;
+pub use set_password::{LINK_WORKS, link_path};
 pub use single_sign_on::CALLBACK_PATH;
 
 /// What every page needs.
@@ -113,6 +117,9 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         receipt::routes(site),
         messages::routes(site),
         quarantine::routes(site),
+        subjects::routes(site),
+        people::routes(site),
+        tokens::routes(site),
         audit::routes(site),
         alarms::routes(site),
         cookies::routes(site),
@@ -187,10 +194,13 @@ fn methods(path: &str) -> Option<&'static str> {
         ["sign-in" | "search" | "audit" | "session"]
         | ["set-password", _]
         | ["sign-in", "code" | "recovery-code" | "set-up"]
-        | ["account", "second-factor" | "recovery-codes" | "password" | "sessions"] => "GET, HEAD, POST",
+        | ["account", "second-factor" | "recovery-codes" | "password" | "sessions"]
+        | ["people", "invite"]
+        | ["tokens", "new"] => "GET, HEAD, POST",
         ["sign-out"] => "POST",
+        ["subjects", parts @ ..] => return subjects::methods(parts),
         []
-        | ["receipts" | "messages" | "quarantine" | "alarms" | "cookies" | "account"]
+        | ["receipts" | "messages" | "quarantine" | "alarms" | "cookies" | "account" | "people" | "tokens"]
         | ["receipts" | "messages" | "search", _]
         | ["sign-in", "oidc"]
         | ["sign-in", "oidc", "callback"]
@@ -198,6 +208,14 @@ fn methods(path: &str) -> Option<&'static str> {
         ["alarms", id] if id.parse::<i64>().is_ok() => "POST",
         ["quarantine", arrival] | ["quarantine", arrival, "bytes"] if arrival.parse::<i64>().is_ok() => "GET, HEAD",
         ["quarantine", arrival, "read-again"] if arrival.parse::<i64>().is_ok() => "POST",
+        ["people", id] if id.parse::<i64>().is_ok() => "GET, HEAD",
+        ["people", id, "change" | "disable" | "remove-app" | "reset" | "sign-out"]
+        | ["tokens", id, "rotate" | "revoke"]
+            if id.parse::<i64>().is_ok() =>
+        {
+            "GET, HEAD, POST"
+        }
+        ["people", id, "enable"] | ["tokens", id, "keep"] if id.parse::<i64>().is_ok() => "POST",
         _ if assets::is_one(path) => "GET, HEAD",
         _ => return None,
     })

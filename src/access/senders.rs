@@ -8,10 +8,14 @@ use http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
+use crate::clock::{self, MINUTE};
 use crate::store::{ServiceId, Store, StoreError, TokenRow};
 
-/// How long a revoked token can still be taken.
+/// How long a token that was revoked at once can still be taken.
 const FRESH: Duration = Duration::from_millis(250);
+/// How long a revoked token is still taken where nothing else is asked for: Notify's retries carry the token that a callback was
+/// first sent with for about 25 minutes.
+pub const REVOKED_AFTER: i64 = 30 * MINUTE;
 
 /// A service that has shown a valid token.
 #[derive(Clone, Debug)]
@@ -73,14 +77,15 @@ impl Senders {
         let now = Instant::now();
         let before = self.known();
         if before.asked_at.is_some_and(|asked| now.duration_since(asked) < FRESH)
-            && let Some(sender) = matching(&before.tokens, &forms)
+            && let Some(sender) = matching(&before.tokens, &forms, clock::now())
         {
             return Ok(sender);
         }
-        // A token made a moment ago is looked for before it is refused: a 401 loses the callback for ever.
+        // A token that was made a moment ago, or whose revocation was called off then, is looked for before it is refused: a 401
+        // loses the callback for ever.
         match self.read_since(now).await {
-            Ok(tokens) => matching(&tokens, &forms).ok_or(Refused::WrongToken),
-            Err(error) => matching(&before.tokens, &forms).ok_or(Refused::Unsure(error)),
+            Ok(tokens) => matching(&tokens, &forms, clock::now()).ok_or(Refused::WrongToken),
+            Err(error) => matching(&before.tokens, &forms, clock::now()).ok_or(Refused::Unsure(error)),
         }
     }
 
@@ -129,11 +134,11 @@ fn forms(token: &[u8]) -> [[u8; 32]; 2] {
 }
 
 /// Looks at every token whether or not one has matched, so that the time taken tells nothing.
-fn matching(tokens: &[TokenRow], forms: &[[u8; 32]; 2]) -> Option<Sender> {
+fn matching(tokens: &[TokenRow], forms: &[[u8; 32]; 2], now: i64) -> Option<Sender> {
     let [one, other] = forms;
     let mut place = 0_u64;
     for (number, token) in (1_u64..).zip(tokens) {
-        let valid = Choice::from(u8::from(token.revoked_at.is_none()));
+        let valid = Choice::from(u8::from(token.is_valid(now)));
         let same = token.sha256.ct_eq(one) | token.sha256.ct_eq(other);
         place.conditional_assign(&number, same & valid);
     }
@@ -147,6 +152,44 @@ mod tests {
 
     fn headers(value: &[u8]) -> HeaderMap {
         HeaderMap::from_iter([(AUTHORIZATION, http::HeaderValue::from_bytes(value).unwrap())])
+    }
+
+    const TOKEN: &[u8] = b"a token";
+
+    fn row(revoked_at: Option<i64>) -> TokenRow {
+        TokenRow {
+            id: 1,
+            service: ServiceId(1),
+            service_name: String::new(),
+            sha256: token_sha256(TOKEN),
+            made_at: 0,
+            last_used_at: None,
+            revoked_at,
+        }
+    }
+
+    #[test]
+    fn a_token_is_taken_to_the_last_moment_before_its_revocation() {
+        let known = |revoked_at, now| matching(&[row(revoked_at)], &forms(TOKEN), now).is_some();
+        assert!(known(None, i64::MAX));
+        assert!(known(Some(1000), 999));
+        assert!(!known(Some(1000), 1000) && !known(Some(1000), 1001));
+    }
+
+    #[tokio::test]
+    async fn a_revocation_that_was_called_off_a_moment_ago_refuses_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::serve(folder.path(), 0).unwrap();
+        store.add_token("A".into(), None, token_sha256(TOKEN), crate::store::By::itself(), 0).await.unwrap();
+        let senders = Senders::new(store.clone());
+        let headers = headers(b"Bearer a token");
+        // As it was read just before, with a revocation that has come since.
+        let before = Known { tokens: Arc::from([row(Some(1))]), asked_at: Some(Instant::now()) };
+        *senders.known.write().unwrap() = before.clone();
+        assert!(senders.check(&headers).await.is_ok());
+        *senders.known.write().unwrap() = before;
+        store.revoke_token(1, clock::now(), crate::store::By::itself(), clock::now()).await.unwrap();
+        assert!(matches!(senders.check(&headers).await, Err(Refused::WrongToken)));
     }
 
     #[test]

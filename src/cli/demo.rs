@@ -78,7 +78,8 @@ pub(super) async fn run(demo: Demo) -> Result<(), Failure> {
         }
     }
     for sender in &senders {
-        server.store.revoke_token(sender.token, by(), clock::now()).await?;
+        let now = clock::now();
+        server.store.revoke_token(sender.token, now, by(), now).await?;
     }
     server.stop().await;
     match demo.keep {

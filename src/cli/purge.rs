@@ -8,7 +8,7 @@ use clap::Args;
 use super::watch::watch;
 use super::{Data, Failure, by, say, tell};
 use crate::clock::{self, DAY};
-use crate::store::{self, Counts, Did, Entry, Limits, OpenError, Progress, Removal, Stage, Store, StoreError};
+use crate::store::{self, Counts, Did, Entry, Limits, Progress, Removal, Stage, Store, StoreError};
 
 /// How long it waits for the server to take what is gone out of its index, or for whoever reads in the log, before it looks again.
 const LOOKS_AGAIN: Duration = Duration::from_millis(500);
@@ -18,8 +18,8 @@ const LOG_LOOKS: u32 = 20;
 /// Remove for good what arrived long ago, and let removal by age go on from there
 ///
 /// It says first how many would go, and asks. It works beside the running server. Where it is stopped half-way, what is gone is gone
-/// and the rest is whole: run it again. What could not be understood goes where both receipts and messages go. Backups made
-/// before still hold it all.
+/// and the rest is whole: run it again. What could not be understood goes where both receipts and messages go. What a hold keeps stays
+/// (counterfoil subject hold). Backups made before still hold it all.
 #[derive(Args, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(super) struct Purge {
@@ -52,11 +52,7 @@ pub(super) async fn run(purge: Purge) -> Result<(), Failure> {
     let before = now - i64::from(purge.older_than) * DAY;
     let limit = |is_wanted: bool| if is_wanted { before } else { i64::MIN };
     let limits = Limits { receipts: limit(!purge.messages), messages: limit(!purge.receipts) };
-    // Where no server runs this process is the one that keeps the index.
-    let (store, is_alone) = match Store::existing_alone(&purge.data.data, now) {
-        Err(OpenError::InUse) => (purge.data.open()?, false),
-        opened => (opened?, true),
-    };
+    let (store, is_alone) = purge.data.open_alone_or_beside()?;
     let counting = store.clone();
     let counts = watch(move |progress| counting.count_before(limits, progress)).await??;
     say(&table(&counts))?;
@@ -112,6 +108,18 @@ async fn remove(
             return Ok(Removed::Stopped(removed));
         }
     }
+    if !forget(store, is_alone, progress).await? {
+        tell(IN_LOG);
+    }
+    Ok(Removed::All(removed))
+}
+
+/// What is said where somebody reads in the log.
+pub(super) const IN_LOG: &str = "Its log counterfoil.db-wal may still hold what was removed, because another program reads there. A server empties it when that \
+     program ends.";
+
+/// Takes out of the index and the log what led to rows that are gone, or waits until the server has; whether the log is empty.
+pub(super) async fn forget(store: &Store, is_alone: bool, progress: &Progress) -> Result<bool, StoreError> {
     progress.is_at(Stage::Forgetting, 0, 0);
     let mut looks = 0;
     loop {
@@ -124,14 +132,10 @@ async fn remove(
             !store.has_removed().await?
         };
         if is_gone || progress.is_stopped() {
-            return Ok(Removed::All(removed));
+            return Ok(true);
         }
         if is_alone && looks == LOG_LOOKS {
-            tell(
-                "Its log counterfoil.db-wal may still hold what was removed, because another program reads there. A server empties it \
-                 when that program ends.",
-            );
-            return Ok(Removed::All(removed));
+            return Ok(false);
         }
         looks += 1;
         tokio::time::sleep(LOOKS_AGAIN).await;
@@ -152,6 +156,9 @@ fn ask(days: u32) -> Result<(), Failure> {
 fn table(counts: &store::Counts) -> String {
     let mut lines: Vec<(&str, u64)> = counts.kinds.iter().map(|(kind, count)| (kind.words(), *count)).collect();
     lines.push(("In quarantine", counts.quarantined));
+    if counts.held > 0 {
+        lines.push(("Held, and kept", counts.held));
+    }
     let lines: Vec<String> = lines.into_iter().map(|(name, count)| format!("{name:<24}{count}")).collect();
     lines.join("\n")
 }

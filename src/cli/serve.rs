@@ -62,6 +62,10 @@ pub(super) struct Serve {
     /// several times. Nobody else's does
     #[arg(long, value_name = "ADDR[/BITS]", value_delimiter = ',', env = "COUNTERFOIL_TRUSTED_PROXY")]
     trusted_proxy: Vec<Network>,
+    /// A second journal of erasures, such as on another disk: what managers erase is noted there too, beside counterfoil.erased in the
+    /// store's folder
+    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_ERASURE_JOURNAL")]
+    erasure_journal: Option<PathBuf>,
     /// Who must give a code from an authenticator app after the password: all, none, or roles such as manager,admin. Whoever must and
     /// has no app yet sets one up at the next sign-in
     #[arg(long, value_name = "WHO", default_value = "all", env = "COUNTERFOIL_REQUIRE_SECOND_FACTOR")]
@@ -230,6 +234,9 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
         proxies: Proxies::at(serve.trusted_proxy),
     };
     let server = Server::start(&serve.data, listen, people, clockwork)?;
+    if let Some(file) = serve.erasure_journal {
+        server.store.also_journal_to(file);
+    }
     tracing::info!(
         target: READY,
         event = "serve.keeping",

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::{Data, Failure, by, listed, read_token, say, tell};
-use crate::access::{Secret, token_sha256};
+use crate::access::{REVOKED_AFTER, Secret, token_sha256};
 use crate::clock;
 
 /// A token that was made elsewhere must have so many characters.
 const SHORTEST: usize = 32;
 
-/// Callback tokens: make, list, revoke
+/// Callback tokens: make, list, revoke, keep
 #[derive(Args, Debug)]
 pub(super) struct Token {
     #[command(subcommand)]
@@ -23,12 +23,13 @@ enum What {
     Add(Add),
     List(List),
     Revoke(Revoke),
+    Keep(Keep),
 }
 
 /// Make a callback token for a Notify service and print it, once
 ///
 /// Paste it in Notify under API integration, Callbacks. Only its SHA-256 is kept. Several tokens of one service are valid at
-/// once: add the new one, change it in Notify, wait half an hour (retries still carry the old one), then revoke the old one.
+/// once: add the new one, change it in Notify, then revoke the old one, which is taken for another half an hour.
 #[derive(Args, Debug)]
 struct Add {
     /// The name of the Notify service; it stands on everything that this token brings
@@ -50,11 +51,24 @@ struct List {
     data: Data,
 }
 
-/// Refuse a token from now on
+/// Refuse a token, from half an hour from now on
 ///
-/// Notify's retries carry the old token for up to 25 minutes after you change it there: wait for them first.
+/// Notify's retries carry the old token for up to 25 minutes after you change it there, and a callback that is refused is never sent
+/// again. Until then `counterfoil token keep` calls it off.
 #[derive(Args, Debug)]
 struct Revoke {
+    /// The token's id, as `counterfoil token list` shows it
+    id: i64,
+    #[command(flatten)]
+    data: Data,
+    /// Refuse it at once, as where somebody else may know it: what Notify sends with it is lost
+    #[arg(long, env = "COUNTERFOIL_NOW")]
+    now: bool,
+}
+
+/// Call off the revocation of a token, where it has not come yet
+#[derive(Args, Debug)]
+struct Keep {
     /// The token's id, as `counterfoil token list` shows it
     id: i64,
     #[command(flatten)]
@@ -66,6 +80,7 @@ pub(super) async fn run(token: Token) -> Result<(), Failure> {
         What::Add(add) => self::add(add).await,
         What::List(list) => self::list(&list.data).await,
         What::Revoke(revoke) => self::revoke(revoke).await,
+        What::Keep(keep) => self::keep(keep).await,
     }
 }
 
@@ -86,7 +101,8 @@ async fn add(add: Add) -> Result<(), Failure> {
         .map_err(|error| Failure::new(error.to_string()))?;
     if made && let Err(failure) = say(&token) {
         // Nobody has seen it, so nobody is to use it.
-        store.revoke_token(id, by(), clock::now()).await?;
+        let now = clock::now();
+        store.revoke_token(id, now, by(), now).await?;
         return Err(failure);
     }
     tell(&format!("This is token {id}. Notify can use it at once."));
@@ -117,7 +133,11 @@ async fn list(data: &Data) -> Result<(), Failure> {
     let store = data.open()?;
     say(&format!("{:<6}{:<32}  {:<22}{:<22}state", "id", "name", "made", "last used"))?;
     for token in store.tokens().await? {
-        let state = token.revoked_at.map_or_else(|| "valid".to_owned(), |at| format!("revoked {}", listed(Some(at))));
+        let state = match token.revoked_at {
+            None => "valid".to_owned(),
+            Some(at) if token.is_valid(clock::now()) => format!("revoked from {}", listed(Some(at))),
+            Some(at) => format!("revoked {}", listed(Some(at))),
+        };
         let (made, used) = (listed(Some(token.made_at)), listed(token.last_used_at));
         say(&format!("{:<6}{:<32}  {made:<22}{used:<22}{state}", token.id, token.service_name))?;
     }
@@ -125,10 +145,26 @@ async fn list(data: &Data) -> Result<(), Failure> {
 }
 
 async fn revoke(revoke: Revoke) -> Result<(), Failure> {
-    let store = revoke.data.open()?;
-    if store.revoke_token(revoke.id, by(), clock::now()).await? {
-        tell(&format!("Token {} is refused from now on.", revoke.id));
+    let (store, id, now) = (revoke.data.open()?, revoke.id, clock::now());
+    let asked = if revoke.now { now } else { now + REVOKED_AFTER };
+    let Some(from) = store.revoke_token(id, asked, by(), now).await? else {
+        return Err(Failure::new(format!("there is no token {id}. See counterfoil token list")));
+    };
+    if from <= now {
+        let since = if from < now { format!("since {}", listed(Some(from))) } else { "from now on".to_owned() };
+        tell(&format!("Token {id} is refused {since}."));
         return Ok(());
     }
-    Err(Failure::new(format!("there is no token {}. See counterfoil token list", revoke.id)))
+    let from = listed(Some(from));
+    tell(&format!("Token {id} is refused from {from} on. Until then counterfoil token keep {id} calls it off."));
+    Ok(())
+}
+
+async fn keep(keep: Keep) -> Result<(), Failure> {
+    let (store, id) = (keep.data.open()?, keep.id);
+    if store.keep_token(id, by(), clock::now()).await? {
+        tell(&format!("Token {id} is not revoked."));
+        return Ok(());
+    }
+    Err(Failure::new(format!("no revocation of a token {id} is to come. See counterfoil token list")))
 }

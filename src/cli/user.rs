@@ -6,12 +6,9 @@ use clap::{Args, Subcommand};
 
 use super::{Data, Failure, by, listed, say, tell};
 use crate::access::{Passwords, Secret};
-use crate::clock::{self, MINUTE};
-use crate::store::{Person, Role, Services, Store};
+use crate::clock;
+use crate::store::{ChangePersonError, Person, Role, Services, Store};
 use crate::web;
-
-/// How long a one-time link works.
-const LINK_WORKS: i64 = 60 * MINUTE;
 
 /// People who may sign in: add, list, change, disable, enable, reset, reset-second-factor, sign out, forget single sign-on
 #[derive(Args, Debug)]
@@ -172,7 +169,7 @@ async fn password_from_stdin(email: &str) -> Result<String, Failure> {
 async fn print_link(store: &Store, person: i64, reached: &Reached) -> Result<(), Failure> {
     let secret = Secret::random().map_err(|error| Failure::new(format!("no random numbers could be had: {error}")))?;
     let now = clock::now();
-    store.add_one_time_link(person, secret.bytes(), now + LINK_WORKS, by(), now).await?;
+    store.add_one_time_link(person, secret.bytes(), now + web::LINK_WORKS, by(), now).await?;
     say(&format!("{}{}", reached.public_url, web::link_path(&secret)))?;
     tell("The link works once, for one hour.");
     Ok(())
@@ -255,6 +252,15 @@ async fn reset(reset: Reset) -> Result<(), Failure> {
     let store = reset.one.data.open()?;
     let person = known(&store, &reset.one.email).await?;
     print_link(&store, person.id, &reset.reached).await
+}
+
+impl From<ChangePersonError> for Failure {
+    fn from(error: ChangePersonError) -> Failure {
+        match error {
+            ChangePersonError::Store(error) => error.into(),
+            refused => Failure::new(refused.to_string()),
+        }
+    }
 }
 
 async fn reset_second_factor(one: &One) -> Result<(), Failure> {

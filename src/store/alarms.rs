@@ -291,7 +291,7 @@ mod tests {
         let first = store.add_token("A service".into(), None, [1; 32], By::itself(), NOW).await.unwrap();
         let second = store.add_token("A service".into(), None, [2; 32], By::itself(), NOW + DAY).await.unwrap();
         let look = || store.look_for_unused_tokens(NOW + 1, NOW + 30 * DAY);
-        store.revoke_token(second, By::itself(), NOW).await.unwrap();
+        store.revoke_token(second, NOW, By::itself(), NOW).await.unwrap();
         look().await.unwrap();
         let objects: Vec<String> = store.alarms().await.unwrap().into_iter().map(|alarm| alarm.object).collect();
         assert_eq!(objects, [format!("token {first}")]);

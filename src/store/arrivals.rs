@@ -8,15 +8,16 @@ use rusqlite::{CachedStatement, Connection, params};
 
 use super::envelope::{Envelope, Origin, Stored};
 use super::erased::Erased;
+use super::holds::Holds;
 use super::hours::Tally;
 use super::index::{Indexing, Keys};
 use super::key::Key;
 use super::row::{self, Columns, Kept};
 use super::{ServiceId, Store, StoreError};
-use super::{quarantine, signs, tokens};
+use super::{quarantine, redacting, signs, tokens};
 use crate::clock::MINUTE;
 use crate::notify::status::Standing;
-use crate::notify::{Callback, Content};
+use crate::notify::{Callback, Content, Kind};
 
 /// One arrival on its way into the store.
 pub enum Arrival {
@@ -59,6 +60,14 @@ impl Ready {
     pub(super) fn new(envelope: Envelope, callback: Callback) -> Ready {
         let (keys, columns) = (Keys::of(&callback, envelope.service), row::columns(&callback));
         Ready { envelope, callback, keys, columns }
+    }
+
+    /// When it was made, by its own date.
+    fn dated_at(&self) -> Option<i64> {
+        match &self.columns.dated_at {
+            Some(Value::Integer(at)) => Some(*at),
+            _ => None,
+        }
     }
 }
 
@@ -126,13 +135,15 @@ impl Ledger {
         key: &Key,
         arrivals: impl Iterator<Item = &'a Arrival>,
     ) -> rusqlite::Result<Vec<Stored>> {
+        let arrivals: Vec<&Arrival> = arrivals.collect();
+        let redacted = redacting::in_place_of(connection, arrivals.iter().map(|arrival| redacting::callback(arrival)))?;
         let mut next = self.indexing.begin(connection)?;
         let erased = Erased::of(connection)?;
         let mut keeping = Keeping::new(connection, key, self)?;
         let (mut stored, mut added) = (Vec::new(), Vec::new());
         let (mut noted, mut now) = (None, i64::MIN);
         let mut came: Vec<(ServiceId, i64)> = Vec::new();
-        for arrival in arrivals {
+        for (place, arrival) in arrivals.into_iter().enumerate() {
             let envelope = arrival.envelope();
             if noted != Some(envelope.token) {
                 tokens::note_use(connection, envelope)?;
@@ -146,6 +157,7 @@ impl Ledger {
             stored.push(match arrival {
                 Arrival::Callback(ready) if erased.holds(&ready.columns.notify_id)? => Stored::Erased,
                 Arrival::Callback(ready) => {
+                    let ready = redacted.get(place).and_then(Option::as_ref).unwrap_or(ready);
                     let kept = keeping.callback(ready, next)?;
                     if let Stored::New(_) = kept {
                         added.push((&ready.keys, next));
@@ -154,7 +166,11 @@ impl Ledger {
                 }
                 Arrival::Quarantine { envelope, reason, content_type, content_encoding, body } => {
                     let kind = (content_type.as_deref(), content_encoding.as_deref());
-                    quarantine::keep(connection, envelope, reason, kind, body, next)?
+                    let kept = quarantine::keep(connection, key, envelope, reason, kind, body, next)?;
+                    if let Stored::New(_) = kept {
+                        keeping.holds.join_body(connection, envelope.service, body, next)?;
+                    }
+                    kept
                 }
             });
             next += 1;
@@ -176,6 +192,7 @@ pub(super) struct Keeping<'a, 'l> {
     key: &'a Key,
     ledger: &'l mut Ledger,
     insert: CachedStatement<'a>,
+    holds: Holds,
 }
 
 impl<'a, 'l> Keeping<'a, 'l> {
@@ -185,7 +202,7 @@ impl<'a, 'l> Keeping<'a, 'l> {
         ledger: &'l mut Ledger,
     ) -> rusqlite::Result<Keeping<'a, 'l>> {
         let insert = connection.prepare_cached(row::INSERT)?;
-        Ok(Keeping { connection, key, ledger, insert })
+        Ok(Keeping { connection, key, ledger, insert, holds: Holds::of(connection)? })
     }
 
     fn callback(&mut self, ready: &Ready, number: i64) -> rusqlite::Result<Stored> {
@@ -212,6 +229,12 @@ impl<'a, 'l> Keeping<'a, 'l> {
         let shown = before.is_empty() || decide_shown(self.connection, callback, before, number)?;
         let template = self.template(ready)?;
         row::insert(&mut self.insert, number, envelope, callback, columns, template, shown)?;
+        if !self.holds.is_empty() {
+            // A complaint's own date says nothing of when the message was made.
+            let dated_at = if callback.kind() == Kind::Complaint { None } else { ready.dated_at() };
+            let related = self.ledger.indexing.events_before(self.connection, keys, dated_at)?;
+            self.holds.join(self.connection, ready, &related, number)?;
+        }
         if let (Content::ReceivedText(_), Some(person)) = (&callback.content, &keys.person) {
             note_text(self.connection, self.key, person.as_str(), envelope.service, number)?;
         }
@@ -227,12 +250,8 @@ impl<'a, 'l> Keeping<'a, 'l> {
 
     /// What came before for this message: callbacks of its kind and service that have its id.
     pub(super) fn events_before(&self, ready: &Ready) -> rusqlite::Result<Vec<Kept>> {
-        let dated_at = match &ready.columns.dated_at {
-            Some(Value::Integer(at)) => Some(*at),
-            _ => None,
-        };
         let mut events = Vec::new();
-        for arrival in self.ledger.indexing.events_before(self.connection, &ready.keys, dated_at)? {
+        for arrival in self.ledger.indexing.events_before(self.connection, &ready.keys, ready.dated_at())? {
             events.extend(row::at(self.connection, arrival)?.filter(|kept| {
                 kept.service == ready.envelope.service
                     && kept.callback.kind() == ready.callback.kind()

@@ -10,7 +10,7 @@ use super::envelope::{Envelope, Origin};
 use super::erased::Erased;
 use super::key::Key;
 use super::row::Kept;
-use super::{ServiceId, Store, StoreError};
+use super::{ServiceId, Store, StoreError, redacting};
 use crate::notify::api::List;
 use crate::notify::{Callback, Content, time};
 
@@ -105,7 +105,13 @@ impl Store {
                 path: String::new(),
             };
             let ready = page.callbacks.into_iter().map(|callback| Ready::new(envelope.clone(), callback));
-            let ready: Vec<Ready> = ready.collect();
+            let mut ready: Vec<Ready> = ready.collect();
+            let redacted = redacting::in_place_of(connection, ready.iter().map(Some))?;
+            for (ready, redacted) in ready.iter_mut().zip(redacted) {
+                if let Some(redacted) = redacted {
+                    *ready = redacted;
+                }
+            }
             let filled = fill(connection, ledger, &key, &ready, page.oldest, page.at)?;
             note_reading(connection, page.service, page.list, &page.reading)?;
             connection

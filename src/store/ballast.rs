@@ -330,7 +330,7 @@ mod tests {
         back_up(&new, &backup, &[], &Progress::default()).unwrap();
         fs::remove_dir_all(&new).unwrap();
         left();
-        assert!(restore(&backup, None, &new, &Progress::default()).is_ok());
+        assert!(restore(&backup, None, None, &new, &Progress::default()).is_ok());
     }
 
     #[test]

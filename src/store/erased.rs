@@ -16,7 +16,7 @@ impl Store {
     }
 }
 
-fn note(connection: &Connection, notify_id: &str, now: i64) -> rusqlite::Result<()> {
+pub(super) fn note(connection: &Connection, notify_id: &str, now: i64) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO erased_messages (notify_id, erased_at) VALUES (?1, ?2) ON CONFLICT (notify_id) DO NOTHING",

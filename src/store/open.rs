@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::damage::is_damage;
-use super::index;
+use super::{index, journal};
 
 /// "CFoi": marks a file as ours in `SQLite`'s header.
 const APPLICATION_ID: i32 = 0x4346_6f69;
@@ -27,6 +27,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0010-second-factor.sql"),
     include_str!("migrations/0011-alarms.sql"),
     include_str!("migrations/0012-single-sign-on.sql"),
+    include_str!("migrations/0013-subjects.sql"),
     include_str!("migrations/0014-sessions.sql"),
 ];
 /// What the writer touches again and again is small: the ends of a few tables.
@@ -170,7 +171,7 @@ impl Folder {
         }
         for entry in fs::read_dir(path).map_err(failed)? {
             let found = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-            if !["lost+found", lock, "counterfoil.ballast"].contains(&found.as_str()) {
+            if !["lost+found", lock, "counterfoil.ballast", journal::NAME].contains(&found.as_str()) {
                 return Err(OpenError::NotEmpty { folder: path.display().to_string(), found });
             }
         }

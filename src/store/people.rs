@@ -85,6 +85,32 @@ pub enum AddPersonError {
     /// The address has an account already.
     #[error("there is already an account for this address. To give it a new password, use counterfoil user reset")]
     Known,
+    /// An admin would be limited.
+    #[error("{LIMITED_ADMIN}")]
+    LimitedAdmin,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+const LIMITED_ADMIN: &str =
+    "an admin sees all services, because an admin can change what anybody sees. Choose all services, or another role";
+
+/// Why an account was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangePersonError {
+    /// There is none of this number.
+    #[error("there is no such account")]
+    Unknown,
+    /// Somebody who is signed in would take from themselves what it needs to undo it.
+    #[error("you cannot disable your own account or change its role, because you could not undo it. Ask another admin")]
+    Yourself,
+    /// Nobody would be left who can change people.
+    #[error("this is the last admin who can sign in. Make another person an admin first")]
+    LastAdmin,
+    /// An admin would be limited.
+    #[error("{LIMITED_ADMIN}")]
+    LimitedAdmin,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -144,6 +170,9 @@ impl Store {
         by: By,
         now: i64,
     ) -> Result<i64, AddPersonError> {
+        if is_limited_admin(role, &sees) {
+            return Err(AddPersonError::LimitedAdmin);
+        }
         let key = self.inner.key.clone();
         let added = self.write(move |connection| {
             let added = connection.execute(
@@ -187,28 +216,45 @@ impl Store {
         .await
     }
 
-    /// Lets an account sign in, or not; not also ends its sessions and links.
+    /// The account of this number.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub async fn set_disabled(&self, person: i64, disabled: bool, by: By, now: i64) -> Result<(), StoreError> {
+    /// When the store cannot be read.
+    pub async fn person_of(&self, id: i64) -> Result<Option<Person>, StoreError> {
+        self.read(move |connection| person_of(connection, id)).await
+    }
+
+    /// Lets an account sign in, or not; not also ends its sessions and links. Who is signed in disables neither themselves nor the
+    /// last admin; a command may, since another undoes it.
+    ///
+    /// # Errors
+    /// When there is no such account, somebody has to stay, or it cannot be written.
+    pub async fn set_disabled(&self, person: i64, disabled: bool, by: By, now: i64) -> Result<(), ChangePersonError> {
         let key = self.inner.key.clone();
-        self.write(move |connection| {
+        let changed = self.write(move |connection| {
+            let Some(before) = person_of(connection, person)? else { return Ok(Err(ChangePersonError::Unknown)) };
+            if before.disabled_at.is_some() == disabled {
+                return Ok(Ok(()));
+            }
+            if disabled && let Err(stays) = may_go(connection, &before, &by)? {
+                return Ok(Err(stays));
+            }
             let at = disabled.then_some(now);
             connection.execute("UPDATE people SET disabled_at = ?2 WHERE id = ?1", params![person, at])?;
             if disabled {
                 close_all(connection, person)?;
             }
             let did = if disabled { Did::DisabledPerson } else { Did::EnabledPerson };
-            record::append(connection, &key, &Entry::new(by, did, now).of(account(person)))
-        })
-        .await
+            record::append(connection, &key, &Entry::new(by, did, now).of(account(person))).map(Ok)
+        });
+        changed.await?
     }
 
-    /// Changes what an account may do and see, from its next request on.
+    /// Changes what an account may do and see, from its next request on. Who is signed in takes an admin’s role neither from
+    /// themselves nor from the last; a command may.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When there is no such account, somebody has to stay an admin, an admin would be limited, or it cannot be written.
     pub async fn change_person(
         &self,
         person: i64,
@@ -216,15 +262,25 @@ impl Store {
         sees: Services,
         by: By,
         now: i64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), ChangePersonError> {
+        if is_limited_admin(role, &sees) {
+            return Err(ChangePersonError::LimitedAdmin);
+        }
         let key = self.inner.key.clone();
-        self.write(move |connection| {
+        let changed = self.write(move |connection| {
+            let Some(before) = person_of(connection, person)? else { return Ok(Err(ChangePersonError::Unknown)) };
+            if before.role == Role::Admin
+                && role != Role::Admin
+                && let Err(stays) = may_go(connection, &before, &by)?
+            {
+                return Ok(Err(stays));
+            }
             connection.execute("UPDATE people SET role = ?2 WHERE id = ?1", params![person, role.as_str()])?;
             let limits = limit(connection, person, &sees)?;
             let entry = Entry::new(by, Did::ChangedPerson, now).of(account(person)).with(format!("{role}, {limits}"));
-            record::append(connection, &key, &entry)
-        })
-        .await
+            record::append(connection, &key, &entry).map(Ok)
+        });
+        changed.await?
     }
 
     /// Ends every session of an account.
@@ -410,6 +466,30 @@ fn link_owner(connection: &Connection, mark: &Mark, now: i64) -> rusqlite::Resul
     connection.prepare_cached(&sql)?.query_row(params![mark, now], person).optional()
 }
 
+fn person_of(connection: &Connection, id: i64) -> rusqlite::Result<Option<Person>> {
+    let sql = format!("SELECT {PERSON} FROM people p WHERE p.id = ?1");
+    connection.prepare_cached(&sql)?.query_row([id], person).optional()
+}
+
+/// Whoever may change what people see could lift their own limit.
+fn is_limited_admin(role: Role, sees: &Services) -> bool {
+    role == Role::Admin && *sees != Services::All
+}
+
+/// Whether somebody may take an account from those who can change people. A command may take any.
+fn may_go(connection: &Connection, person: &Person, by: &By) -> rusqlite::Result<Result<(), ChangePersonError>> {
+    let Some(asks) = by.person else { return Ok(Ok(())) };
+    if asks == person.id {
+        return Ok(Err(ChangePersonError::Yourself));
+    }
+    if person.role != Role::Admin || person.disabled_at.is_some() {
+        return Ok(Ok(()));
+    }
+    let sql = "SELECT EXISTS (SELECT 1 FROM people WHERE id <> ?1 AND role = ?2 AND disabled_at IS NULL)";
+    let others: bool = connection.query_row(sql, params![person.id, Role::Admin.as_str()], |row| row.get(0))?;
+    Ok(if others { Ok(()) } else { Err(ChangePersonError::LastAdmin) })
+}
+
 /// How an account stands in the record.
 pub(super) fn account(person: i64) -> String {
     format!("account {person}")
@@ -438,3 +518,6 @@ pub(super) fn close_all(connection: &Connection, person: i64) -> rusqlite::Resul
     connection.execute("DELETE FROM pending_sign_ins WHERE person = ?1", [person])?;
     connection.execute("DELETE FROM one_time_links WHERE person = ?1", [person]).map(drop)
 }
+
+#[cfg(test)]
+mod tests;

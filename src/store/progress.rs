@@ -16,8 +16,16 @@ pub enum Stage {
     Encrypting,
     /// It counts what is old.
     Counting,
-    /// It removes what is old.
+    /// It finds everything that is held on somebody.
+    Gathering,
+    /// It reads that out.
+    Exporting,
+    /// It removes what is to go.
     Removing,
+    /// It takes away what messages say.
+    Redacting,
+    /// It notes what is to be kept.
+    Holding,
     /// What led to what was removed is taken out of the index.
     Forgetting,
     /// It compares what stands in the store with what it is found by.

@@ -4,6 +4,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 
 use super::envelope::{Envelope, Origin, Stored};
+use super::erasing::is_erased_body;
+use super::key::Key;
 use super::{Services, Store, StoreError};
 
 /// Rows on one page.
@@ -86,27 +88,32 @@ impl Store {
     /// # Errors
     /// When the read fails or takes too long.
     pub async fn quarantined(&self, sees: &Services, arrival: i64) -> Result<Option<Quarantined>, StoreError> {
-        let sees = sees.bound();
-        self.read(move |connection| {
-            let sql = format!(
-                "SELECT {COLUMNS}, q.body FROM quarantine q JOIN services s ON s.id = q.service
-                 WHERE {SEEN} AND q.arrival = ?2"
-            );
-            connection
-                .prepare_cached(&sql)?
-                .query_row(params![sees, arrival], |row| {
-                    Ok(Quarantined { body: Some(row.get(8)?), ..quarantined(row)? })
-                })
-                .optional()
-        })
-        .await
+        let sees = sees.clone();
+        self.read(move |connection| with_body(connection, &sees, arrival)).await
     }
+}
+
+pub(super) fn with_body(
+    connection: &Connection,
+    sees: &Services,
+    arrival: i64,
+) -> rusqlite::Result<Option<Quarantined>> {
+    let sql = format!(
+        "SELECT {COLUMNS}, q.body FROM quarantine q JOIN services s ON s.id = q.service WHERE {SEEN} AND q.arrival = ?2"
+    );
+    connection
+        .prepare_cached(&sql)?
+        .query_row(params![sees.bound(), arrival], |row| {
+            Ok(Quarantined { body: Some(row.get(8)?), ..quarantined(row)? })
+        })
+        .optional()
 }
 
 /// Keeps a body that could not be understood; the same one of the same service again is counted. `kind` is its `Content-Type`
 /// and its `Content-Encoding`.
 pub(super) fn keep(
     connection: &Connection,
+    key: &Key,
     envelope: &Envelope,
     reason: &str,
     kind: (Option<&str>, Option<&str>),
@@ -116,6 +123,9 @@ pub(super) fn keep(
     let sha256: [u8; 32] = Sha256::digest(body).into();
     if let Some(arrival) = repeated(connection, envelope, &sha256)? {
         return Ok(Stored::Again(arrival));
+    }
+    if is_erased_body(connection, key, envelope.service, &sha256)? {
+        return Ok(Stored::Erased);
     }
     connection
         .prepare_cached(

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::index::{Facets, Index, Wanted, Way, short_id};
+use super::redacting::{self, Redacted};
 use super::row::{self, Kept};
 use super::{Services, Store, StoreError};
 use crate::notify::Kind;
@@ -23,6 +24,8 @@ pub struct Receipt {
     pub others: Vec<Kept>,
     /// Other text messages from the same number, newest first; at most 20.
     pub texts: Vec<Kept>,
+    /// What was redacted of it.
+    pub redacted: Option<Redacted>,
     /// The name of the conversation with that number, where it ever sent a text.
     pub conversation: Option<String>,
 }
@@ -44,7 +47,8 @@ fn receipt(index: &Index<'_>, sees: &Services, notify_id: &str) -> rusqlite::Res
     if events.is_empty() {
         return Ok(None);
     }
-    let mut receipt = Receipt { events, others: Vec::new(), texts: Vec::new(), conversation: None };
+    let redacted = redacting::of(connection, notify_id)?;
+    let mut receipt = Receipt { events, others: Vec::new(), texts: Vec::new(), redacted, conversation: None };
     let Some(person) = receipt.events.iter().find_map(|kept| kept.callback.match_key()) else {
         return Ok(Some(receipt));
     };

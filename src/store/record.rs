@@ -126,10 +126,32 @@ did! {
     EndedSessions "ended_sessions" "Ended a person’s sessions"
     /// Made a callback token.
     AddedToken "added_token" "Added a callback token"
-    /// Revoked one.
+    /// Made one beside another, to take its place.
+    RotatedToken "rotated_token" "Rotated a callback token"
+    /// Revoked one, at once or for later.
     RevokedToken "revoked_token" "Revoked a callback token"
+    /// Called off a revocation before it came.
+    KeptToken "kept_token" "Called off the revocation of a callback token"
     /// Removed what was old by hand.
     Purged "purged" "Removed what was old"
+    /// Looked up what is held on somebody.
+    LookedUpSubject "looked_up_subject" "Looked up what is held on a person or reference"
+    /// Took away everything that is held on somebody.
+    ExportedSubject "exported_subject" "Exported what is held on a person or reference"
+    /// Is about to erase everything that is held on somebody.
+    BeganErasing "began_erasing" "Began to erase what is held on a person or reference"
+    /// Erased it.
+    ErasedSubject "erased_subject" "Erased what is held on a person or reference"
+    /// Is about to redact it.
+    BeganRedacting "began_redacting" "Began to redact what is held on a person or reference"
+    /// Redacted it.
+    RedactedSubject "redacted_subject" "Redacted what is held on a person or reference"
+    /// Saw the list of holds.
+    ListedHolds "listed_holds" "Looked at the holds"
+    /// Keeps everything of somebody.
+    AddedHold "added_hold" "Added a hold"
+    /// Lets it go.
+    RemovedHold "removed_hold" "Removed a hold"
     /// Looked at the record.
     LookedAtRecord "looked_at_record" "Looked at the record"
     /// Saved the record.

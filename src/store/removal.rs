@@ -11,7 +11,7 @@ use super::index::gone::{self, STRETCH};
 use super::index::{Facets, Index, Wanted, Way};
 use super::progress::{Progress, Stage};
 use super::{Checkpoint, Services, Store, StoreError};
-use super::{open, row};
+use super::{holds, open, row};
 use crate::notify::{Content, Kind};
 
 /// Rows that are removed in one step.
@@ -64,6 +64,8 @@ pub struct Counts {
     pub kinds: Vec<(Kind, u64)>,
     /// Bodies in quarantine.
     pub quarantined: u64,
+    /// As old, but kept by a hold: in no other number.
+    pub held: u64,
 }
 
 impl Store {
@@ -77,7 +79,8 @@ impl Store {
         let mut kinds = Kind::ALL.map(|kind| (kind, 0_u64)).to_vec();
         let mut count = connection.prepare(
             "SELECT kind, count(*) FROM callbacks WHERE arrival >= ?1 AND arrival < ?2
-             AND arrived_at < CASE kind WHEN ?3 THEN ?5 ELSE ?4 END GROUP BY kind",
+             AND arrived_at < CASE kind WHEN ?3 THEN ?5 ELSE ?4 END
+             AND NOT EXISTS (SELECT 1 FROM held_arrivals h WHERE h.arrival = callbacks.arrival) GROUP BY kind",
         )?;
         // Apart, so that the log can be copied between them.
         for first in (0..next).step_by(STRETCH.unsigned_abs().try_into().unwrap_or(usize::MAX)) {
@@ -96,9 +99,10 @@ impl Store {
                     .for_each(|(_, all)| *all += some.unsigned_abs());
             }
         }
-        let sql = "SELECT count(*) FROM quarantine WHERE arrived_at < ?1";
+        let sql = "SELECT count(*) FROM quarantine q WHERE arrived_at < ?1
+            AND NOT EXISTS (SELECT 1 FROM held_arrivals h WHERE h.arrival = q.arrival)";
         let quarantined: i64 = connection.query_row(sql, [limits.quarantine()], |row| row.get(0))?;
-        Ok(Counts { kinds, quarantined: quarantined.unsigned_abs() })
+        Ok(Counts { kinds, quarantined: quarantined.unsigned_abs(), held: holds::older(&connection, limits)? })
     }
 
     /// One step of removing everything that arrived before a moment, in microseconds since 1970 UTC. Call it again until it is
@@ -192,12 +196,14 @@ fn map(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(end < next)
 }
 
-/// When the earliest receipt and the earliest message came, of the arrivals from `first` on and below `end`.
+/// When the earliest receipt and the earliest message came, of the arrivals from `first` on and below `end`. What is held never goes
+/// by its age, so it does not count.
 fn earliest(connection: &Connection, first: i64, end: i64) -> rusqlite::Result<(Option<i64>, Option<i64>)> {
     connection
         .prepare_cached(
             "SELECT min(arrived_at) FILTER (WHERE kind <> ?3), min(arrived_at) FILTER (WHERE kind = ?3)
-             FROM callbacks WHERE arrival >= ?1 AND arrival < ?2",
+             FROM callbacks WHERE arrival >= ?1 AND arrival < ?2
+               AND NOT EXISTS (SELECT 1 FROM held_arrivals h WHERE h.arrival = callbacks.arrival)",
         )?
         .query_row([first, end, Kind::ReceivedText.code()], |row| Ok((row.get(0)?, row.get(1)?)))
 }
@@ -213,7 +219,8 @@ fn callbacks(connection: &Connection, limits: Limits) -> rusqlite::Result<Option
     let text = Kind::ReceivedText.code();
     let mut find = connection.prepare_cached(
         "SELECT arrival, kind FROM callbacks WHERE arrival >= ?1 AND arrival < ?2
-         AND arrived_at < CASE kind WHEN ?3 THEN ?5 ELSE ?4 END ORDER BY arrival LIMIT ?6",
+         AND arrived_at < CASE kind WHEN ?3 THEN ?5 ELSE ?4 END
+         AND NOT EXISTS (SELECT 1 FROM held_arrivals h WHERE h.arrival = callbacks.arrival) ORDER BY arrival LIMIT ?6",
     )?;
     let old = find.query_map(params![first, end, text, limits.receipts, limits.messages, ROWS], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
@@ -221,10 +228,7 @@ fn callbacks(connection: &Connection, limits: Limits) -> rusqlite::Result<Option
     let old = old.collect::<rusqlite::Result<Vec<_>>>()?;
     let mut arrivals = Vec::with_capacity(old.len());
     for (arrival, kind) in old {
-        if kind == text {
-            leave_conversation(connection, arrival)?;
-        }
-        connection.prepare_cached("DELETE FROM callbacks WHERE arrival = ?1")?.execute([arrival])?;
+        remove_row(connection, arrival, Kind::from_code(kind).unwrap_or(Kind::DeliveryReceipt))?;
         arrivals.push(arrival);
     }
     gone::note(connection, stretch, &arrivals)?;
@@ -234,25 +238,40 @@ fn callbacks(connection: &Connection, limits: Limits) -> rusqlite::Result<Option
     Ok(Some(arrivals.len()))
 }
 
-/// Nothing old is left in a stretch: notes when the earliest of the rest came.
-fn note_rest(connection: &Connection, stretch: i64) -> rusqlite::Result<()> {
+/// Removes a row, and what its sender is known by. Whoever does so notes it in [`gone`].
+pub(super) fn remove_row(connection: &Connection, arrival: i64, kind: Kind) -> rusqlite::Result<()> {
+    if kind == Kind::ReceivedText {
+        leave_conversation(connection, arrival)?;
+    }
+    // What of it the index is to forget is all of it now.
+    connection.prepare_cached("DELETE FROM redacted_arrivals WHERE arrival = ?1")?.execute([arrival])?;
+    connection.prepare_cached("DELETE FROM callbacks WHERE arrival = ?1")?.execute([arrival]).map(drop)
+}
+
+/// Nothing old is left in a stretch, or something there is held no longer: notes when the earliest of the rest came.
+pub(super) fn note_rest(connection: &Connection, stretch: i64) -> rusqlite::Result<()> {
     let (receipts, messages) = earliest(connection, stretch * STRETCH, (stretch + 1) * STRETCH)?;
     if receipts.is_none() && messages.is_none() {
         connection.prepare_cached("DELETE FROM arrival_stretches WHERE stretch = ?1")?.execute([stretch])?;
         return Ok(());
     }
-    let sql = "UPDATE arrival_stretches SET receipts_from = ?2, messages_from = ?3 WHERE stretch = ?1";
-    connection.prepare_cached(sql)?.execute(params![stretch, receipts, messages])?;
+    connection
+        .prepare_cached(
+            "INSERT INTO arrival_stretches (stretch, receipts_from, messages_from) VALUES (?1, ?2, ?3)
+             ON CONFLICT (stretch) DO UPDATE SET receipts_from = ?2, messages_from = ?3",
+        )?
+        .execute(params![stretch, receipts, messages])?;
     Ok(())
 }
 
 fn quarantine(connection: &Connection, moment: i64) -> rusqlite::Result<usize> {
-    let sql = "DELETE FROM quarantine WHERE arrival IN (SELECT arrival FROM quarantine WHERE arrived_at < ?1 LIMIT ?2)";
+    let sql = "DELETE FROM quarantine WHERE arrival IN (SELECT arrival FROM quarantine q WHERE arrived_at < ?1
+        AND NOT EXISTS (SELECT 1 FROM held_arrivals h WHERE h.arrival = q.arrival) LIMIT ?2)";
     connection.prepare_cached(sql)?.execute([moment, ROWS / 16])
 }
 
 /// A text goes: its sender has one fewer, and is gone with the last.
-fn leave_conversation(connection: &Connection, arrival: i64) -> rusqlite::Result<()> {
+pub(super) fn leave_conversation(connection: &Connection, arrival: i64) -> rusqlite::Result<()> {
     let Some(kept) = row::at(connection, arrival)? else { return Ok(()) };
     let (Content::ReceivedText(_), Some(person)) = (&kept.callback.content, kept.callback.match_key()) else {
         return Ok(());

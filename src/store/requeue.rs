@@ -7,7 +7,7 @@ use super::arrivals::{Arrival, Ledger};
 use super::envelope::{Envelope, Origin, Stored};
 use super::key::Key;
 use super::record::{self, By, Did, Entry};
-use super::{ServiceId, Services, Store, StoreError};
+use super::{ServiceId, Services, Store, StoreError, holds};
 use crate::notify::{Callback, Unreadable};
 
 /// What became of a body that was read again.
@@ -104,6 +104,9 @@ fn requeue(
     let notify_id = callback.notify_id().to_owned();
     let kept = [Arrival::callback(body.envelope, callback)];
     for stored in ledger.keep_all(connection, key, kept.iter())? {
+        if stored == Stored::Erased && holds::is_held(connection, arrival)? {
+            return Ok(Requeued::Stays { reason: "It is of a message that was erased, and a hold keeps it.".into() });
+        }
         // What was erased meanwhile leaves quarantine, and is kept nowhere.
         let (Stored::New(number) | Stored::Again(number)) = stored else { continue };
         // It came as often as it came.
@@ -115,6 +118,7 @@ fn requeue(
                  WHERE arrival = ?1",
             )?
             .execute(params![number, body.times, body.last_arrived_at])?;
+        holds::pass_on(connection, arrival, number)?;
     }
     connection.prepare_cached("DELETE FROM quarantine WHERE arrival = ?1")?.execute([arrival])?;
     Ok(Requeued::Understood { notify_id })

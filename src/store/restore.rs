@@ -7,23 +7,44 @@ use std::path::Path;
 
 use super::backup::{BackupError, copy_bytes, open_copy};
 use super::damage::{integrity_check, is_damage};
-use super::open::{Folder, OpenError, recognise};
+use super::journal::{self, Line};
+use super::open::{Folder, MIGRATIONS, OpenError, migrate, recognise};
 use super::progress::{Progress, Stage};
 use super::sealing::unseal;
+use super::{erasing, index};
+
+/// What was restored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Restored {
+    /// The store's bytes.
+    pub bytes: u64,
+    /// How many callbacks and bodies that the backup held were erased again; `None` where there is no journal of erasures.
+    pub erased_again: Option<u64>,
+}
 
 /// Makes a store in the empty or absent `folder` out of a backup. One that is encrypted is opened with a secret key in the file
-/// `identity`. Blocks; gives the store's bytes.
+/// `identity`. What the journal of erasures names is erased again before the store has its name: that is the file `erased`, and what
+/// lies in the folder and beside the backup. Blocks.
 ///
 /// # Errors
 /// Says why there is no store, each fault by a variant of its own. Then the folder is as it was.
-pub fn restore(file: &Path, identity: Option<&Path>, folder: &Path, progress: &Progress) -> Result<u64, BackupError> {
+pub fn restore(
+    file: &Path,
+    identity: Option<&Path>,
+    erased: Option<&Path>,
+    folder: &Path,
+    progress: &Progress,
+) -> Result<Restored, BackupError> {
     let failed = |error| BackupError::Io { what: "read the backup", error };
+    let journals = erased.map(Path::to_owned).into_iter().chain(journal::look_for(folder, file));
+    let erased = journals.map(|journal| journal::read(&journal)).reduce(|all, more| Ok([all?, more?].concat()));
+    let erased = erased.transpose().map_err(|error| BackupError::Io { what: "read the journal of erasures", error })?;
     let backup = File::open(file).map_err(failed)?;
     let bytes = backup.metadata().map_err(failed)?.len();
     let mut backup = unseal(backup, identity)?;
     let was_there = folder.exists();
     let claimed = Folder::claim_empty(folder)?;
-    let done = put(backup.as_mut(), bytes, &claimed, progress);
+    let done = put(backup.as_mut(), bytes, &claimed, erased.as_deref(), progress);
     if done.is_err() {
         let undone = claimed.leave(was_there);
         if let Err(error) = undone {
@@ -33,17 +54,46 @@ pub fn restore(file: &Path, identity: Option<&Path>, folder: &Path, progress: &P
     done
 }
 
-fn put(backup: &mut dyn Read, bytes: u64, folder: &Folder, progress: &Progress) -> Result<u64, BackupError> {
+fn put(
+    backup: &mut dyn Read,
+    bytes: u64,
+    folder: &Folder,
+    erased: Option<&[Line]>,
+    progress: &Progress,
+) -> Result<Restored, BackupError> {
     let failed = |error| BackupError::Io { what: "write the store's file", error };
     let copy = tempfile::Builder::new().prefix("counterfoil.restoring-").tempfile_in(folder.path()).map_err(failed)?;
     folder.give_to_owner(copy.path()).map_err(failed)?;
     let length = copy_bytes(backup, &mut copy.as_file(), copy.as_file(), (Stage::Copying, bytes), progress)?;
     check(copy.path(), length, progress)?;
+    let erased_again = match erased {
+        Some(lines) => {
+            progress.is_at(Stage::Removing, 0, 0);
+            let again = erase_again(copy.path(), lines)?;
+            let kept = |error| BackupError::Io { what: "write the journal of erasures", error };
+            journal::take_over(lines, folder.path()).map_err(kept)?;
+            Some(again)
+        }
+        None => None,
+    };
     copy.as_file().sync_all().map_err(failed)?;
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).map_err(failed)?;
     copy.persist_noclobber(folder.database()).map_err(|lost| failed(lost.error))?;
     folder.sync().map_err(failed)?;
-    Ok(length)
+    Ok(Restored { bytes: length, erased_again })
+}
+
+/// What the index still leads to is taken out of it when the store is opened.
+fn erase_again(copy: &Path, lines: &[Line]) -> Result<u64, BackupError> {
+    let mut connection = open_copy(copy)?;
+    // Of an earlier release it may lack what erasing writes.
+    migrate(&mut connection, MIGRATIONS.len())?;
+    index::make_up(&mut connection)?;
+    connection.pragma_update(None, "secure_delete", true)?;
+    connection.pragma_update(None, "journal_mode", "DELETE")?;
+    let erased = erasing::erase_again(&connection, lines)?;
+    connection.close().map_err(|(_, error)| BackupError::from(error))?;
+    Ok(erased)
 }
 
 /// Whether it is a store, whole, of a version that is known.

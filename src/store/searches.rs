@@ -32,6 +32,15 @@ impl Store {
         String::from_utf8(self.inner.key.unseal(CARRIED, 0, sealed)?).ok()
     }
 
+    /// Forgets the search of that name.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn forget_search(&self, opaque: String) -> Result<(), StoreError> {
+        self.write(move |connection| connection.execute("DELETE FROM searches WHERE opaque = ?1", [opaque]).map(drop))
+            .await
+    }
+
     /// What was typed in the search of that name, if it was made after `since`.
     ///
     /// # Errors

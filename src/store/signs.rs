@@ -86,18 +86,18 @@ impl Store {
     ///
     /// # Errors
     /// When the read fails or takes too long.
-    pub async fn open_gap(&self, sees: &Services, since: i64) -> Result<Option<Gap>, StoreError> {
+    pub async fn open_gap(&self, sees: &Services, since: i64, now: i64) -> Result<Option<Gap>, StoreError> {
         let sees = sees.bound();
         self.read(move |connection| {
             let sql = "SELECT began_at, ended_at FROM gaps g WHERE ended_at > ?2 AND EXISTS (
-                SELECT 1 FROM tokens t WHERE t.revoked_at IS NULL AND t.made_at < g.ended_at
+                SELECT 1 FROM tokens t WHERE (t.revoked_at IS NULL OR t.revoked_at > ?4) AND t.made_at < g.ended_at
                     AND (?1 IS NULL OR t.service IN (SELECT value FROM json_each(?1)))
                     AND (SELECT count(*) FROM backfills b WHERE b.service = t.service AND b.covered_from <= g.began_at
                         AND b.covered_until >= g.ended_at) < ?3)
                 ORDER BY began_at DESC LIMIT 1";
             let gap = |row: &rusqlite::Row<'_>| Ok(Gap { began_at: row.get(0)?, ended_at: row.get(1)? });
             let lists = i64::try_from(List::ALL.len()).unwrap_or(0);
-            connection.prepare_cached(sql)?.query_row(rusqlite::params![sees, since, lists], gap).optional()
+            connection.prepare_cached(sql)?.query_row(rusqlite::params![sees, since, lists, now], gap).optional()
         })
         .await
     }
@@ -139,7 +139,7 @@ mod tests {
         let gap = Some(Gap { began_at: NOW + 60 * MINUTE, ended_at: NOW + 86 * MINUTE });
         assert_eq!(third.gap(), gap);
         for (list, expected) in [(List::Notifications, gap), (List::ReceivedTexts, None)] {
-            assert_eq!(third.open_gap(&Services::All, NOW).await.unwrap(), gap);
+            assert_eq!(third.open_gap(&Services::All, NOW, NOW).await.unwrap(), gap);
             let page = Fetched {
                 service,
                 notify_service_id: "x".into(),
@@ -150,7 +150,7 @@ mod tests {
                 at: NOW,
             };
             third.fill(page).await.unwrap();
-            assert_eq!(third.open_gap(&Services::All, NOW).await.unwrap(), expected);
+            assert_eq!(third.open_gap(&Services::All, NOW, NOW).await.unwrap(), expected);
         }
     }
 }

@@ -22,8 +22,16 @@ pub struct TokenRow {
     pub made_at: i64,
     /// When it last brought something, to the minute.
     pub last_used_at: Option<i64>,
-    /// Since when it is refused.
+    /// From when on it is refused, which may be still to come.
     pub revoked_at: Option<i64>,
+}
+
+impl TokenRow {
+    /// Whether it is taken at this moment.
+    #[must_use]
+    pub fn is_valid(&self, now: i64) -> bool {
+        self.revoked_at.is_none_or(|revoked_at| now < revoked_at)
+    }
 }
 
 /// Why a token was not added.
@@ -66,7 +74,7 @@ impl Store {
                 params![service_name, sha256, now],
             )?;
             let id = connection.last_insert_rowid();
-            let entry = Entry::new(by, Did::AddedToken, now).of(format!("token {id}")).with(service_name);
+            let entry = Entry::new(by, Did::AddedToken, now).of(token(id)).with(service_name);
             record::append(connection, &key, &entry)?;
             Ok(Ok(id))
         });
@@ -99,23 +107,82 @@ impl Store {
         .await
     }
 
-    /// Refuses a token from now on; `false` where there is no such token.
+    /// Makes another token for the service of a valid one, which stays valid beside it; gives its number, or `None` where there is
+    /// no valid token of this number.
+    ///
+    /// # Errors
+    /// When the token is known already, or cannot be written.
+    pub async fn rotate_token(
+        &self,
+        old: i64,
+        sha256: [u8; 32],
+        by: By,
+        now: i64,
+    ) -> Result<Option<i64>, AddTokenError> {
+        let key = self.inner.key.clone();
+        let added = self.write(move |connection| {
+            let known = "SELECT id FROM tokens WHERE sha256 = ?1";
+            if let Some(id) = connection.query_row(known, [sha256], |row| row.get(0)).optional()? {
+                return Ok(Err(id));
+            }
+            let sql = "INSERT INTO tokens (service, sha256, made_at)
+                SELECT service, ?2, ?3 FROM tokens WHERE id = ?1 AND (revoked_at IS NULL OR revoked_at > ?3)";
+            if connection.execute(sql, params![old, sha256, now])? == 0 {
+                return Ok(Ok(None));
+            }
+            let id = connection.last_insert_rowid();
+            let entry = Entry::new(by, Did::RotatedToken, now).of(token(id)).with(format!("beside {}", token(old)));
+            record::append(connection, &key, &entry)?;
+            Ok(Ok(Some(id)))
+        });
+        added.await?.map_err(AddTokenError::Known)
+    }
+
+    /// Refuses a token from this moment on, or from when it already was to be refused where that is sooner. Gives from when, or
+    /// `None` where there is no such token.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn revoke_token(&self, id: i64, by: By, now: i64) -> Result<bool, StoreError> {
+    pub async fn revoke_token(&self, id: i64, from: i64, by: By, now: i64) -> Result<Option<i64>, StoreError> {
         let key = self.inner.key.clone();
         self.write(move |connection| {
-            let sql = "UPDATE tokens SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1";
-            let known = connection.execute(sql, [id, now])? > 0;
-            if known {
-                let entry = Entry::new(by, Did::RevokedToken, now).of(format!("token {id}"));
-                record::append(connection, &key, &entry)?;
+            let sql = "SELECT revoked_at FROM tokens WHERE id = ?1";
+            let known: Option<Option<i64>> = connection.query_row(sql, [id], |row| row.get(0)).optional()?;
+            let Some(before) = known else { return Ok(None) };
+            if let Some(before) = before.filter(|before| *before <= from) {
+                return Ok(Some(before));
             }
-            Ok(known)
+            connection.execute("UPDATE tokens SET revoked_at = ?2 WHERE id = ?1", [id, from])?;
+            let minutes = (from - now) / MINUTE;
+            let when = if minutes > 0 { format!("in {minutes} minutes") } else { "at once".to_owned() };
+            let entry = Entry::new(by, Did::RevokedToken, now).of(token(id)).with(when);
+            record::append(connection, &key, &entry)?;
+            Ok(Some(from))
         })
         .await
     }
+
+    /// Calls off a revocation that is still to come; `false` where none is.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn keep_token(&self, id: i64, by: By, now: i64) -> Result<bool, StoreError> {
+        let key = self.inner.key.clone();
+        self.write(move |connection| {
+            let sql = "UPDATE tokens SET revoked_at = NULL WHERE id = ?1 AND revoked_at > ?2";
+            let kept = connection.execute(sql, [id, now])? > 0;
+            if kept {
+                record::append(connection, &key, &Entry::new(by, Did::KeptToken, now).of(token(id)))?;
+            }
+            Ok(kept)
+        })
+        .await
+    }
+}
+
+/// How a token stands in the record.
+fn token(id: i64) -> String {
+    format!("token {id}")
 }
 
 /// Writes down that a token was used, at most once a minute: a write for each callback would tell no more.
@@ -127,4 +194,72 @@ pub(super) fn note_use(connection: &Connection, envelope: &Envelope) -> rusqlite
         )?
         .execute([token, envelope.arrived_at, envelope.arrived_at - MINUTE])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_795_000_000_000_000;
+    const SOON: i64 = NOW + 30 * MINUTE;
+
+    async fn token_of(store: &Store, id: i64) -> TokenRow {
+        store.tokens().await.unwrap().into_iter().find(|token| token.id == id).unwrap()
+    }
+
+    async fn store_with_token(folder: &tempfile::TempDir) -> (Store, i64) {
+        let store = Store::serve(folder.path(), NOW).unwrap();
+        let id = store.add_token("Housing".into(), None, [1; 32], By::itself(), NOW).await.unwrap();
+        (store, id)
+    }
+
+    #[tokio::test]
+    async fn a_token_is_valid_until_the_moment_of_its_revocation_and_not_after() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, id) = store_with_token(&folder).await;
+        assert!(token_of(&store, id).await.is_valid(i64::MAX));
+        assert_eq!(store.revoke_token(id, SOON, By::itself(), NOW).await.unwrap(), Some(SOON));
+        let token = token_of(&store, id).await;
+        assert!(token.is_valid(NOW) && token.is_valid(SOON - 1));
+        assert!(!token.is_valid(SOON) && !token.is_valid(SOON + 1));
+        assert_eq!(store.revoke_token(id + 1, SOON, By::itself(), NOW).await.unwrap(), None, "there is none");
+    }
+
+    #[tokio::test]
+    async fn a_revocation_can_be_brought_forward_but_not_put_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, id) = store_with_token(&folder).await;
+        store.revoke_token(id, SOON, By::itself(), NOW).await.unwrap();
+        assert_eq!(store.revoke_token(id, SOON + 1, By::itself(), NOW).await.unwrap(), Some(SOON));
+        assert_eq!(store.revoke_token(id, NOW + 1, By::itself(), NOW + 1).await.unwrap(), Some(NOW + 1));
+        assert_eq!(store.revoke_token(id, SOON, By::itself(), NOW + 2).await.unwrap(), Some(NOW + 1));
+    }
+
+    #[tokio::test]
+    async fn a_revocation_can_be_called_off_until_it_has_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, id) = store_with_token(&folder).await;
+        assert!(!store.keep_token(id, By::itself(), NOW).await.unwrap(), "none is to come");
+        store.revoke_token(id, SOON, By::itself(), NOW).await.unwrap();
+        assert!(store.keep_token(id, By::itself(), SOON - 1).await.unwrap());
+        assert!(token_of(&store, id).await.is_valid(SOON));
+        store.revoke_token(id, SOON, By::itself(), NOW).await.unwrap();
+        assert!(!store.keep_token(id, By::itself(), SOON).await.unwrap(), "it has come");
+        assert!(!token_of(&store, id).await.is_valid(SOON));
+    }
+
+    #[tokio::test]
+    async fn a_token_that_takes_anothers_place_is_valid_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, old) = store_with_token(&folder).await;
+        let new = store.rotate_token(old, [2; 32], By::itself(), NOW).await.unwrap().unwrap();
+        let (old_token, new_token) = (token_of(&store, old).await, token_of(&store, new).await);
+        assert!(old_token.is_valid(NOW) && new_token.is_valid(NOW));
+        assert_eq!(old_token.service, new_token.service);
+        assert!(matches!(store.rotate_token(old, [2; 32], By::itself(), NOW).await, Err(AddTokenError::Known(_))));
+        store.revoke_token(old, NOW, By::itself(), NOW).await.unwrap();
+        for gone in [old, 99] {
+            assert_eq!(store.rotate_token(gone, [3; 32], By::itself(), NOW).await.unwrap(), None, "{gone}");
+        }
+    }
 }

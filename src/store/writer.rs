@@ -540,6 +540,7 @@ impl StoreError {
             StoreError::Stopped => StoreError::Stopped,
             StoreError::Closed => StoreError::Closed,
             StoreError::Damaged(said) => StoreError::Damaged(said.clone()),
+            StoreError::Journal(said) => StoreError::Journal(said.clone()),
             StoreError::Sqlite(said) => StoreError::Sqlite(said.clone()),
         }
     }

@@ -124,8 +124,15 @@ fn tell(sort: Sort, due: Due, was_held: bool) {
 
 async fn remove(store: &Store, limits: Limits) -> Result<Removal, StoreError> {
     let removed = remove_rows(store, limits).await?;
-    if removed > 0 {
-        tracing::info!(event = "store.removed", removed, "what was older than it is to be kept was removed");
+    // A number for the log alone: where it takes too long to count, nothing waits for it.
+    let held = store.count_held(limits).await.unwrap_or_default();
+    if removed > 0 || held > 0 {
+        tracing::info!(
+            event = "store.removed",
+            removed,
+            held,
+            "what was older than it is to be kept was removed, but for what a hold keeps"
+        );
     }
     forget_removed(store).await
 }

@@ -14,6 +14,12 @@ pub(super) enum Here {
     Messages,
     /// What could not be understood.
     Quarantine,
+    /// What is held on one person.
+    Subjects,
+    /// Who may sign in.
+    People,
+    /// Callback tokens.
+    Tokens,
     /// The record of who saw what.
     Audit,
     /// Alarms.
@@ -25,7 +31,6 @@ pub(super) enum Here {
 /// What the layout reads.
 pub(super) struct Chrome {
     pub(super) person: Option<NavPerson>,
-    pub(super) here: Here,
     /// What was typed into the search box, shown back.
     pub(super) search: String,
     /// What is wrong with it.
@@ -56,12 +61,55 @@ impl Before {
 /// Who is signed in, for the navigation.
 pub(super) struct NavPerson {
     pub(super) email: String,
-    pub(super) sees_quarantine: bool,
-    pub(super) sees_record: bool,
-    /// How many alarms stand, for who may look at them.
-    pub(super) alarms: Option<i64>,
+    /// Where this person may go.
+    pub(super) menu: Vec<MenuItem>,
     /// How long the session goes on.
     pub(super) left: Left,
+}
+
+/// One place in the menu.
+pub(super) struct MenuItem {
+    pub(super) href: &'static str,
+    pub(super) words: &'static str,
+    pub(super) is_here: bool,
+    /// How many there are to look at.
+    pub(super) count: Option<i64>,
+}
+
+/// A place that the menu may lead to.
+struct Place {
+    here: Here,
+    href: &'static str,
+    words: &'static str,
+    /// What one must be allowed to see it.
+    needs: Option<May>,
+}
+
+const fn place(here: Here, href: &'static str, words: &'static str, needs: Option<May>) -> Place {
+    Place { here, href, words, needs }
+}
+
+/// The menu, in its order.
+const MENU: [Place; 8] = [
+    place(Here::Receipts, "/receipts", "Receipts", None),
+    place(Here::Messages, "/messages", "Received texts", None),
+    place(Here::Quarantine, "/quarantine", "Quarantine", Some(May::Quarantine)),
+    place(Here::Subjects, "/subjects", "Data about a person", Some(May::Subjects)),
+    place(Here::Audit, "/audit", "Record", Some(May::Record)),
+    place(Here::People, "/people", "People", Some(May::People)),
+    place(Here::Tokens, "/tokens", "Tokens", Some(May::Tokens)),
+    place(Here::Alarms, "/alarms", "Alarms", Some(May::Alarms)),
+];
+
+impl Place {
+    fn shown_to(&self, person: &Caseworker, here: Here) -> Option<MenuItem> {
+        self.needs.is_none_or(|needs| person.may(needs)).then(|| MenuItem {
+            href: self.href,
+            words: self.words,
+            is_here: self.here == here,
+            count: Some(person.alarms()).filter(|alarms| self.here == Here::Alarms && *alarms > 0),
+        })
+    }
 }
 
 impl Chrome {
@@ -69,28 +117,14 @@ impl Chrome {
         let sign_in_before = person.and_then(Caseworker::sign_in_before).map(Before::of);
         let person = person.map(|person| NavPerson {
             email: person.email().to_owned(),
-            sees_quarantine: person.may(May::Quarantine),
-            sees_record: person.may(May::Record),
-            alarms: person.may(May::Alarms).then(|| person.alarms()),
+            menu: MENU.iter().filter_map(|item| item.shown_to(person, here)).collect(),
             left: person.left(),
         });
-        Chrome { person, here, search: String::new(), search_error: None, sign_in_before }
+        Chrome { person, search: String::new(), search_error: None, sign_in_before }
     }
 
     pub(super) fn with_search(self, search: &str) -> Chrome {
         Chrome { search: search.to_owned(), ..self }
-    }
-
-    pub(super) fn is_here(&self, name: &str) -> bool {
-        let here = match self.here {
-            Here::Receipts => "receipts",
-            Here::Messages => "messages",
-            Here::Quarantine => "quarantine",
-            Here::Audit => "audit",
-            Here::Alarms => "alarms",
-            Here::Nowhere => "",
-        };
-        here == name
     }
 
     #[expect(clippy::unused_self, reason = "the template asks its chrome")]

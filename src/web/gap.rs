@@ -20,6 +20,7 @@ pub(super) async fn notice(site: &Site, caseworker: &Caseworker) -> Result<Optio
     if !caseworker.may(May::Quarantine) {
         return Ok(None);
     }
-    let gap = site.store.open_gap(caseworker.sees(), clock::now() - NOTIFY_KEEPS).await?;
+    let now = clock::now();
+    let gap = site.store.open_gap(caseworker.sees(), now - NOTIFY_KEEPS, now).await?;
     Ok(gap.map(|gap| GapNotice { from: at(gap.began_at), until: at(gap.ended_at) }))
 }

@@ -62,7 +62,7 @@ impl From<StoreError> for Problem {
             StoreError::LogTooLong | StoreError::DiskFull => Problem::NothingWritten,
             // The alarm was raised when it was found.
             StoreError::Damaged(_) => Problem::Damaged,
-            StoreError::Stopped | StoreError::Closed | StoreError::Sqlite(_) => {
+            StoreError::Stopped | StoreError::Closed | StoreError::Journal(_) | StoreError::Sqlite(_) => {
                 tracing::error!(event = "page.failed", error = %error, "a page could not be shown");
                 Problem::Failed
             }

@@ -154,11 +154,7 @@ async fn read_again(
     form: Result<Words, Problem>,
 ) -> Answer {
     let page = format!("{LIST}/{arrival}");
-    let caseworker = caseworker.map_err(|problem| match problem {
-        // Signing in leads on with GET.
-        Problem::SignInFirst { .. } => Problem::SignInFirst { wanted: page.clone() },
-        other => other,
-    })?;
+    let caseworker = request::led_on(caseworker, &page)?;
     form?;
     Ok(
         match site

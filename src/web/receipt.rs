@@ -46,6 +46,8 @@ struct ReceiptPage {
     person: Option<String>,
     /// What a received text says.
     message: Option<Vec<Piece>>,
+    /// When it was redacted, and why.
+    redacted: Option<(Moment, Option<String>)>,
     texts: Vec<Text>,
     conversation: Option<String>,
 }
@@ -131,7 +133,8 @@ fn page(caseworker: &Caseworker, receipt: &Receipt, here: &str, back: Back) -> O
         latest_others: latest(receipt.others.len()),
         latest_texts: latest(receipt.texts.len()),
         person: main.callback.person().filter(|_| receipt.others.len() >= LISTED).map(str::to_owned),
-        message: message.map(|kept| text(kept).message),
+        message: message.filter(|_| receipt.redacted.is_none()).map(|kept| text(kept).message),
+        redacted: receipt.redacted.as_ref().map(|redacted| (at(redacted.at), redacted.reason.clone())),
         texts: receipt.texts.iter().map(text).collect(),
         conversation: receipt.conversation.as_ref().map(|name| back.onward(here, &format!("/messages/{name}"))),
         back,

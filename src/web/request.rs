@@ -118,6 +118,14 @@ impl Kept {
     }
 }
 
+/// Who sent a form to an address that has no page: one who is not signed in any more is led on to `page`, with GET.
+pub(super) fn led_on(asks: Result<Caseworker, Problem>, page: &str) -> Result<Caseworker, Problem> {
+    asks.map_err(|problem| match problem {
+        Problem::SignInFirst { .. } => Problem::SignInFirst { wanted: page.to_owned() },
+        other => other,
+    })
+}
+
 /// The network address that a request came from; empty where nobody can say.
 pub(super) fn source() -> BoxedFilter<(String,)> {
     warp::ext::optional::<Peer>().map(address).boxed()
@@ -151,6 +159,11 @@ impl Words {
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(key, _)| key == name)?;
         Some(found.1.as_str()).filter(|value| !value.trim().is_empty())
+    }
+
+    /// Everything that stands at a name.
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// A number at a name.

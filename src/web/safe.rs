@@ -37,6 +37,18 @@ impl Site {
         peer.is_some_and(|peer| peer.tls) || is_this_machine(&host) || public == Some(host.as_str())
     }
 
+    /// The address that a link to this site begins with: as it was said at the start, else as whoever asks reached it.
+    pub(super) fn reached_at(&self, headers: &HeaderMap, peer: Option<Peer>) -> String {
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let scheme = if peer.is_some_and(|peer| peer.tls) { "https" } else { "http" };
+        self.public_url.as_ref().map_or_else(|| format!("{scheme}://{host}"), |public| public.url.clone())
+    }
+
+    /// The address that Notify reaches this site by, where it was said at the start.
+    pub(super) fn public_address(&self) -> Option<&str> {
+        self.public_url.as_ref().map(|public| public.url.as_str())
+    }
+
     /// The same page where it is safe, if that is known.
     pub(super) fn safe_address(&self, path: &str) -> Option<String> {
         self.public_url.as_ref().filter(|url| url.is_https()).map(|url| format!("{}{path}", url.url))

@@ -13,8 +13,11 @@ use super::problem::{Answer, Problem, answer, html};
 use super::request::{self, Words};
 use super::{Site, get, one_of, second_step};
 use crate::access::Secret;
-use crate::clock;
+use crate::clock::{self, MINUTE};
 use crate::edge::Peer;
+
+/// How long a one-time link works.
+pub const LINK_WORKS: i64 = 60 * MINUTE;
 
 /// The path of the page for a link's secret.
 #[must_use]

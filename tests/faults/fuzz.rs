@@ -149,7 +149,7 @@ fn fuzz_backups() {
         let piece = changed(&[whole[at..end].to_vec()], &mut rng);
         let changed = [&whole[..at], &piece, &whole[end..]].concat();
         fs::write(&damaged, &changed).unwrap();
-        let restored = restore(&damaged, Some(&identity), &new, &Progress::default());
+        let restored = restore(&damaged, Some(&identity), None, &new, &Progress::default());
         match &restored {
             Ok(_) => fs::remove_dir_all(&new).unwrap(),
             Err(error) => assert!(!new.exists() && !error.to_string().is_empty(), "the folder is as it was"),

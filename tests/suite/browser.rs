@@ -107,6 +107,15 @@ fn somebody_signs_in_through_a_real_provider_in_a_browser() {
     assert!(done.status.success(), "{}\n{}", String::from_utf8_lossy(&said), server.log());
 }
 
+#[test]
+fn an_admin_lets_people_in_and_rotates_a_token_in_a_browser_with_and_without_javascript() {
+    let Some(mut journey) = journey("admin.mjs") else { return };
+    let server = Server::start();
+    server.signed_in("admin");
+    journey.env("EMAIL", "admin@example.gov.uk").env("PASSWORD", PASSWORD);
+    go(journey, &server);
+}
+
 /// A journey to be made, where there is what it needs.
 fn journey(name: &str) -> Option<Command> {
     let chromium = env::var_os("CHROMIUM").map_or_else(|| PathBuf::from("/usr/bin/chromium"), PathBuf::from);

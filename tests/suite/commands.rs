@@ -212,7 +212,7 @@ fn several_tokens_of_one_service_are_valid_at_once_until_one_is_revoked() {
     let two = printed(&run(&["token", "add", "Housing"], &server.data));
     assert_eq!((status_with(&server, &one), status_with(&server, &two)), (200, 200));
     // The server's own token is 1.
-    assert!(run(&["token", "revoke", "2"], &server.data).status.success());
+    assert!(run(&["token", "revoke", "2", "--now"], &server.data).status.success());
     let since = Instant::now();
     while status_with(&server, &one) != 401 {
         assert!(since.elapsed() < Duration::from_secs(30), "a revoked token is refused soon");

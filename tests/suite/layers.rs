@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A layer and those of ours that it may name.
-const MAY_USE: [(&str, &[&str]); 12] = [
-    ("web", &["access", "notify", "store", "edge", "clock", "spreadsheet"]),
+const MAY_USE: [(&str, &[&str]); 13] = [
+    ("web", &["access", "disclosure", "notify", "store", "edge", "clock", "spreadsheet"]),
     ("upkeep", &["backfill", "notify", "store", "clock"]),
     ("backfill", &["outgoing", "notify", "store", "clock"]),
     ("access", &["oidc", "store", "clock"]),
     ("oidc", &["outgoing"]),
+    ("disclosure", &["notify", "store", "clock"]),
     ("store", &["notify", "clock"]),
     ("edge", &[]),
     ("outgoing", &[]),

@@ -42,8 +42,7 @@ fn what_is_kept_is_said_at_the_start_and_on_the_pages() {
         let page = manager.get(path).text();
         assert!(page.contains("Receipts are kept for 730 days. Received texts are kept forever."), "{path}: {page}");
     }
-    let said =
-        "receipts are kept for 730 days, received texts forever, and quarantine for as long as the longer of both";
+    let said = "receipts are kept for 730 days, received texts forever, quarantine for as long as the longer of both, and the record";
     assert!(server.log().contains(said), "{}", server.log());
 }
 

@@ -1,7 +1,8 @@
 //! Every address and everybody: who gets what.
 
 use crate::pages::between;
-use crate::server::{Browser, PASSWORD, Server, exchange, request};
+use crate::server::{Browser, PASSWORD, Server, exchange, printed, request, run};
+use counterfoil::store::{By, Role, Services};
 
 /// What is answered to nobody, a viewer, a caseworker, a manager and an admin.
 const TABLE: &[(&str, &str, [u16; 5])] = &[
@@ -43,6 +44,46 @@ const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("POST", "/quarantine/3/read-again", [303, 403, 403, 303, 303]),
     ("GET", "/quarantine/3/none", [404, 404, 404, 404, 404]),
     ("GET", "/quarantine/none", [404, 404, 404, 404, 404]),
+    ("GET", "/subjects", [303, 403, 403, 200, 200]),
+    ("POST", "/subjects", [303, 403, 403, 200, 200]),
+    ("GET", "/subjects/number/none", [303, 403, 403, 404, 404]),
+    ("GET", "/subjects/number/none/export.csv", [303, 403, 403, 404, 404]),
+    ("POST", "/subjects/number/none/hold", [303, 403, 403, 404, 404]),
+    ("POST", "/subjects/number/none/let-go", [303, 403, 403, 404, 404]),
+    ("POST", "/subjects/number/none/erase", [303, 403, 403, 404, 404]),
+    ("GET", "/people", [303, 403, 403, 403, 200]),
+    ("GET", "/people/invite", [303, 403, 403, 403, 200]),
+    ("POST", "/people/invite", [303, 403, 403, 403, 200]),
+    ("GET", "/people/1", [303, 403, 403, 403, 200]),
+    ("GET", "/people/99", [303, 403, 403, 403, 404]),
+    ("GET", "/people/1/change", [303, 403, 403, 403, 200]),
+    ("POST", "/people/1/change", [303, 403, 403, 403, 200]),
+    ("GET", "/people/1/disable", [303, 403, 403, 403, 200]),
+    // The admin's own account, which is not disabled.
+    ("POST", "/people/4/disable", [303, 403, 403, 403, 200]),
+    ("POST", "/people/99/disable", [303, 403, 403, 403, 404]),
+    ("POST", "/people/1/enable", [303, 403, 403, 403, 303]),
+    ("GET", "/people/1/reset", [303, 403, 403, 403, 200]),
+    ("POST", "/people/1/reset", [303, 403, 403, 403, 200]),
+    ("GET", "/people/1/remove-app", [303, 403, 403, 403, 200]),
+    ("POST", "/people/99/remove-app", [303, 403, 403, 403, 404]),
+    ("GET", "/people/1/sign-out", [303, 403, 403, 403, 200]),
+    ("POST", "/people/99/sign-out", [303, 403, 403, 403, 404]),
+    ("GET", "/people/none", [404, 404, 404, 404, 404]),
+    ("GET", "/people/1/none", [404, 404, 404, 404, 404]),
+    ("GET", "/tokens", [303, 403, 403, 403, 200]),
+    ("GET", "/tokens/new", [303, 403, 403, 403, 200]),
+    ("POST", "/tokens/new", [303, 403, 403, 403, 200]),
+    ("GET", "/tokens/1/rotate", [303, 403, 403, 403, 200]),
+    ("POST", "/tokens/1/rotate", [303, 403, 403, 403, 200]),
+    ("GET", "/tokens/1/revoke", [303, 403, 403, 403, 200]),
+    ("POST", "/tokens/1/revoke", [303, 403, 403, 403, 303]),
+    ("POST", "/tokens/1/keep", [303, 403, 403, 403, 303]),
+    ("POST", "/tokens/99/revoke", [303, 403, 403, 403, 404]),
+    ("POST", "/tokens/99/keep", [303, 403, 403, 403, 404]),
+    ("GET", "/tokens/99/rotate", [303, 403, 403, 403, 404]),
+    ("GET", "/tokens/none", [404, 404, 404, 404, 404]),
+    ("GET", "/tokens/1/none", [404, 404, 404, 404, 404]),
     ("GET", "/audit", [303, 403, 403, 200, 200]),
     ("POST", "/audit", [303, 403, 403, 303, 303]),
     ("GET", "/audit/csv", [303, 403, 403, 200, 200]),
@@ -95,6 +136,172 @@ fn each_address_answers_each_role_as_it_should() {
     }
 }
 
+/// What two services brought. All that is one's alone bears its mark; both wrote to and heard from one person under one reference.
+fn brought_by_two_services() -> Server {
+    let mut server = Server::start();
+    for mark in ["MARKONE", "MARKTWO"] {
+        server.token = printed(&run(&["token", "add", &format!("{mark} council")], &server.data));
+        let path = format!("/callbacks/{mark}");
+        for (id, reference, person) in [("own", mark, mark), ("both", "REF", "07700 900123")] {
+            let body = format!(
+                r#"{{"id": "{mark}-{id}", "reference": "{reference}", "to": "{person}", "status": "{mark}", "notification_type": "sms"}}"#
+            );
+            assert_eq!(server.post(&path, body.as_bytes()).status, 200);
+        }
+        for (id, person) in [("text-own", mark), ("text-both", "447700900123")] {
+            let body = format!(
+                r#"{{"id": "{mark}-{id}", "source_number": "{person}", "destination_number": "{mark}", "message": "{mark}"}}"#
+            );
+            assert_eq!(server.post(&path, body.as_bytes()).status, 200);
+        }
+        assert_eq!(server.post(&path, format!("no callback, of {mark}").as_bytes()).status, 200);
+    }
+    server
+}
+
+#[test]
+fn nothing_of_another_service_is_shown_to_whoever_is_limited_on_any_page() {
+    let server = brought_by_two_services();
+    let mut all_seeing = server.signed_in("manager");
+    let inbox = all_seeing.get("/messages").text();
+    let conversations: Vec<String> =
+        inbox.split("href=\"/messages/").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect();
+    let quarantine = all_seeing.get("/quarantine").text();
+    let quarantined: Vec<String> = quarantine
+        .split("href=\"/quarantine/")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap().to_owned())
+        .collect();
+    assert_eq!((conversations.len(), quarantined.len()), (3, 2), "{inbox} {quarantine}");
+    let (by_number, _) = all_seeing.search("07700 900123");
+    let places = [("/search/SEARCH", by_number.as_str()), ("/messages/CONVERSATION", "/messages"), ("STYLES", "none")];
+    let table = TABLE.iter().filter(|(method, ..)| *method == "GET");
+    let mut paths: Vec<String> = table
+        .map(|(_, path, _)| places.iter().fold((*path).to_owned(), |path, (name, place)| path.replace(name, place)))
+        .collect();
+    paths.extend(["/receipts?q=REF".to_owned(), format!("{by_number}?status=delivered")]);
+    paths.extend(conversations.iter().map(|name| format!("/messages/{name}")));
+    for number in &quarantined {
+        paths.extend([format!("/quarantine/{number}"), format!("/quarantine/{number}/bytes")]);
+    }
+    for mark in ["MARKONE", "MARKTWO"] {
+        paths.extend(["own", "both", "text-own", "text-both"].map(|id| format!("/receipts/{mark}-{id}")));
+    }
+    let services = server.read(|store| async move { store.services().await.unwrap() });
+    let of = |mark: &str| services.iter().find(|service| service.name.starts_with(mark)).unwrap().id;
+    let limits: [(&str, Services, &[&str]); 4] = [
+        ("all", Services::All, &["MARKONE", "MARKTWO"]),
+        ("one", Services::Only(vec![of("MARKONE")]), &["MARKONE"]),
+        ("the other", Services::Only(vec![of("MARKTWO")]), &["MARKTWO"]),
+        ("none", Services::Only(vec![]), &[]),
+    ];
+    for role in ["viewer", "caseworker", "manager"] {
+        let mut browser = if role == "manager" { all_seeing.clone() } else { server.signed_in(role) };
+        for (limit, sees, shown) in &limits {
+            let (email, sees, role_now) =
+                (format!("{role}@example.gov.uk"), sees.clone(), role.parse::<Role>().unwrap());
+            server.read(|store| async move {
+                let id = store.person(&email).await.unwrap().unwrap().id;
+                store.change_person(id, role_now, sees, By::command("test"), 0).await.unwrap();
+            });
+            let mut all_pages = String::new();
+            for path in &paths {
+                let answer = browser.get(path);
+                assert!(answer.status < 500, "{role}, {limit}: {path} {}", answer.text());
+                // An address is no secret to whoever typed it.
+                let page = answer.text();
+                for hidden in ["MARKONE", "MARKTWO"].iter().filter(|mark| !shown.contains(mark)) {
+                    assert!(!page.contains(hidden), "{role} who sees {limit}: {path} shows {hidden}: {page}");
+                    assert!(answer.status != 200 || !path.contains(hidden), "{role} who sees {limit} opens {path}");
+                }
+                all_pages += &page;
+            }
+            assert!(shown.iter().all(|mark| all_pages.contains(mark)), "{role} who sees {limit} sees that");
+            let several = shown.len();
+            let (found, said) =
+                (browser.get("/receipts?q=REF").text(), if several == 1 { "result" } else { "results" });
+            assert!(found.contains(&format!("{several} {said} for")), "{role} who sees {limit}: {found}");
+            for number in &quarantined {
+                let may =
+                    role == "manager" && quarantine_mark(&quarantine, number).is_some_and(|mark| shown.contains(&mark));
+                let answer = browser.post(&format!("/quarantine/{number}/read-again"), &[]);
+                let expected = if may {
+                    303
+                } else if role == "manager" {
+                    404
+                } else {
+                    403
+                };
+                assert_eq!(answer.status, expected, "{role} who sees {limit} has {number} read again");
+            }
+        }
+    }
+}
+
+/// Whose the quarantined callback of a number is, by the list of all.
+fn quarantine_mark(list: &str, number: &str) -> Option<&'static str> {
+    let row = list.split("<tr").find(|row| row.contains(&format!("/quarantine/{number}\"")))?;
+    ["MARKONE", "MARKTWO"].into_iter().find(|mark| row.contains(mark))
+}
+
+#[test]
+fn no_form_from_another_site_is_taken_at_any_address() {
+    let server = Server::start();
+    assert_eq!(server.post("/callbacks", b"nonsense").status, 200);
+    let people = [server.signed_in("viewer"), server.signed_in("caseworker"), server.signed_in("manager")];
+    assert_eq!(people.len(), 3, "the numbers in the table are those of accounts");
+    let admin = server.signed_in("admin");
+    let post = |path: &str, site: &str| {
+        let headers = format!("{}{site}Content-Type: application/x-www-form-urlencoded\r\n", admin.headers());
+        exchange(server.at, &request("POST", path, &headers, b"a=b"))
+    };
+    let forms: Vec<&str> = TABLE
+        .iter()
+        .filter(|(method, path, _)| *method == "POST" && !path.contains("nothing") && *path != "/receipts")
+        .map(|(_, path, _)| *path)
+        .chain(["/set-password/0", "/people/4/sign-out", "/sign-out", "/sign-in"])
+        .collect();
+    let rows = || {
+        let store = rusqlite::Connection::open(server.data.join("counterfoil.db")).unwrap();
+        store.query_row("SELECT count(*) FROM audit", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let before = rows();
+    for site in [
+        "Sec-Fetch-Site: cross-site\r\n",
+        "Sec-Fetch-Site: same-site\r\n",
+        "Sec-Fetch-Site: cross-site\r\nOrigin: http://localhost\r\n",
+        "Sec-Fetch-Site: same-site\r\nOrigin: http://localhost\r\n",
+        "Sec-Fetch-Site: anything\r\nOrigin: null\r\n",
+        "Origin: https://evil.example\r\n",
+        "Origin: http://localhost.evil.example\r\n",
+        "Origin: http://localhost:1\r\n",
+        "Origin: null\r\n",
+        "Origin: \r\n",
+    ] {
+        for path in &forms {
+            let answer = post(path, site);
+            assert_eq!(answer.status, 403, "{path} with {site}");
+            assert!(answer.text().contains("This form came from somewhere else"), "{path} with {site}");
+            assert_eq!(answer.header("set-cookie"), None, "{path} with {site}");
+        }
+    }
+    assert_eq!(rows(), before, "nothing was done");
+    for site in [
+        "Sec-Fetch-Site: same-origin\r\n",
+        "Sec-Fetch-Site: none\r\n",
+        "Sec-Fetch-Site: same-origin\r\nOrigin: http://localhost\r\n",
+        "Origin: http://localhost\r\n",
+        "",
+    ] {
+        // Who signs out is nobody afterwards.
+        for path in forms.iter().filter(|path| !path.ends_with("/sign-out")) {
+            let answer = post(path, site);
+            assert!(answer.status < 500 && answer.status != 403, "{path} with {site}: {}", answer.text());
+        }
+    }
+    assert!(rows() > before, "something was done");
+}
+
 #[test]
 fn a_page_that_is_asked_by_another_method_says_which_it_takes() {
     let server = Server::start();
@@ -102,7 +309,8 @@ fn a_page_that_is_asked_by_another_method_says_which_it_takes() {
     for (method, path, _) in
         TABLE.iter().copied().filter(|(_, path, _)| !path.contains("nothing") && !path.contains("STYLES"))
     {
-        let is_none = (path.starts_with("/quarantine") || path.starts_with("/alarms")) && path.ends_with("/none");
+        let numbered = ["/quarantine", "/alarms", "/people", "/tokens"].iter().any(|list| path.starts_with(list));
+        let is_none = numbered && path.ends_with("/none");
         let known = !path.ends_with("/more") && !is_none;
         let path = path.split('?').next().unwrap();
         let answer = ask("DELETE", path);

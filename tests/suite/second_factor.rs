@@ -320,7 +320,7 @@ fn a_password_is_changed_by_who_knows_it_and_ends_the_other_sessions() {
     for (present, new, said) in [
         ("", new, "Enter your present password"),
         ("not my password", new, "Enter your correct password"),
-        (PASSWORD, "short", "Password must be at least 8 characters"),
+        (PASSWORD, "short", "Password must be at least 10 characters"),
     ] {
         let answer = browser.post("/account/password", &[("password", present), ("new-password", new)]);
         assert!(answer.text().contains(said), "{}", answer.text());

@@ -125,8 +125,9 @@ fn both_cookies_are_bound_to_the_host_and_hidden_from_scripts_and_a_session_is_a
     browser.cookie = Some(planted.clone());
     let answer = signs_in(&mut browser, HERS, PASSWORD);
     let cookies: Vec<&str> = answer.headers("set-cookie").collect();
-    assert_eq!(cookies.len(), 2);
-    for (cookie, name) in cookies.iter().zip(["__Host-counterfoil=", "__Host-counterfoil-browser="]) {
+    assert_eq!(cookies.len(), 3);
+    let names = ["__Host-counterfoil=", "__Host-counterfoil-browser=", "__Host-counterfoil-sign-in=;"];
+    for (cookie, name) in cookies.iter().zip(names) {
         assert!(cookie.starts_with(name), "{cookie}");
         for attribute in ["; Path=/", "; Secure", "; HttpOnly", "; SameSite=Lax"] {
             assert!(cookie.contains(attribute), "{cookie}");

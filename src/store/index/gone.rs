@@ -1,9 +1,12 @@
 //! The arrivals whose rows are gone while the index may still lead to them: a bit each, kept until their entries are gone too.
 //! Whoever removes rows notes them, in whatever process; only the writer of the index takes them out of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, params};
+
+use super::chunk::Entry;
+use crate::store::row;
 
 /// Arrivals whose bits stand in one row.
 pub(in crate::store) const STRETCH: i64 = 4096;
@@ -11,7 +14,16 @@ const BYTES: usize = 512;
 
 /// Some of them.
 #[derive(Default)]
-pub(super) struct Gone(BTreeMap<i64, Vec<u8>>);
+pub(super) struct Gone {
+    bits: BTreeMap<i64, Vec<u8>>,
+    /// Those whose rows are there, but say less than they did: with the keys that they still have.
+    redacted: HashMap<i64, Redacted>,
+}
+
+struct Redacted {
+    turn: i64,
+    keys: Vec<Vec<u8>>,
+}
 
 impl Gone {
     /// Those between two arrivals.
@@ -33,24 +45,45 @@ impl Gone {
                 gone.insert(stretch, bits);
             }
         }
-        Ok(Gone(gone))
+        let redacted = if gone.is_empty() { HashMap::new() } else { redacted(connection, first, last)? };
+        Ok(Gone { bits: gone, redacted })
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.bits.is_empty()
     }
 
-    pub(super) fn holds(&self, arrival: i64) -> bool {
-        if self.0.is_empty() {
+    /// Whether an entry leads to what is gone.
+    pub(super) fn holds(&self, entry: Entry<'_>) -> bool {
+        if self.bits.is_empty() || !self.is_noted(entry.arrival) {
             return false;
         }
+        let still_says = |redacted: &Redacted| redacted.keys.iter().any(|key| key == entry.key);
+        !self.redacted.get(&entry.arrival).is_some_and(still_says)
+    }
+
+    fn is_noted(&self, arrival: i64) -> bool {
         let (byte, bit) = place(arrival);
-        self.0.get(&arrival.div_euclid(STRETCH)).is_some_and(|bits| bits.get(byte).is_some_and(|byte| byte & bit != 0))
+        self.bits
+            .get(&arrival.div_euclid(STRETCH))
+            .is_some_and(|bits| bits.get(byte).is_some_and(|byte| byte & bit != 0))
     }
 
     /// Their entries are gone too. What else went meanwhile stays noted.
     pub(super) fn forget(&self, connection: &Connection) -> rusqlite::Result<()> {
-        for (stretch, done) in &self.0 {
+        // What was redacted again, or removed, while its entries were written stays noted.
+        let mut done = self.bits.clone();
+        for (arrival, redacted) in &self.redacted {
+            let sql = "DELETE FROM redacted_arrivals WHERE arrival = ?1 AND turn = ?2";
+            let is_done = connection.prepare_cached(sql)?.execute([*arrival, redacted.turn])? > 0;
+            let (byte, bit) = place(*arrival);
+            if !is_done
+                && let Some(byte) = done.get_mut(&arrival.div_euclid(STRETCH)).and_then(|bits| bits.get_mut(byte))
+            {
+                *byte &= !bit;
+            }
+        }
+        for (stretch, done) in &done {
             let Some(mut bits) = noted(connection, *stretch)? else { continue };
             bits.iter_mut().zip(done).for_each(|(bits, done)| *bits &= !done);
             put(connection, *stretch, &bits)?;
@@ -69,6 +102,30 @@ pub(in crate::store) fn note(connection: &Connection, stretch: i64, arrivals: &[
         }
     }
     put(connection, stretch, &bits)
+}
+
+/// Notes a row that says less than it did.
+pub(in crate::store) fn note_redacted(connection: &Connection, arrival: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO redacted_arrivals (arrival, turn) VALUES (?1, 1)
+             ON CONFLICT (arrival) DO UPDATE SET turn = turn + 1",
+        )?
+        .execute([arrival])?;
+    note(connection, arrival.div_euclid(STRETCH), &[arrival])
+}
+
+fn redacted(connection: &Connection, first: i64, last: i64) -> rusqlite::Result<HashMap<i64, Redacted>> {
+    let sql = "SELECT arrival, turn FROM redacted_arrivals WHERE arrival BETWEEN ?1 AND ?2";
+    let mut find = connection.prepare_cached(sql)?;
+    let rows = find.query_map([first, last], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+    let mut redacted = HashMap::new();
+    for row in rows {
+        let (arrival, turn) = row?;
+        let found = row::keys_after(connection, arrival - 1, 1)?.into_iter().find(|found| found.arrival == arrival);
+        redacted.insert(arrival, Redacted { turn, keys: found.map(|found| found.keys.all).unwrap_or_default() });
+    }
+    Ok(redacted)
 }
 
 /// Whether the index may still lead to something that is gone.

@@ -41,7 +41,7 @@ impl Merged {
             let Some(mut least) = self.cursors.peek_mut() else { return Ok(self.packer.take()) };
             let Reverse(cursor) = &mut *least;
             let entry = cursor.entries.entry();
-            let full = if self.gone.holds(entry.arrival) { None } else { self.packer.add(entry) };
+            let full = if self.gone.holds(entry) { None } else { self.packer.add(entry) };
             *entries -= 1;
             if !cursor.advance(connection)? {
                 PeekMut::pop(least);

@@ -9,7 +9,7 @@ use crate::notify::Callback;
 use crate::store::*;
 
 /// Keeps a body that came at a moment, whatever it is.
-async fn keep(store: &Store, service: ServiceId, arrived_at: i64, body: &str) -> Stored {
+pub(super) async fn keep(store: &Store, service: ServiceId, arrived_at: i64, body: &str) -> Stored {
     let envelope = Envelope { service, token: None, origin: Origin::CalledBack, arrived_at, path: String::new() };
     let arrival = match Callback::read(body.as_bytes()) {
         Ok(callback) => Arrival::callback(envelope, callback),
@@ -28,7 +28,7 @@ fn receipt(id: &str, said: &str) -> String {
     format!(r#"{{"id": "{id}", "reference": "{said}", "to": "{said}@example.com", "status": "delivered"}}"#)
 }
 
-fn text(id: &str, from: i64, said: &str) -> String {
+pub(super) fn text(id: &str, from: i64, said: &str) -> String {
     format!(r#"{{"id": "{id}", "source_number": "44770090{from:04}", "message": "{said} said"}}"#)
 }
 
@@ -40,7 +40,7 @@ async fn remove(store: &Store, limits: Limits) -> usize {
     removed
 }
 
-fn holds(folder: &Path, said: &[u8]) -> bool {
+pub(super) fn holds(folder: &Path, said: &[u8]) -> bool {
     let mut files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
     files.any(|bytes| bytes.windows(said.len()).any(|window| window == said))
 }

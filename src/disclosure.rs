@@ -1,0 +1,322 @@
+//! What is held on somebody, written out for them: as JSON with the very bodies that came, or as a table for a spreadsheet. It writes
+//! as it is handed one piece after another, and knows neither the store's tables nor who reads.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::notify::time::canonical;
+use crate::notify::{Callback, Complaint, Content, DeliveryReceipt, Kind, ReceivedText, ReturnedLetter};
+use crate::store::{Exported, HeldSearch, Kept, Origin, Quarantined};
+
+/// How it is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// One object, with each body as it came.
+    Json,
+    /// A row for each piece, in UTF-8 with a byte order mark, so that spreadsheets read it as what it is.
+    Csv,
+}
+
+impl Format {
+    /// Both.
+    pub const ALL: [Format; 2] = [Format::Json, Format::Csv];
+
+    /// Its name, which is also how a file's name ends.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Format::Json => "json",
+            Format::Csv => "csv",
+        }
+    }
+}
+
+impl std::str::FromStr for Format {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Format, String> {
+        Format::ALL
+            .into_iter()
+            .find(|format| format.as_str() == word)
+            .ok_or_else(|| "a format is json or csv".to_owned())
+    }
+}
+
+/// Writes one disclosure. What it is handed is on its way when the call returns.
+pub struct Disclosure<W: Write> {
+    format: Format,
+    out: W,
+    is_first: bool,
+}
+
+/// The columns of the table.
+const COLUMNS: [&str; 19] = [
+    "Kind",
+    "Service",
+    "Notify’s id",
+    "Reference",
+    "To or from",
+    "Status",
+    "Type",
+    "Created or received",
+    "Sent",
+    "Finished",
+    "Template",
+    "Template version",
+    "Received at",
+    "Message",
+    "Other details",
+    "Arrived",
+    "Times",
+    "Came as",
+    "Held",
+];
+
+impl<W: Write> Disclosure<W> {
+    /// Begins one about whoever is called so.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn begin(format: Format, mut out: W, about: &str, now: i64) -> io::Result<Disclosure<W>> {
+        match format {
+            Format::Json => {
+                let about = serde_json::to_string(about)?;
+                write!(out, "{{\"exported_at\": \"{}\", \"about\": {about}, \"held\": [", canonical(now))?;
+            }
+            Format::Csv => {
+                out.write_all("\u{feff}".as_bytes())?;
+                write_row(&mut out, COLUMNS.iter().map(|name| (*name).to_owned()))?;
+            }
+        }
+        Ok(Disclosure { format, out, is_first: true })
+    }
+
+    /// Writes one piece.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn add(&mut self, piece: &Exported) -> io::Result<()> {
+        if self.format == Format::Csv {
+            return write_row(&mut self.out, row(piece));
+        }
+        self.out.write_all(if self.is_first { b"\n" } else { b",\n" })?;
+        self.is_first = false;
+        match piece {
+            Exported::Callback(kept, is_held) => serde_json::to_writer(&mut self.out, &callback(kept, *is_held)?)?,
+            Exported::Quarantined(body, is_held) => serde_json::to_writer(&mut self.out, &quarantined(body, *is_held))?,
+            Exported::Search(search) => serde_json::to_writer(&mut self.out, &searched(search))?,
+        }
+        Ok(())
+    }
+
+    /// Ends it; gives back what it was written to.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn end(mut self) -> io::Result<W> {
+        if self.format == Format::Json {
+            self.out.write_all(b"\n]}\n")?;
+        }
+        self.out.flush()?;
+        Ok(self.out)
+    }
+}
+
+#[derive(Serialize)]
+struct Piece<'a, B: Serialize> {
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<&'a str>,
+    arrived_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    times: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    came_as: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    held: bool,
+    body: B,
+}
+
+fn callback(kept: &Kept, held: bool) -> serde_json::Result<Piece<'_, Box<RawValue>>> {
+    let body = RawValue::from_string(String::from_utf8_lossy(&kept.callback.body()).into_owned())?;
+    Ok(Piece {
+        kind: kept.callback.kind().words(),
+        service: Some(&kept.service_name),
+        arrived_at: canonical(kept.arrived_at),
+        times: Some(kept.times),
+        came_as: Some(came_as(kept.origin)),
+        reason: None,
+        held,
+        body,
+    })
+}
+
+const QUARANTINED: &str = "Body in quarantine";
+const SEARCH: &str = "Kept search";
+
+fn quarantined(body: &Quarantined, held: bool) -> Piece<'_, String> {
+    Piece {
+        kind: QUARANTINED,
+        service: Some(&body.service_name),
+        arrived_at: canonical(body.arrived_at),
+        times: Some(body.times),
+        came_as: Some(came_as(body.origin)),
+        reason: Some(&body.reason),
+        held,
+        body: text(body),
+    }
+}
+
+fn searched(search: &HeldSearch) -> Piece<'_, &str> {
+    Piece {
+        kind: SEARCH,
+        service: None,
+        arrived_at: canonical(search.made_at),
+        times: None,
+        came_as: None,
+        reason: None,
+        held: false,
+        body: &search.term,
+    }
+}
+
+fn text(body: &Quarantined) -> String {
+    String::from_utf8_lossy(body.body.as_deref().unwrap_or_default()).into_owned()
+}
+
+fn came_as(origin: Origin) -> &'static str {
+    match origin {
+        Origin::CalledBack => "Callback from Notify",
+        Origin::Fetched => "Read back from Notify",
+        Origin::Imported => "Imported",
+        Origin::Test => "Test",
+    }
+}
+
+fn row(piece: &Exported) -> Vec<String> {
+    let mut row = vec![String::new(); COLUMNS.len()];
+    let mut put = |column: &str, value: Option<String>| {
+        let at = COLUMNS.iter().position(|name| *name == column);
+        if let (Some(cell), Some(value)) = (at.and_then(|at| row.get_mut(at)), value) {
+            *cell = value;
+        }
+    };
+    let yes = |is: bool| is.then(|| "Yes".to_owned());
+    match piece {
+        Exported::Callback(kept, is_held) => {
+            put("Kind", Some(kept.callback.kind().words().to_owned()));
+            put("Service", Some(kept.service_name.clone()));
+            put("Notify’s id", Some(kept.callback.notify_id().to_owned()));
+            put("Reference", kept.callback.reference().map(str::to_owned));
+            put("To or from", kept.callback.person().map(str::to_owned));
+            put("Arrived", Some(canonical(kept.arrived_at)));
+            put("Times", Some(kept.times.to_string()));
+            put("Came as", Some(came_as(kept.origin).to_owned()));
+            put("Held", yes(*is_held));
+            fields(&kept.callback, &mut put);
+        }
+        Exported::Quarantined(body, is_held) => {
+            put("Kind", Some(QUARANTINED.to_owned()));
+            put("Service", Some(body.service_name.clone()));
+            put("Message", Some(text(body)));
+            put("Other details", Some(body.reason.clone()));
+            put("Arrived", Some(canonical(body.arrived_at)));
+            put("Times", Some(body.times.to_string()));
+            put("Came as", Some(came_as(body.origin).to_owned()));
+            put("Held", yes(*is_held));
+        }
+        Exported::Search(search) => {
+            put("Kind", Some(SEARCH.to_owned()));
+            put("To or from", Some(search.term.clone()));
+            put("Arrived", Some(canonical(search.made_at)));
+        }
+    }
+    row
+}
+
+/// What each kind alone has.
+fn fields(callback: &Callback, put: &mut impl FnMut(&str, Option<String>)) {
+    let mut others = callback.other_keys();
+    let number = |number: Option<i64>| number.map(|number| number.to_string());
+    match &callback.content {
+        Content::DeliveryReceipt(receipt) => {
+            let DeliveryReceipt { status, created_at, completed_at, sent_at, notification_type, .. } = receipt;
+            put("Status", Some(status.as_str().to_owned()));
+            put("Type", notification_type.clone());
+            put("Created or received", created_at.clone());
+            put("Sent", sent_at.clone());
+            put("Finished", completed_at.clone());
+            put("Template", receipt.template_id.clone());
+            put("Template version", number(receipt.template_version));
+        }
+        Content::ReceivedText(ReceivedText { destination_number, message, date_received, .. }) => {
+            put("Created or received", date_received.clone());
+            put("Received at", destination_number.clone());
+            put("Message", message.clone());
+        }
+        Content::ReturnedLetter(letter) => {
+            let ReturnedLetter { date_sent, sent_by, template_name, .. } = letter;
+            put("Sent", date_sent.clone());
+            put("Template", letter.template_id.clone());
+            put("Template version", number(letter.template_version));
+            let details = [
+                ("Sent by", sent_by.clone()),
+                ("Template name", template_name.clone()),
+                ("Spreadsheet", letter.spreadsheet_file_name.clone()),
+                ("Row in the spreadsheet", number(letter.spreadsheet_row_number)),
+                ("Uploaded letter", letter.upload_letter_file_name.clone()),
+            ];
+            others.extend(details.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+        }
+        Content::Complaint(Complaint { complaint_id, complaint_date, .. }) => {
+            put("Created or received", complaint_date.clone());
+            others.extend(complaint_id.clone().map(|id| ("Complaint id".to_owned(), id)));
+        }
+    }
+    let others: Vec<String> = others.into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    put("Other details", (!others.is_empty()).then(|| others.join("\n")));
+}
+
+fn write_row(out: &mut impl Write, cells: impl IntoIterator<Item = String>) -> io::Result<()> {
+    let cells: Vec<String> =
+        cells.into_iter().map(|cell| format!("\"{}\"", safe(&cell).replace('"', "\"\""))).collect();
+    write!(out, "{}\r\n", cells.join(","))
+}
+
+/// A cell that a spreadsheet does not take for a formula. One that begins with an apostrophe gets another, so that taking the first
+/// away gives back every cell as it was.
+fn safe(cell: &str) -> String {
+    let acts = cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\'']);
+    if acts { format!("'{cell}") } else { cell.to_owned() }
+}
+
+/// How many of each kind there are, in words.
+#[must_use]
+pub fn counted(counts: &crate::store::OnSubject) -> Vec<(&'static str, u64)> {
+    let kinds = Kind::ALL.iter().map(|kind| kind.words()).zip(counts.kinds);
+    kinds.chain([("In quarantine", counts.quarantined), ("Kept searches", counts.searches)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cell_is_a_formula_and_the_apostrophe_comes_off_again() {
+        for cell in ["=1+1", "+447700900123", "-1", "@x", "\tx", "\rx", "'x", "x", "", "\n=1"] {
+            let safe = safe(cell);
+            assert!(!safe.starts_with(['=', '+', '-', '@', '\t', '\r']), "{cell}");
+            assert_eq!(safe.strip_prefix('\'').unwrap_or(&safe), cell);
+        }
+    }
+
+    #[test]
+    fn a_cell_may_hold_quotes_and_lines() {
+        let mut written = Vec::new();
+        write_row(&mut written, ["a\"b\nc".to_owned(), "=x".to_owned()]).unwrap();
+        assert_eq!(written, b"\"a\"\"b\nc\",\"'=x\"\r\n");
+    }
+}
