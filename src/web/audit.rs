@@ -273,7 +273,7 @@ async fn csv(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Wo
             tracing::error!(event = "page.not_noted", error = %error, "how much was saved could not be noted");
         }
     };
-    Ok(download::csv("record.csv", write))
+    Ok(download::file("record.csv", download::CSV, write))
 }
 
 fn line(row: &Recorded) -> String {

@@ -9,7 +9,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("upkeep", &["backfill", "notify", "store", "clock"]),
     ("backfill", &["outgoing", "notify", "store", "clock"]),
     ("access", &["store", "clock"]),
-    ("disclosure", &["notify", "store", "clock"]),
+    ("disclosure", &["notify", "spreadsheet", "store", "clock"]),
     ("store", &["notify", "clock"]),
     ("edge", &[]),
     ("outgoing", &[]),

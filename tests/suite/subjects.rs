@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::pages::between;
 use crate::server::{Server, folder, printed, run, run_with_input};
@@ -37,6 +38,14 @@ fn holds(data: &Path, said: &str) -> bool {
     files.any(|bytes| bytes.windows(said.len()).any(|window| window == said.as_bytes()))
 }
 
+fn wait_until(is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_mins(1), "it never was");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 fn said(output: &std::process::Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -70,6 +79,13 @@ fn an_export_is_json_with_each_body_or_a_table_and_works_beside_the_server_and_w
     assert!(email.contains("canary2") && !email.contains("canary1"));
     let reference = printed(&run(&["subject", "export", "--reference", "canary 2"], &data));
     assert!(reference.contains("canary2") && !reference.contains("canary1"));
+    assert_eq!(noted(&data), "3,3,1,1", "how much was saved, but not by the file that was refused");
+}
+
+/// How many rows each of the files had that people saved.
+fn noted(data: &Path) -> String {
+    let store = rusqlite::Connection::open(data.join("counterfoil.db")).unwrap();
+    store.query_row("SELECT coalesce(group_concat(rows), '') FROM saved", [], |row| row.get(0)).unwrap()
 }
 
 #[test]
@@ -203,6 +219,9 @@ fn a_manager_exports_holds_and_erases_on_pages_that_have_no_number_in_their_addr
     let json = manager.get(&format!("{here}/export.json")).text();
     assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok(), "{json}");
     assert_eq!(manager.get(&format!("{here}/export.exe")).status, 404);
+
+    // The three and the search, in both files; it is noted when the file is through.
+    wait_until(|| noted(&data) == "4,4");
 
     let unreasoned = manager.post(&format!("{here}/hold"), &[]);
     assert!(unreasoned.text().contains("Enter a reason"));
