@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::notify::time::canonical;
 use crate::notify::{Callback, Complaint, Content, DeliveryReceipt, Kind, ReceivedText, ReturnedLetter};
+use crate::spreadsheet;
 use crate::store::{Exported, HeldSearch, Kept, Origin, Quarantined};
 
 /// How it is written.
@@ -86,8 +87,7 @@ impl<W: Write> Disclosure<W> {
                 write!(out, "{{\"exported_at\": \"{}\", \"about\": {about}, \"held\": [", canonical(now))?;
             }
             Format::Csv => {
-                out.write_all("\u{feff}".as_bytes())?;
-                write_row(&mut out, COLUMNS.iter().map(|name| (*name).to_owned()))?;
+                write!(out, "{}{}", spreadsheet::BEGINNING, spreadsheet::row(COLUMNS))?;
             }
         }
         Ok(Disclosure { format, out, is_first: true })
@@ -99,7 +99,8 @@ impl<W: Write> Disclosure<W> {
     /// When it cannot be written.
     pub fn add(&mut self, piece: &Exported) -> io::Result<()> {
         if self.format == Format::Csv {
-            return write_row(&mut self.out, row(piece));
+            let row = row(piece);
+            return self.out.write_all(spreadsheet::row(row.iter().map(String::as_str)).as_bytes());
         }
         self.out.write_all(if self.is_first { b"\n" } else { b",\n" })?;
         self.is_first = false;
@@ -280,43 +281,9 @@ fn fields(callback: &Callback, put: &mut impl FnMut(&str, Option<String>)) {
     put("Other details", (!others.is_empty()).then(|| others.join("\n")));
 }
 
-fn write_row(out: &mut impl Write, cells: impl IntoIterator<Item = String>) -> io::Result<()> {
-    let cells: Vec<String> =
-        cells.into_iter().map(|cell| format!("\"{}\"", safe(&cell).replace('"', "\"\""))).collect();
-    write!(out, "{}\r\n", cells.join(","))
-}
-
-/// A cell that a spreadsheet does not take for a formula. One that begins with an apostrophe gets another, so that taking the first
-/// away gives back every cell as it was.
-fn safe(cell: &str) -> String {
-    let acts = cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\'']);
-    if acts { format!("'{cell}") } else { cell.to_owned() }
-}
-
 /// How many of each kind there are, in words.
 #[must_use]
 pub fn counted(counts: &crate::store::OnSubject) -> Vec<(&'static str, u64)> {
     let kinds = Kind::ALL.iter().map(|kind| kind.words()).zip(counts.kinds);
     kinds.chain([("In quarantine", counts.quarantined), ("Kept searches", counts.searches)]).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_cell_is_a_formula_and_the_apostrophe_comes_off_again() {
-        for cell in ["=1+1", "+447700900123", "-1", "@x", "\tx", "\rx", "'x", "x", "", "\n=1"] {
-            let safe = safe(cell);
-            assert!(!safe.starts_with(['=', '+', '-', '@', '\t', '\r']), "{cell}");
-            assert_eq!(safe.strip_prefix('\'').unwrap_or(&safe), cell);
-        }
-    }
-
-    #[test]
-    fn a_cell_may_hold_quotes_and_lines() {
-        let mut written = Vec::new();
-        write_row(&mut written, ["a\"b\nc".to_owned(), "=x".to_owned()]).unwrap();
-        assert_eq!(written, b"\"a\"\"b\nc\",\"'=x\"\r\n");
-    }
 }

@@ -153,11 +153,13 @@ async fn export(export: Export) -> Result<(), Failure> {
     let (whom, typed) = who.read()?;
     let entry = Entry::new(by(), Did::ExportedSubject, clock::now()).about(Some(whom.key()));
     store.record(entry.with(format.as_str())).await?;
+    let writing = store.clone();
     let counts = watch(move |progress| match &to {
-        Some(file) => to_file(&store, &whom, &typed, format, file, progress),
-        None => Ok(write(&store, &whom, &typed, format, io::stdout().lock(), progress)?.1),
+        Some(file) => to_file(&writing, &whom, &typed, format, file, progress),
+        None => Ok(write(&writing, &whom, &typed, format, io::stdout().lock(), progress)?.1),
     })
     .await??;
+    store.note_saved(by(), counts.all(), clock::now()).await?;
     tell(&table(&counts));
     tell_unread(&counts);
     Ok(())

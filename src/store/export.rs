@@ -17,6 +17,16 @@ pub struct HeldSearch {
     pub made_at: i64,
 }
 
+/// Pieces that are read together.
+const AT_ONCE: usize = 32;
+
+/// Where a piece stands.
+enum Place<'a> {
+    Callback(i64),
+    Body(i64),
+    Search(&'a str),
+}
+
 /// One piece of what is held.
 #[derive(Debug)]
 pub enum Exported {
@@ -29,7 +39,8 @@ pub enum Exported {
 }
 
 impl Store {
-    /// Hands out what was gathered by the same reader. What went meanwhile is left out. Blocks; `each` says `false` to stop.
+    /// Hands out what was gathered by the same reader. What went meanwhile is left out. Blocks; `each` says `false` to stop. While a
+    /// piece is handed out nothing is being read, so that who takes them slowly does not keep the log from being emptied.
     ///
     /// # Errors
     /// When it cannot be read, or somebody asked for it to stop.
@@ -43,32 +54,42 @@ impl Store {
         let mut arrivals: Vec<i64> = gathered.messages.iter().flat_map(|message| &message.arrivals).copied().collect();
         arrivals.sort_unstable();
         arrivals.dedup();
-        let of = len(arrivals.len()) + gathered.counts.quarantined + gathered.counts.searches;
+        let callbacks = arrivals.into_iter().map(Place::Callback);
+        let bodies = gathered.quarantined.iter().copied().map(Place::Body);
+        let searches = gathered.searches.iter().map(|opaque| Place::Search(opaque));
+        let places: Vec<Place<'_>> = callbacks.chain(bodies).chain(searches).collect();
         let mut done = 0;
-        self.look_long(|index| {
-            let connection = index.connection;
-            let mut hand_out = |piece: Option<Exported>| {
-                progress.is_at(Stage::Exporting, done, of);
+        for some in places.chunks(AT_ONCE) {
+            let pieces = self.look_long(|index| {
+                let read = some.iter().map(|place| read(index.connection, sees, place));
+                Ok(read.collect::<rusqlite::Result<Vec<_>>>()?)
+            })?;
+            for piece in pieces {
+                progress.is_at(Stage::Exporting, done, len(places.len()));
                 done += 1;
-                let goes_on = !progress.is_stopped() && piece.is_none_or(&mut each);
-                if goes_on { Ok(()) } else { Err(StoreError::Stopped) }
-            };
-            for arrival in arrivals {
-                let kept = row::at(connection, arrival)?.filter(|kept| sees.allow(kept.service));
-                let is_held = holds::is_held(connection, arrival)?;
-                hand_out(kept.map(|kept| Exported::Callback(Box::new(kept), is_held)))?;
+                if progress.is_stopped() || !piece.is_none_or(&mut each) {
+                    return Err(StoreError::Stopped);
+                }
             }
-            for arrival in &gathered.quarantined {
-                let body = quarantine::with_body(connection, sees, *arrival)?;
-                let is_held = holds::is_held(connection, *arrival)?;
-                hand_out(body.map(|body| Exported::Quarantined(Box::new(body), is_held)))?;
-            }
-            for opaque in &gathered.searches {
-                hand_out(search(connection, opaque)?.map(Exported::Search))?;
-            }
-            Ok(())
-        })
+        }
+        Ok(())
     }
+}
+
+fn read(connection: &Connection, sees: &Services, place: &Place<'_>) -> rusqlite::Result<Option<Exported>> {
+    Ok(match *place {
+        Place::Callback(arrival) => {
+            let kept = row::at(connection, arrival)?.filter(|kept| sees.allow(kept.service));
+            let is_held = holds::is_held(connection, arrival)?;
+            kept.map(|kept| Exported::Callback(Box::new(kept), is_held))
+        }
+        Place::Body(arrival) => {
+            let body = quarantine::with_body(connection, sees, arrival)?;
+            let is_held = holds::is_held(connection, arrival)?;
+            body.map(|body| Exported::Quarantined(Box::new(body), is_held))
+        }
+        Place::Search(opaque) => search(connection, opaque)?.map(Exported::Search),
+    })
 }
 
 fn search(connection: &Connection, opaque: &str) -> rusqlite::Result<Option<HeldSearch>> {

@@ -202,7 +202,7 @@ async fn show(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: W
         return Ok(see_other(&path));
     }
     page.title = trail.title("Record of who saw what");
-    page.rows = found.rows.iter().map(row).collect();
+    page.rows = found.rows.iter().map(|recorded| row(recorded, &page.people)).collect();
     page.previous = trail.previous(&path);
     page.next = trail.next(&path, found.next);
     html(&page)
@@ -273,7 +273,7 @@ async fn csv(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Wo
             tracing::error!(event = "page.not_noted", error = %error, "how much was saved could not be noted");
         }
     };
-    Ok(download::csv("record.csv", write))
+    Ok(download::file("record.csv", download::CSV, write))
 }
 
 fn line(row: &Recorded) -> String {
@@ -287,7 +287,8 @@ fn did(row: &Recorded) -> String {
     known.map_or_else(|| row.did.clone(), |did| did.words().to_owned())
 }
 
-fn row(row: &Recorded) -> Row {
+/// A row for people: an account by its address.
+fn row(row: &Recorded, people: &[Choice]) -> Row {
     let is = |did: Did| row.did == did.as_str();
     let leads_to = |object: &String| match object {
         object if is(Did::OpenedReceipt) => Some(href(object)),
@@ -300,7 +301,11 @@ fn row(row: &Recorded) -> Row {
         source: row.source.clone(),
         did: did(row),
         href: row.object.as_ref().and_then(leads_to),
-        object: row.object.clone(),
+        object: row.object.as_ref().map(|object| {
+            let account =
+                object.strip_prefix("account ").and_then(|id| people.iter().find(|person| person.value == id));
+            account.map_or_else(|| object.clone(), |person| person.words.clone())
+        }),
         detail: row.detail.clone(),
     }
 }

@@ -1,18 +1,19 @@
 //! `/subjects`: what is held on one person or with one reference, for managers: exported, held, redacted and erased. Whom it is about
 //! never stands in an address: a random name does, as for searches.
 
+use std::io::BufWriter;
 use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
-use http::header;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::chrome::{Chrome, Here};
+use super::download;
 use super::plain_text::grouped;
-use super::problem::{Answer, Problem, answer, html, see_other, set};
+use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
 use super::results::{Moment, at};
 use super::search::KEPT;
@@ -21,11 +22,13 @@ use crate::access::{Caseworker, May, Secret};
 use crate::clock;
 use crate::disclosure::{Disclosure, Format, counted};
 use crate::notify::subject::Subject;
-use crate::store::{Asked, Did, Erasure, Gathered, Progress, Removal, Store, StoreError};
+use crate::store::{Asked, Did, Erasure, Gathered, Progress, Removal, Services, Store, StoreError};
 
 const PAGE: &str = "/subjects";
 /// A page waits no longer until all that is held is found.
 const FOUND_WITHIN: Duration = Duration::from_secs(20);
+/// A file is sent in pieces of so many bytes.
+const PIECE: usize = 64 * 1024;
 /// A reason is no longer.
 const LONGEST_REASON: usize = 200;
 /// A number, an address or a reference is no longer.
@@ -304,24 +307,48 @@ async fn export(
     let entry = caseworker.did(Did::ExportedSubject, now).about(Some(about.subject.key()));
     site.record(entry.with(format.as_str())).await?;
     let gathered = gather(&site.store, &caseworker, &about.subject).await?;
-    let (store, sees) = (site.store.clone(), caseworker.sees().clone());
-    let written = tokio::task::spawn_blocking(move || {
-        let mut disclosure =
-            Disclosure::begin(format, Vec::new(), &about.typed, now).map_err(|_| StoreError::Stopped)?;
-        let each = |piece| disclosure.add(&piece).is_ok();
-        store.export(&sees, &gathered, &Progress::default(), each)?;
-        disclosure.end().map_err(|_| StoreError::Stopped)
-    });
-    let written = written.await.map_err(|_| Problem::Failed)??;
-    let mut response = Response::new(written.into());
     let kind = match format {
         Format::Json => "application/json",
-        Format::Csv => "text/csv; charset=utf-8",
+        Format::Csv => download::CSV,
     };
-    set(&mut response, header::CONTENT_TYPE, kind);
-    let name = format!("attachment; filename=\"export.{}\"", format.as_str());
-    set(&mut response, header::CONTENT_DISPOSITION, &name);
-    Ok(response)
+    let write = move |pieces: download::Pieces| async move {
+        let (store, sees, to) = (site.store.clone(), caseworker.sees().clone(), pieces.clone());
+        let writing = tokio::task::spawn_blocking(move || {
+            let mut saved = 0;
+            let written = write_out(&store, &sees, &gathered, (format, &about.typed, now), to, &mut saved);
+            (written, saved)
+        });
+        let (written, saved) = writing.await.unwrap_or((Err(StoreError::Closed), 0));
+        if let Err(error) = written {
+            // Whoever reads no more has stopped it.
+            if !matches!(error, StoreError::Stopped) {
+                tracing::error!(event = "page.failed", error = %error, "a file could not be written to its end");
+            }
+            pieces.break_off().await;
+        }
+        if let Err(error) = site.store.note_saved(caseworker.by(), saved, clock::now()).await {
+            tracing::error!(event = "page.not_noted", error = %error, "how much was saved could not be noted");
+        }
+    };
+    Ok(download::file(&format!("export.{}", format.as_str()), kind, write))
+}
+
+/// Writes the file and counts what is in it. Blocks.
+fn write_out(
+    store: &Store,
+    sees: &Services,
+    gathered: &Gathered,
+    (format, about, now): (Format, &str, i64),
+    to: download::Pieces,
+    saved: &mut u64,
+) -> Result<(), StoreError> {
+    let to = BufWriter::with_capacity(PIECE, to);
+    let mut disclosure = Disclosure::begin(format, to, about, now).map_err(|_| StoreError::Stopped)?;
+    store.export(sees, gathered, &Progress::default(), |piece| {
+        *saved += 1;
+        disclosure.add(&piece).is_ok()
+    })?;
+    disclosure.end().map(drop).map_err(|_| StoreError::Stopped)
 }
 
 async fn change(

@@ -125,6 +125,70 @@ fn what_is_here_is_left_alone_a_status_is_filled_and_what_was_erased_stays_away(
 }
 
 #[test]
+fn what_was_redacted_is_read_back_without_what_it_said_and_what_was_erased_is_not_read_back() {
+    let set = Set::up();
+    let before = set.data.with_file_name("before.db");
+    assert!(run(&["backup", before.to_str().unwrap()], &set.data).status.success());
+    let now = clock::now() - MINUTE;
+    let server = Server::start_in(&set.data, &[]);
+    let headers = format!("Authorization: Bearer {}\r\n", set.token);
+    let sending = format!(r#"{{"id": "{}", "to": "ben@example.com", "status": "sending"}}"#, id(3));
+    assert_eq!(server.post_with("/callbacks", &headers, sending.as_bytes()).status, 200);
+    server.kill();
+    set.api.received(&id(1), now);
+    set.api.sent(&id(2), "delivered", now);
+    assert_eq!(said(&set.backfill(), "Fetched"), 2);
+    let why = ["--reason", "request 9", "--yes"];
+    let erase = |arguments: &[&str]| run(&[&["subject", "erase"], arguments, &why[..]].concat(), &set.data);
+    for arguments in [
+        ["--number", "07700900123", "--redact", "--recipient"].as_slice(),
+        &["--email", "ben@example.com", "--redact", "--recipient"],
+        &["--email", "amy@example.com"],
+    ] {
+        let done = erase(arguments);
+        assert!(words(&done).contains("1 were "), "{arguments:?}: {}", words(&done));
+    }
+
+    // All is here as it is to be, but for a status that came meanwhile, which says whom it was to.
+    set.api.sent(&id(3), "delivered", now);
+    let output = set.backfill();
+    let numbers = ["Seen", "Already here", "Missing", "Statuses filled", "Erased here"];
+    assert_eq!(numbers.map(|name| said(&output, name)), [3, 1, 1, 1, 1]);
+    assert_eq!(set.rows(), 3);
+    let server = Server::start_in(&set.data, &[]);
+    let page = server.signed_in("manager").get(&format!("/receipts/{}", id(3))).text();
+    assert!(page.contains("Delivered") && page.contains("Redacted <time"), "{page}");
+    server.kill();
+    nobody_stands_in(&set.data);
+
+    // And where nothing is here: in a store that is restored from before it came.
+    let (data, journal) = (set.data.with_file_name("new"), set.data.join("counterfoil.erased"));
+    let restore = ["restore", before.to_str().unwrap(), "--erased", journal.to_str().unwrap()];
+    assert!(run(&restore, &data).status.success());
+    let set = Set { data, ..set };
+    let output = set.backfill();
+    let numbers = ["Seen", "Already here", "Missing", "Fetched", "Erased here"];
+    assert_eq!(numbers.map(|name| said(&output, name)), [3, 0, 3, 2, 1]);
+    assert_eq!(set.kept(), HashSet::from([id(1), id(3)]));
+    let server = Server::start_in(&set.data, &[]);
+    let page = server.signed_in("manager").get(&format!("/receipts/{}", id(1))).text();
+    assert!(page.contains("Redacted <time"), "{page}");
+    server.kill();
+    nobody_stands_in(&set.data);
+}
+
+/// Neither what was said nor to whom or by whom stands in a file of the store.
+fn nobody_stands_in(data: &Path) {
+    for file in fs::read_dir(data).unwrap() {
+        let file = file.unwrap().path();
+        let bytes = fs::read(&file).unwrap().to_ascii_lowercase();
+        for said in ["hello", "7700900123", "amy@example.com", "ben@example.com"] {
+            assert!(!bytes.windows(said.len()).any(|window| window == said.as_bytes()), "{said} in {}", file.display());
+        }
+    }
+}
+
+#[test]
 fn it_goes_on_where_it_was_killed_and_nothing_is_missing_or_twice() {
     let set = Set::up();
     let now = clock::now() - MINUTE;

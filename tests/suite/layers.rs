@@ -10,7 +10,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("backfill", &["outgoing", "notify", "store", "clock"]),
     ("access", &["oidc", "store", "clock"]),
     ("oidc", &["outgoing"]),
-    ("disclosure", &["notify", "store", "clock"]),
+    ("disclosure", &["notify", "spreadsheet", "store", "clock"]),
     ("store", &["notify", "clock"]),
     ("edge", &[]),
     ("outgoing", &[]),

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::pages::between;
-use crate::server::{Server, folder, printed, run, run_with_input};
+use crate::server::{Browser, PASSWORD, Server, folder, printed, run, run_with_input};
 
 const AMYS: [&[u8]; 4] = [
     br#"{"id": "r1", "reference": "=canary1", "to": "07700 900123", "status": "delivered"}"#,
@@ -35,6 +36,14 @@ fn stop(server: Server) {
 fn holds(data: &Path, said: &str) -> bool {
     let mut files = fs::read_dir(data).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
     files.any(|bytes| bytes.windows(said.len()).any(|window| window == said.as_bytes()))
+}
+
+fn wait_until(is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_mins(1), "it never was");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn said(output: &std::process::Output) -> String {
@@ -70,6 +79,13 @@ fn an_export_is_json_with_each_body_or_a_table_and_works_beside_the_server_and_w
     assert!(email.contains("canary2") && !email.contains("canary1"));
     let reference = printed(&run(&["subject", "export", "--reference", "canary 2"], &data));
     assert!(reference.contains("canary2") && !reference.contains("canary1"));
+    assert_eq!(noted(&data), "3,3,1,1", "how much was saved, but not by the file that was refused");
+}
+
+/// How many rows each of the files had that people saved.
+fn noted(data: &Path) -> String {
+    let store = rusqlite::Connection::open(data.join("counterfoil.db")).unwrap();
+    store.query_row("SELECT coalesce(group_concat(rows), '') FROM saved", [], |row| row.get(0)).unwrap()
 }
 
 #[test]
@@ -190,10 +206,6 @@ fn a_manager_exports_holds_and_erases_on_pages_that_have_no_number_in_their_addr
     let here = found.header("location").unwrap().to_owned();
     assert!(here.starts_with("/subjects/number/") && !here.contains("900123"), "{here}");
     let page = manager.get(&here).text();
-    let count = |page: &str, name: &str| {
-        let row = page.split(&format!(">{name}</dt>")).nth(1).unwrap_or_else(|| panic!("{name}: {page}"));
-        between(row, "value\">", "<").to_owned()
-    };
     assert_eq!(count(&page, "Delivery receipt"), "1");
     // The one by which this page was found.
     assert_eq!((count(&page, "In quarantine"), count(&page, "Kept searches")), ("1".into(), "1".into()));
@@ -203,6 +215,9 @@ fn a_manager_exports_holds_and_erases_on_pages_that_have_no_number_in_their_addr
     let json = manager.get(&format!("{here}/export.json")).text();
     assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok(), "{json}");
     assert_eq!(manager.get(&format!("{here}/export.exe")).status, 404);
+
+    // The three and the search, in both files; it is noted when the file is through.
+    wait_until(|| noted(&data) == "4,4");
 
     let unreasoned = manager.post(&format!("{here}/hold"), &[]);
     assert!(unreasoned.text().contains("Enter a reason"));
@@ -231,6 +246,71 @@ fn a_manager_exports_holds_and_erases_on_pages_that_have_no_number_in_their_addr
     {
         assert!(done.iter().any(|done| done == did), "{did}: {done:?}");
     }
+}
+
+#[test]
+fn a_manager_of_one_service_sees_holds_exports_and_erases_only_what_it_brought() {
+    let folder = folder();
+    let data = folder.path().join("store");
+    let server = held(&data);
+    let token = printed(&run(&["token", "add", "Parking"], &data));
+    let headers = format!("Authorization: Bearer {token}\r\n");
+    for body in [
+        br#"{"id": "p1", "reference": "parking1", "to": "07700 900123", "status": "delivered"}"#.as_slice(),
+        br#"{"id": "p2", "source_number": "447700900123", "message": "parking text"}"#,
+        b"parking nonsense of 07700900123",
+    ] {
+        assert_eq!(server.post_with("/callbacks", &headers, body).status, 200);
+    }
+    let mut everybodys = server.signed_in("admin");
+    let email = "parking@example.gov.uk";
+    let add = ["user", "add", email, "--role", "manager", "--service", "Parking", "--password-stdin"];
+    assert!(run_with_input(&add, &data, PASSWORD).status.success());
+    let mut manager = Browser::new(server.at);
+    manager.give_password(email);
+    let typed = [("sort", "number"), ("subject", "07700 900123")];
+    let find = |browser: &mut Browser| browser.post("/subjects", &typed).header("location").unwrap().to_owned();
+    let (theirs, here) = (find(&mut everybodys), find(&mut manager));
+    let kinds = ["Delivery receipt", "Received text message", "In quarantine", "Kept searches"];
+    let counts = |page: &str| kinds.map(|name| count(page, name).parse::<u64>().unwrap());
+    assert_eq!(counts(&everybodys.get(&theirs).text()), [2, 2, 2, 2]);
+    // Searches are nobody's service's.
+    assert_eq!(counts(&manager.get(&here).text()), [1, 1, 1, 0]);
+    for format in ["csv", "json"] {
+        let file = manager.get(&format!("{here}/export.{format}")).text();
+        assert_eq!(file.matches("canary").count(), 0, "{file}");
+        assert!(["parking1", "parking text", "parking nonsense"].iter().all(|said| file.contains(said)), "{file}");
+    }
+
+    // A hold on everything is not theirs to see or to remove, and theirs holds nothing of another service.
+    assert_eq!(everybodys.post(&format!("{theirs}/hold"), &[("reason", "case of all")]).status, 303);
+    let hold = between(&everybodys.get(&theirs).text(), "name=\"hold\" value=\"", "\"").to_owned();
+    let page = manager.get(&here).text();
+    assert!(!page.contains("case of all") && count(&page, "Of these held") == "3", "{page}");
+    assert_eq!(manager.post(&format!("{here}/let-go"), &[("hold", &hold)]).status, 404);
+    assert_eq!(everybodys.post(&format!("{theirs}/let-go"), &[("hold", &hold)]).status, 303);
+    assert_eq!(manager.post(&format!("{here}/hold"), &[("reason", "case of parking")]).status, 303);
+    let page = everybodys.get(&theirs).text();
+    assert!(page.contains("case of parking") && count(&page, "Of these held") == "3", "{page}");
+    let hold = between(&manager.get(&here).text(), "name=\"hold\" value=\"", "\"").to_owned();
+    assert_eq!(manager.post(&format!("{here}/let-go"), &[("hold", &hold)]).status, 303);
+
+    let erase = [("how", "erase"), ("reason", "request 12"), ("confirmed", "yes")];
+    let erased = manager.post(&format!("{here}/erase"), &erase).text();
+    assert_eq!(["Receipts and messages erased", "Erased from quarantine"].map(|name| count(&erased, name)), ["2", "1"]);
+    let page = everybodys.get(&theirs).text();
+    assert_eq!(counts(&page)[..3], [1, 1, 1], "{page}");
+    let file = everybodys.get(&format!("{theirs}/export.json")).text();
+    assert!(["canary1", "canary nonsense", "of two lines"].iter().all(|said| file.contains(said)), "{file}");
+    assert!(!file.contains("parking"), "{file}");
+    stop(server);
+    assert!(!holds(&data, "parking text") && !holds(&data, "parking nonsense") && holds(&data, "canary1"));
+}
+
+/// The number that stands behind a name on a page.
+fn count(page: &str, name: &str) -> String {
+    let row = page.split(&format!(">{name}</dt>")).nth(1).unwrap_or_else(|| panic!("{name}: {page}"));
+    between(row, "value\">", "<").to_owned()
 }
 
 #[test]

@@ -105,6 +105,27 @@ fn an_export_has_everything_over_all_kinds_and_nothing_of_another_person() {
 }
 
 #[test]
+fn who_reads_an_export_slowly_keeps_the_log_from_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        of_two_people(&store, service).await;
+        let gathered = gathered(&store, &amy());
+        let beside = rusqlite::Connection::open(folder.path().join("counterfoil.db")).unwrap();
+        let mut handed_out = 0;
+        let each = |_| {
+            handed_out += 1;
+            let truncate = "PRAGMA wal_checkpoint(TRUNCATE)";
+            let is_busy: i64 = beside.query_row(truncate, [], |row| row.get(0)).unwrap();
+            assert_eq!(is_busy, 0);
+            true
+        };
+        store.export(&Services::All, &gathered, &Progress::default(), each).unwrap();
+        assert_eq!(handed_out, 10);
+    });
+}
+
+#[test]
 fn whoever_may_see_one_service_exports_and_erases_only_what_it_brought() {
     let folder = tempfile::tempdir().unwrap();
     runtime().block_on(async {
