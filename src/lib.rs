@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! callback in    edge → web::callbacks → access (who sends?) → notify (bytes → domain) → store (one synced commit) → 200
-//! page out       edge → web::<page>    → access (who asks?)  → store (one call)         → template → 200
+//! page out       edge → web::<page>    → access (who asks?)  → store (one call)         → record (who saw it) → template → 200
 //! ```
 //!
 //! Each step returns once and nothing calls back up. Who may use whom: `cli` → everything; `web` → `access`, `disclosure`, `notify`,
