@@ -52,6 +52,16 @@ pub struct Gathered {
     pub(super) searches: Vec<String>,
 }
 
+impl Gathered {
+    /// Leaves out a kept search, such as the one behind the page that asks.
+    #[must_use]
+    pub fn without_search(mut self, opaque: &str) -> Gathered {
+        self.searches.retain(|search| search != opaque);
+        self.counts.searches = len(self.searches.len());
+        self
+    }
+}
+
 impl Store {
     /// Finds everything that is held on somebody. Blocks.
     ///

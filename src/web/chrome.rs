@@ -94,7 +94,7 @@ const MENU: [Place; 8] = [
     place(Here::Receipts, "/receipts", "Receipts", None),
     place(Here::Messages, "/messages", "Received texts", None),
     place(Here::Quarantine, "/quarantine", "Quarantine", Some(May::Quarantine)),
-    place(Here::Subjects, "/subjects", "Data about a person", Some(May::Subjects)),
+    place(Here::Subjects, "/subjects", "Personal data", Some(May::Subjects)),
     place(Here::Audit, "/audit", "Record", Some(May::Record)),
     place(Here::People, "/people", "People", Some(May::People)),
     place(Here::Tokens, "/tokens", "Tokens", Some(May::Tokens)),

@@ -62,17 +62,40 @@ struct SubjectPage {
     held: Option<String>,
     unread: Option<String>,
     holds: Vec<HoldRow>,
-    /// The form that is wrong, and how.
-    error: Option<(&'static str, &'static str)>,
+    hows: [(&'static str, &'static str); 3],
+    error: Option<Wrong>,
 }
 
 impl SubjectPage {
-    fn is_wrong(&self, form: &str) -> bool {
-        self.error.is_some_and(|(wrong, _)| wrong == form)
+    /// What is wrong with a field.
+    fn wrong(&self, field: &str) -> Option<&'static str> {
+        self.error.as_ref().filter(|wrong| wrong.field == field).map(|wrong| wrong.words)
     }
 
-    fn wrong(&self) -> &'static str {
-        self.error.map(|(_, words)| words).unwrap_or_default()
+    /// The reason that was given in a form that was refused.
+    fn reason(&self, form: &str) -> &str {
+        self.error.as_ref().filter(|wrong| wrong.form == form).map_or("", |wrong| &wrong.reason)
+    }
+
+    fn is_chosen(&self, how: &str) -> bool {
+        self.error.as_ref().is_some_and(|wrong| wrong.how == how)
+    }
+}
+
+/// A form that was refused, with what was put into it.
+struct Wrong {
+    form: &'static str,
+    /// The id of the field that is wrong.
+    field: &'static str,
+    words: &'static str,
+    how: String,
+    reason: String,
+}
+
+impl Wrong {
+    fn of(form: &'static str, field: &'static str, words: &'static str, typed: &Words) -> Wrong {
+        let typed = |name| typed.get(name).unwrap_or_default().to_owned();
+        Wrong { form, field, words, how: typed("how"), reason: typed("reason") }
     }
 }
 
@@ -217,6 +240,7 @@ fn subject_of(sort: &str, typed: &str) -> Option<Subject> {
 struct About {
     here: String,
     sort: &'static str,
+    opaque: String,
     typed: String,
     subject: Subject,
 }
@@ -226,14 +250,14 @@ impl About {
         let (name, sort) = SORTS.into_iter().find(|(name, _)| *name == sort).ok_or(Problem::NotFound)?;
         let typed = site.store.search_term(opaque.to_owned(), clock::now() - KEPT).await?.ok_or(Problem::NoSearch)?;
         let subject = subject_of(name, &typed).ok_or(Problem::NotFound)?;
-        Ok(About { here: format!("{PAGE}/{name}/{opaque}"), sort, typed, subject })
+        Ok(About { here: format!("{PAGE}/{name}/{opaque}"), sort, opaque: opaque.to_owned(), typed, subject })
     }
 }
 
-/// Everything that is held, if it is found in time.
-async fn gather(store: &Store, caseworker: &Caseworker, subject: &Subject) -> Result<Gathered, Problem> {
+/// Everything that is held, if it is found in time, but for the search that led here.
+async fn gather(store: &Store, caseworker: &Caseworker, about: &About) -> Result<Gathered, Problem> {
     let (store, sees, subject, progress) =
-        (store.clone(), caseworker.sees().clone(), subject.clone(), Progress::default());
+        (store.clone(), caseworker.sees().clone(), about.subject.clone(), Progress::default());
     let theirs = progress.clone();
     let found = tokio::task::spawn_blocking(move || store.gather(&sees, &subject, &theirs));
     let in_time = tokio::time::timeout(FOUND_WITHIN, found).await;
@@ -241,7 +265,7 @@ async fn gather(store: &Store, caseworker: &Caseworker, subject: &Subject) -> Re
         progress.stop();
         return Err(Problem::Busy);
     };
-    Ok(found.map_err(|_| Problem::Failed)??)
+    Ok(found.map_err(|_| Problem::Failed)??.without_search(&about.opaque))
 }
 
 async fn show(sort: String, opaque: String, site: Arc<Site>, caseworker: Result<Caseworker, Problem>) -> Answer {
@@ -267,9 +291,9 @@ async fn page(
     site: &Site,
     caseworker: &Caseworker,
     about: &About,
-    error: Option<(&'static str, &'static str)>,
+    error: Option<Wrong>,
 ) -> Result<SubjectPage, Problem> {
-    let gathered = gather(&site.store, caseworker, &about.subject).await?;
+    let gathered = gather(&site.store, caseworker, about).await?;
     let holds = site.store.holds(caseworker.sees()).await?;
     let theirs = holds.into_iter().filter(|hold| hold.subject == about.subject);
     let holds = theirs.map(|hold| HoldRow {
@@ -289,6 +313,7 @@ async fn page(
         held: some(gathered.counts.held),
         unread: some(gathered.counts.unread),
         holds: holds.collect(),
+        hows: HOWS.map(|(name, words, _)| (name, words)),
         error,
     })
 }
@@ -306,7 +331,7 @@ async fn export(
     let now = clock::now();
     let entry = caseworker.did(Did::ExportedSubject, now).about(Some(about.subject.key()));
     site.record(entry.with(format.as_str())).await?;
-    let gathered = gather(&site.store, &caseworker, &about.subject).await?;
+    let gathered = gather(&site.store, &caseworker, &about).await?;
     let kind = match format {
         Format::Json => "application/json",
         Format::Csv => download::CSV,
@@ -368,7 +393,7 @@ async fn change(
     match what.as_str() {
         "hold" => hold(&site, &caseworker, &about, &form).await,
         "let-go" => let_go(&site, &caseworker, &about, &form).await,
-        _ => erase(&site, &caseworker, &about, &opaque, &form).await,
+        _ => erase(&site, &caseworker, &about, &form).await,
     }
 }
 
@@ -388,7 +413,10 @@ fn asked(caseworker: &Caseworker, reason: String) -> Asked {
 async fn hold(site: &Site, caseworker: &Caseworker, about: &About, form: &Words) -> Answer {
     let reason = match reason(form) {
         Ok(reason) => reason,
-        Err(words) => return html(&page(site, caseworker, about, Some(("hold", words))).await?),
+        Err(words) => {
+            let wrong = Wrong::of("hold", "hold-reason", words, form);
+            return html(&page(site, caseworker, about, Some(wrong)).await?);
+        }
     };
     let (store, sees, subject, asked) =
         (site.store.clone(), caseworker.sees().clone(), about.subject.clone(), asked(caseworker, reason));
@@ -410,17 +438,30 @@ async fn let_go(site: &Site, caseworker: &Caseworker, about: &About, form: &Word
     Ok(see_other(&about.here))
 }
 
-/// How much is taken away.
-const HOWS: [(&str, Option<bool>); 3] = [("erase", None), ("text", Some(false)), ("text-and-recipient", Some(true))];
+/// How much is taken away: as it stands in the form, in words, and whether a redaction takes the recipient too.
+const HOWS: [(&str, &str, Option<bool>); 3] = [
+    ("erase", "Everything", None),
+    ("text", "The text of messages: keep receipts", Some(false)),
+    ("text-and-recipient", "The text and whose it was: keep receipts", Some(true)),
+];
 
-async fn erase(site: &Site, caseworker: &Caseworker, about: &About, opaque: &str, form: &Words) -> Answer {
+async fn erase(site: &Site, caseworker: &Caseworker, about: &About, form: &Words) -> Answer {
     let how = form.get("how").unwrap_or_default();
-    let found = HOWS.into_iter().find(|(name, _)| *name == how);
-    let (Some((how, redact)), Ok(reason)) = (found, reason(form)) else {
-        let words = reason(form).err().unwrap_or("Select how much to erase");
-        return html(&page(site, caseworker, about, Some(("erase", words))).await?);
+    let found = HOWS.into_iter().find(|(name, ..)| *name == how);
+    let asked_for = match (found, reason(form)) {
+        (Some((how, _, redact)), Ok(reason)) => Ok((how, redact, reason)),
+        (None, _) => Err(("how", "Select how much to erase")),
+        (_, Err(words)) => Err(("erase-reason", words)),
     };
-    let gathered = gather(&site.store, caseworker, &about.subject).await?;
+    let (how, redact, reason) = match asked_for {
+        Ok(asked_for) => asked_for,
+        Err((field, words)) => {
+            let wrong = Wrong::of("erase", field, words, form);
+            return html(&page(site, caseworker, about, Some(wrong)).await?);
+        }
+    };
+
+    let gathered = gather(&site.store, caseworker, about).await?;
     if form.get("confirmed").is_none() {
         site.record(caseworker.did(Did::LookedUpSubject, clock::now()).about(Some(about.subject.key()))).await?;
         return html(&ErasePage {
@@ -436,7 +477,7 @@ async fn erase(site: &Site, caseworker: &Caseworker, about: &About, opaque: &str
     }
     let (store, sees, subject, asked) =
         (site.store.clone(), caseworker.sees().clone(), about.subject.clone(), asked(caseworker, reason));
-    let opaque = opaque.to_owned();
+    let opaque = about.opaque.clone();
     let erasing = tokio::spawn(async move {
         let progress = Progress::default();
         let done = match redact {

@@ -116,6 +116,27 @@ fn an_admin_lets_people_in_and_rotates_a_token_in_a_browser_with_and_without_jav
     go(journey, &server);
 }
 
+#[test]
+fn a_manager_holds_redacts_and_erases_what_is_held_on_somebody_in_a_browser_with_and_without_javascript() {
+    let Some(mut journey) = journey("subjects.mjs") else { return };
+    let server = Server::start();
+    // One for each time the journey is made.
+    let numbers: Vec<String> = (0..6).map(|n| format!("07700 900 10{n}")).collect();
+    for (n, number) in numbers.iter().enumerate() {
+        for body in [
+            format!(r#"{{"id": "r{n}", "reference": "HB-{n}", "to": "{number}", "status": "delivered"}}"#),
+            format!(r#"{{"id": "t{n}", "source_number": "{number}", "message": "{TEXT}"}}"#),
+            format!("Nonsense of {number}"),
+        ] {
+            assert_eq!(server.post("/callbacks", body.as_bytes()).status, 200);
+        }
+    }
+    server.signed_in("manager");
+    journey.env("EMAIL", "manager@example.gov.uk").env("PASSWORD", PASSWORD).env("TEXT", TEXT);
+    journey.env("NUMBERS", numbers.join(","));
+    go(journey, &server);
+}
+
 /// A journey to be made, where there is what it needs.
 fn journey(name: &str) -> Option<Command> {
     let chromium = env::var_os("CHROMIUM").map_or_else(|| PathBuf::from("/usr/bin/chromium"), PathBuf::from);
