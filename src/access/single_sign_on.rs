@@ -12,7 +12,7 @@ use http::HeaderMap;
 use subtle::ConstantTimeEq;
 
 use super::secret::Secret;
-use super::visitors::cookie_text;
+use super::visitors::{Session, Visitors, cookie_text};
 use crate::clock::{MINUTE, SECOND};
 use crate::oidc::{Claims, Provider, Sent, Trouble, plain_code};
 use crate::store::{Admitted, By, Did, Entry, Given, Mark, Newcomer, Person, Role, Store, StoreError};
@@ -231,6 +231,38 @@ impl SingleSignOn {
             done.clear();
         }
         done.insert(mark, now).is_none()
+    }
+}
+
+impl Visitors {
+    /// Begins a sign-in by single sign-on, which leads to the page `next` in the end; `None` where it is not set up.
+    ///
+    /// # Errors
+    /// When the provider cannot say where that is done.
+    pub async fn start_single_sign_on(&self, next: &str, now: i64) -> Option<Result<Started, NotAdmitted>> {
+        Some(self.single_sign_on.as_ref()?.start(&self.store, next, now).await)
+    }
+
+    /// Begins a session for whoever came back from the provider, and tells the page that was wanted; `None` where it is not set up.
+    /// How strong the sign-in is, is the provider's to say: no second factor is asked for here.
+    ///
+    /// # Errors
+    /// When that person may not come in, the provider is not believed or does not answer, or the store cannot be used.
+    pub async fn finish_single_sign_on(
+        &self,
+        back: &CameBack<'_>,
+        headers: &HeaderMap,
+        source: &str,
+        now: i64,
+    ) -> Option<Result<(Session, String), NotAdmitted>> {
+        let single_sign_on = self.single_sign_on.as_ref()?;
+        let admitted = async {
+            // It holds what the provider answers: too large for a stack.
+            let finished = Box::pin(single_sign_on.finish(&self.store, back, headers, source, now));
+            let (person, next) = finished.await?;
+            Ok((self.begin(&person, true, headers, source, now).await?, next))
+        };
+        Some(admitted.await)
     }
 }
 

@@ -8,7 +8,7 @@ use super::may::May;
 use super::password::{PasswordRefused, Passwords};
 use super::second_factor::{Entered, RequiredOf, half_secret};
 use super::secret::Secret;
-use super::single_sign_on::{CameBack, NotAdmitted, SingleSignOn, Started};
+use super::single_sign_on::SingleSignOn;
 use super::throttle::{Throttle, Try};
 use crate::clock::{MINUTE, SECOND};
 use crate::store::{
@@ -171,7 +171,7 @@ pub struct Visitors {
     pub(super) passwords: Passwords,
     pub(super) throttle: Throttle,
     pub(super) required_of: RequiredOf,
-    single_sign_on: Option<SingleSignOn>,
+    pub(super) single_sign_on: Option<SingleSignOn>,
 }
 
 impl Visitors {
@@ -322,36 +322,6 @@ impl Visitors {
                 tracing::warn!(event = "access.failure_not_noted", error = %error, "a failed sign-in could not be written down");
             }
         });
-    }
-
-    /// Begins a sign-in by single sign-on, which leads to the page `next` in the end; `None` where it is not set up.
-    ///
-    /// # Errors
-    /// When the provider cannot say where that is done.
-    pub async fn start_single_sign_on(&self, next: &str, now: i64) -> Option<Result<Started, NotAdmitted>> {
-        Some(self.single_sign_on.as_ref()?.start(&self.store, next, now).await)
-    }
-
-    /// Begins a session for whoever came back from the provider, and tells the page that was wanted; `None` where it is not set up.
-    /// How strong the sign-in is, is the provider's to say: no second factor is asked for here.
-    ///
-    /// # Errors
-    /// When that person may not come in, the provider is not believed or does not answer, or the store cannot be used.
-    pub async fn finish_single_sign_on(
-        &self,
-        back: &CameBack<'_>,
-        headers: &HeaderMap,
-        source: &str,
-        now: i64,
-    ) -> Option<Result<(Session, String), NotAdmitted>> {
-        let single_sign_on = self.single_sign_on.as_ref()?;
-        let admitted = async {
-            // It holds what the provider answers: too large for a stack.
-            let finished = Box::pin(single_sign_on.finish(&self.store, back, headers, source, now));
-            let (person, next) = finished.await?;
-            Ok((self.begin(&person, true, headers, source, now).await?, next))
-        };
-        Some(admitted.await)
     }
 
     /// Ends the session that the request carries, and a sign-in half-way.

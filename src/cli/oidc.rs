@@ -180,7 +180,11 @@ fn group_role(typed: &str) -> Result<GroupRole, String> {
     if services.as_ref().is_some_and(Vec::is_empty) {
         return Err(wrong.into());
     }
-    Ok(GroupRole { group: group.trim().to_owned(), given: Given { role: role.trim().parse()?, services } })
+    let role = role.trim().parse()?;
+    if role == Role::Admin && services.is_some() {
+        return Err("an admin sees all services. Leave the services out, or give the group another role".into());
+    }
+    Ok(GroupRole { group: group.trim().to_owned(), given: Given { role, services } })
 }
 
 #[cfg(test)]
@@ -195,7 +199,9 @@ mod tests {
         let read = group_role("staff=viewer: Housing benefit,Parking: permits").unwrap();
         let services = ["Housing benefit", "Parking: permits"].map(str::to_owned).to_vec();
         assert_eq!(read.given, Given { role: Role::Viewer, services: Some(services) });
-        for wrong in ["", "staff", "=admin", "staff=boss", "staff=", "staff=viewer:", "staff=viewer:,"] {
+        for wrong in
+            ["", "staff", "=admin", "staff=boss", "staff=", "staff=viewer:", "staff=viewer:,", "staff=admin:Housing"]
+        {
             assert!(group_role(wrong).is_err(), "{wrong}");
         }
     }

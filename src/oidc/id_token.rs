@@ -143,6 +143,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::fuzzing::fuzz;
 
     const NOW: i64 = 1_795_000_000;
     const EXPECTED: Expected<'_> = Expected { issuer: "https://a.example", client: "us", nonce: "n1", now: NOW };
@@ -226,6 +227,30 @@ mod tests {
         ] {
             assert_eq!(with(&[(name, wrong.clone())]), Err(untrue), "{name}: {wrong}");
         }
+    }
+
+    /// What is between the dots of a token is changed, and then written as a token has it: else hardly anything would be read at all.
+    #[test]
+    fn fuzz_id_tokens() {
+        let signer = Signer::new();
+        let keys = signer.keys(&[]);
+        let seed = format!("{}\n{}\nsignature", head(), claims());
+        fuzz("id-token", 20_000, &[seed.as_bytes()], |bytes| {
+            let parts: Vec<String> =
+                bytes.split(|byte| *byte == b'\n').map(|part| URL_SAFE_NO_PAD.encode(part)).collect();
+            let forged = read(&parts.join("."), &keys, &EXPECTED).err();
+            assert!(forged.is_some(), "nobody but the provider can sign");
+            let as_it_is = read(&String::from_utf8_lossy(bytes), &keys, &EXPECTED).err();
+            assert!(as_it_is.is_some());
+            // The provider is believed, but not whatever it says.
+            let (head, claims) = (head(), bytes.split(|byte| *byte == b'\n').nth(1).unwrap_or_default());
+            let claims = serde_json::from_slice(claims).unwrap_or_default();
+            let said = read(&signer.token(&head, &claims), &keys, &EXPECTED);
+            if said.is_ok() {
+                assert_eq!((&claims["iss"], &claims["nonce"]), (&json!("https://a.example"), &json!("n1")));
+            }
+            (forged.map(|untrue| untrue.to_string()), said.err().map(|untrue| untrue.to_string()))
+        });
     }
 
     #[test]

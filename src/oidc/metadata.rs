@@ -65,6 +65,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::fuzzing::fuzz;
+    use crate::oidc::keys::Keys;
 
     fn said() -> Value {
         json!({
@@ -90,6 +92,21 @@ mod tests {
             assert!(matches!(found, Some(Trouble::Address(..))), "{name}: {found:?}");
         }
         assert_eq!(read(&[("jwks_uri", json!(5))]).err(), Some(Trouble::NotUnderstood("configuration")));
+    }
+
+    #[test]
+    fn fuzz_what_a_provider_says_of_itself() {
+        let keys = br#"{"keys": [{"kty": "EC", "crv": "P-256", "kid": "k1", "use": "sig", "x": "AA", "y": "AA"}, {"kty": "RSA", "n": "AA", "e": "AQAB"}]}"#;
+        fuzz("provider", 20_000, &[said().to_string().as_bytes(), keys], |bytes| {
+            let metadata = Metadata::read("https://a.example", bytes);
+            if let Ok(metadata) = &metadata {
+                assert!(metadata.authorization.starts_with("https://"), "{}", metadata.authorization);
+            }
+            let keys = Keys::read(bytes);
+            let made = keys.as_ref().ok().and_then(|keys| keys.made(None, "ES256", b"message", b"signature"));
+            assert_ne!(made, Some(true));
+            (metadata.is_ok(), metadata.err().map(|trouble| trouble.to_string()), keys.is_ok(), made)
+        });
     }
 
     #[test]

@@ -24,6 +24,9 @@ await everywhere(async ({ context, page, look, heading, forgive }) => {
   await look("receipts after single sign-on");
   const names = (await context.cookies()).map((cookie) => cookie.name).filter((name) => name.startsWith("__Host-"));
   assert.deepEqual(names.sort(), ["__Host-counterfoil", "__Host-counterfoil-browser"], "the cookie of the way there is gone");
+  await page.getByRole("link", { name: "Your account: staff@council.example" }).click();
+  assert.ok((await page.locator("main").innerText()).includes("You sign in with Council."));
+  await look("account without a password");
   await page.getByRole("link", { name: "Cookies" }).click();
   await look("cookies with single sign-on");
 
