@@ -174,10 +174,10 @@ struct Rate {
 struct Level(i64);
 
 impl Level {
-    /// How long until the next try. What lies further ahead than it can is of a clock that was set back since.
+    /// How long until the next try. What lies further ahead than it can is of a clock that was set back since, and counts for nothing.
     fn left(&mut self, rate: Rate, now: i64) -> i64 {
         let latest = now + rate.at_once * rate.then_every;
-        self.0 = self.0.clamp(now, latest);
+        self.0 = if self.0 > latest { now } else { self.0.max(now) };
         self.0 + rate.then_every - latest
     }
 
