@@ -5,6 +5,7 @@ mod authenticator;
 mod browser;
 mod cross_site;
 mod may;
+mod one_time_links;
 mod password;
 mod second_factor;
 mod secret;
