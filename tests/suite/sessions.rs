@@ -72,7 +72,7 @@ fn a_form_that_was_sent_after_the_session_ended_is_offered_again_after_the_sign_
     let again = browser.post("/sign-in", &form("wrong")).text();
     assert!(again.contains("name=\"kept\""), "a wrong password loses nothing");
     let answer = browser.post("/sign-in", &form(PASSWORD));
-    assert_eq!((answer.status, answer.headers("set-cookie").count()), (200, 2));
+    assert_eq!((answer.status, answer.headers("set-cookie").count()), (200, 3));
     let page = answer.text();
     assert!(page.contains("You are signed in again") && page.contains("action=\"/account/sessions\""));
     assert!(page.contains("name=\"note\" value=\"&#60;Called&#62; back &#38; left\na note\""), "{page}");
