@@ -4,6 +4,7 @@
 mod authenticator;
 mod browser;
 mod cross_site;
+mod failures;
 mod may;
 mod one_time_links;
 mod password;

@@ -126,6 +126,7 @@ fn by() -> By {
 #[must_use]
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    keep_memory_private();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build();
     let done = match runtime {
         Ok(runtime) => runtime.block_on(verb(cli.verb)),
@@ -138,6 +139,17 @@ pub fn run() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// What is in memory is personal, and may be a password or a key: no core dump is written, and no other process of the same user
+/// reads it. Where the system does not do as it is told, all works as well.
+fn keep_memory_private() {
+    let _no_core = rlimit::setrlimit(rlimit::Resource::CORE, 0, 0).is_ok();
+    #[cfg(target_os = "linux")]
+    let _private = {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok()
+    };
 }
 
 /// One core is left to the store's writer, which everybody waits for.

@@ -396,6 +396,7 @@ impl Visitors {
             event = "access.second_step_failed",
             "someone gave a wrong code in the second step of a sign-in"
         );
+        self.count_failure(Some(who.person.id), &who.source, now);
         let entry = Entry::new(who.by(), Did::SecondStepFailed, now);
         self.store.record(entry).await.map_or_else(NotTaken::Store, |()| NotTaken::Code)
     }

@@ -72,7 +72,7 @@ impl Try<'_> {
 }
 
 /// What one who holds an address mostly holds with it: of IPv6 all with the same first 64 bits.
-fn neighbourhood(source: IpAddr) -> IpAddr {
+pub(super) fn neighbourhood(source: IpAddr) -> IpAddr {
     match source {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),

@@ -4,6 +4,7 @@ use http::header::{COOKIE, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
 
 use super::browser;
+use super::failures::Failures;
 use super::may::May;
 use super::password::Passwords;
 use super::second_factor::{Entered, RequiredOf, half_secret};
@@ -170,6 +171,7 @@ pub struct Visitors {
     pub(super) store: Store,
     pub(super) passwords: Passwords,
     pub(super) throttle: Throttle,
+    pub(super) failures: Failures,
     pub(super) required_of: RequiredOf,
     pub(super) single_sign_on: Option<SingleSignOn>,
 }
@@ -178,8 +180,8 @@ impl Visitors {
     /// Over the accounts and sessions of a store; who must have a second factor.
     #[must_use]
     pub fn new(store: Store, required_of: RequiredOf) -> Visitors {
-        let (passwords, throttle) = (Passwords::default(), Throttle::default());
-        Visitors { store, passwords, throttle, required_of, single_sign_on: None }
+        let (passwords, throttle, failures) = (Passwords::default(), Throttle::default(), Failures::default());
+        Visitors { store, passwords, throttle, failures, required_of, single_sign_on: None }
     }
 
     /// The same, where people may come in by single sign-on.
@@ -299,9 +301,7 @@ impl Visitors {
         let right = checked.ok_or(SignInRefused::Store(StoreError::Full))?;
         let Some(person) = person.filter(|_| right) else {
             tracing::warn!(event = "access.sign_in_failed", "someone could not sign in");
-            if let Some(by) = known {
-                self.note_failure(by, now);
-            }
+            self.note_failure(known, source, now);
             return Err(SignInRefused::Wrong);
         };
         self.throttle.succeeded(tried);
@@ -311,17 +311,6 @@ impl Visitors {
             return Err(SignInRefused::BySingleSignOn);
         }
         self.after_password(&person, headers, source, now).await.map_err(SignInRefused::Store)
-    }
-
-    /// An address without an account may be anything that was typed there, and is not written down. Nobody waits for the others, so
-    /// that the answer takes as long.
-    fn note_failure(&self, by: By, now: i64) {
-        let store = self.store.clone();
-        tokio::spawn(async move {
-            if let Err(error) = store.note_failed_sign_in(by, now).await {
-                tracing::warn!(event = "access.failure_not_noted", error = %error, "a failed sign-in could not be written down");
-            }
-        });
     }
 
     /// Ends the session that the request carries, and a sign-in half-way.

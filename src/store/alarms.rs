@@ -71,6 +71,11 @@ sorts! {
 }
 
 impl AlarmSort {
+    /// Whether what an alarm of this sort is about may stand in the log: who saved much is named by their address.
+    fn may_be_logged(self) -> bool {
+        self != AlarmSort::LargeExport
+    }
+
     fn of(word: &str) -> Option<AlarmSort> {
         AlarmSort::ALL.iter().copied().find(|sort| sort.as_str() == word)
     }
@@ -158,27 +163,39 @@ impl Lately {
 }
 
 impl Store {
-    /// Raises an alarm, or counts it where it stands already; whether it is new.
+    /// Raises an alarm, or counts it where it stands already; whether it is new, which the log says too.
     ///
     /// # Errors
     /// When it cannot be written.
     pub async fn raise(&self, alarm: Alarm, now: i64) -> Result<bool, StoreError> {
         let Some(times) = self.inner.alarms.count(&alarm, now) else { return Ok(false) };
-        self.write(move |connection| {
+        let (sort, logged) = (alarm.sort, alarm.sort.may_be_logged().then(|| alarm.object.clone()));
+        let raised = self.write(move |connection| {
             let Alarm { sort, object, detail } = alarm;
-            let stands = "SELECT 1 FROM alarms WHERE sort = ?1 AND object = ?2 AND settled_at IS NULL";
-            let is_new = !connection.prepare_cached(stands)?.exists(params![sort.as_str(), object])?;
+            let mut stands = connection
+                .prepare_cached("SELECT 1 FROM alarms WHERE sort = ?1 AND object = ?2 AND settled_at IS NULL")?;
+            let mut is_new = !stands.exists(params![sort.as_str(), object])?;
             let apart = "SELECT count(*) FROM alarms WHERE sort = ?1 AND settled_at IS NULL";
             let apart: i64 = connection.prepare_cached(apart)?.query_row([sort.as_str()], |row| row.get(0))?;
             let object = if is_new && apart >= APART { ELSEWHERE.to_owned() } else { object };
+            is_new = is_new && !stands.exists(params![sort.as_str(), object])?;
             let sql =
                 "INSERT INTO alarms (sort, object, detail, first_at, last_at, times) VALUES (?1, ?2, ?3, ?4, ?4, ?5)
                  ON CONFLICT (sort, object) WHERE settled_at IS NULL
                  DO UPDATE SET last_at = max(last_at, ?4), times = times + ?5, detail = ?3";
             connection.prepare_cached(sql)?.execute(params![sort.as_str(), object, detail, now, times])?;
             Ok(is_new)
-        })
-        .await
+        });
+        let is_new = raised.await?;
+        if is_new {
+            tracing::warn!(
+                event = "alarm.raised",
+                sort = sort.as_str(),
+                object = logged,
+                "an alarm was raised: admins see it on the page of alarms, with what to do"
+            );
+        }
+        Ok(is_new)
     }
 
     /// The alarms that stand, the latest first.
@@ -281,6 +298,7 @@ mod tests {
         }
         let stands = store.alarms().await.unwrap();
         assert_eq!(i64::try_from(stands.len()), Ok(APART + 1));
+        assert!(!store.raise(wrong(APART + 20), NOW).await.unwrap(), "it stands elsewhere already");
         assert_eq!(stands.iter().find(|alarm| alarm.object == ELSEWHERE).map(|alarm| alarm.times), Some(20));
     }
 

@@ -236,6 +236,11 @@ pub(super) fn secured(mut response: Response, https: bool) -> Response {
     bare(response, https)
 }
 
+/// For a year, here and at whatever is named below this host.
+const ONLY_HTTPS: &str = "max-age=31536000; includeSubDomains";
+/// What a browser may do with an answer that is no page.
+const NOTHING: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 /// The headers that every answer carries, be it empty. What a person saw stays in no cache. Where the site's address is https,
 /// browsers use nothing else from then on.
 pub(super) fn bare(mut response: Response, https: bool) -> Response {
@@ -244,10 +249,10 @@ pub(super) fn bare(mut response: Response, https: bool) -> Response {
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     if https {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(ONLY_HTTPS));
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static("default-src 'none'"));
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(NOTHING));
     response
 }
 

@@ -13,6 +13,7 @@ mod backfill;
 mod backups;
 mod bodies;
 mod browser;
+mod canaries;
 mod commands;
 mod contract;
 mod crash;

@@ -144,6 +144,9 @@ fn every_answer_carries_the_security_headers() {
         let header = |name: &str| answer.header(name).unwrap_or_default().to_owned();
         let policy = header("content-security-policy");
         assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{path}");
+        for part in ["base-uri 'none'", "frame-ancestors 'none'"] {
+            assert!(policy.contains(part), "{path}: {policy}");
+        }
         assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(header("cache-control"), "no-store", "{path}");
         assert_eq!(header("referrer-policy"), "same-origin", "{path}");
@@ -153,7 +156,7 @@ fn every_answer_carries_the_security_headers() {
     let server = Server::start_with(&["--public-url", "https://callbacks.example.gov.uk"]);
     for path in ["/sign-in", "/nothing", "/callbacks"] {
         let answer = exchange(server.at, &request("GET", path, "", b""));
-        assert_eq!(answer.header("strict-transport-security"), Some("max-age=31536000"), "{path}");
+        assert_eq!(answer.header("strict-transport-security"), Some("max-age=31536000; includeSubDomains"), "{path}");
     }
 }
 

@@ -295,6 +295,11 @@ impl Server {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// Keeps a folder for as long as the server.
+    pub(crate) fn hold(&mut self, folder: TempDir) {
+        self.folder = Some(folder);
+    }
+
     /// The folder, to look at after the server's end.
     pub(crate) fn keep_folder(&mut self) -> Option<TempDir> {
         self.folder.take()

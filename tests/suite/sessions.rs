@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use crate::pages::between;
-use crate::server::{Browser, PASSWORD, Server};
+use crate::server::{Answer, App, Browser, PASSWORD, Server, codes_on, exchange, key_on, printed, request, run};
 
 const HERS: &str = "caseworker@example.gov.uk";
 const FIREFOX: &str = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0\r\n";
@@ -130,4 +130,117 @@ fn the_first_page_tells_of_the_sign_in_before_once() {
     assert!(!browser.get("/receipts").text().contains(told));
     let page = sign_in(&server, "").get("/receipts").text();
     assert!(!between(&page, told, "</p>").contains("failed"));
+}
+
+/// Whether a cookie has all that keeps it here, with the name that it has.
+fn name_of_a_safe_cookie(cookie: &str) -> &str {
+    let (pair, attributes) = cookie.split_once("; ").unwrap();
+    let attributes: Vec<&str> = attributes.split("; ").collect();
+    for attribute in ["Path=/", "Secure", "HttpOnly", "SameSite=Lax"] {
+        assert!(attributes.contains(&attribute), "{attribute}: {cookie}");
+    }
+    assert!(attributes.iter().all(|attribute| !attribute.starts_with("Domain")), "{cookie}");
+    let name = pair.split('=').next().unwrap();
+    assert!(name.starts_with("__Host-counterfoil"), "{cookie}");
+    name
+}
+
+#[test]
+fn every_cookie_of_every_answer_is_bound_to_the_host_and_hidden_from_scripts() {
+    let server = Server::start_by_default();
+    server.add_person("caseworker");
+    let mut answers: Vec<Answer> = Vec::new();
+    let mut browser = Browser::new(server.at);
+    let mut app = App { key: String::new(), recovery_codes: Vec::new() };
+    answers.push(browser.post("/sign-in", &[("email", HERS), ("password", "wrong")]));
+    answers.push(browser.post("/sign-in", &[("email", HERS), ("password", PASSWORD)]));
+    app.key = key_on(&browser.get("/sign-in/set-up").text());
+    answers.push(browser.post("/sign-in/set-up", &[("code", &app.code(0))]));
+    app.recovery_codes = codes_on(&answers.last().unwrap().text());
+    answers.push(browser.post("/account/recovery-codes", &[("password", PASSWORD)]));
+    app.recovery_codes = codes_on(&answers.last().unwrap().text());
+    answers.push(browser.post("/account/password", &[("password", PASSWORD), ("new-password", PASSWORD)]));
+    answers.push(browser.post("/session", &[]));
+    answers.push(browser.post("/search", &[("q", "07700 900123")]));
+    answers.push(browser.post("/account/sessions", &[("others", "yes")]));
+    for path in ["/", "/receipts", "/messages", "/account", "/account/sessions", "/cookies", "/session", "/none"] {
+        let answer = browser.get(path);
+        assert_eq!(answer.header("set-cookie"), None, "{path}: who only looks is given none");
+    }
+    answers.push(browser.post("/sign-out", &[]));
+    let link = printed(&run(&["user", "reset", HERS, "--public-url", "http://localhost"], &server.data));
+    let path = link.strip_prefix("http://localhost").unwrap();
+    answers.push(browser.get(path));
+    answers.push(browser.post(path, &[("password", PASSWORD)]));
+    answers.push(browser.post("/sign-in/recovery-code", &[("code", &app.recovery_codes[0])]));
+    browser.post("/sign-out", &[]);
+    answers.push(browser.post("/sign-in", &[("email", HERS), ("password", PASSWORD)]));
+    answers.push(browser.post("/sign-in/code", &[("code", &app.code(1))]));
+    assert!(is_in(&browser));
+    let cookies = answers.iter().flat_map(|answer| answer.headers("set-cookie"));
+    let mut names: Vec<&str> = cookies.map(name_of_a_safe_cookie).collect();
+    assert!(names.len() >= 15, "{names:?}");
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names, ["__Host-counterfoil", "__Host-counterfoil-browser", "__Host-counterfoil-sign-in"]);
+}
+
+#[test]
+fn each_step_of_a_sign_in_gives_another_session_and_what_was_planted_or_came_before_opens_nothing() {
+    let server = Server::start_by_default();
+    server.add_person("caseworker");
+    let planted = |name: &str| Some(format!("{name}={}", "a1".repeat(32)));
+    let mut browser = Browser::new(server.at);
+    browser.cookie = planted("__Host-counterfoil");
+    browser.half = planted("__Host-counterfoil-sign-in");
+    browser.known_by = planted("__Host-counterfoil-browser");
+    let mut before = vec![browser.clone()];
+    browser.give_password(HERS);
+    before.push(browser.clone());
+    let app = browser.set_up_app();
+    before.push(browser.clone());
+    browser.post("/account/password", &[("password", PASSWORD), ("new-password", PASSWORD)]);
+    before.push(browser.clone());
+    let new = App { key: key_on(&browser.get("/account/second-factor").text()), recovery_codes: Vec::new() };
+    browser.post("/account/second-factor", &[("password", PASSWORD), ("code", &new.code(0))]);
+    before.push(browser.clone());
+    browser.give_password(HERS);
+    before.push(browser.clone());
+    browser.post("/sign-in/code", &[("code", &new.code(1))]);
+    assert!(is_in(&browser));
+    for (n, old) in before.iter().enumerate() {
+        assert!(!is_in(old), "the session of step {n}");
+        let mut half = old.clone();
+        half.cookie = None;
+        let code = half.post("/sign-in/recovery-code", &[("code", &app.recovery_codes[0])]);
+        assert!(code.headers("set-cookie").all(|cookie| !cookie.starts_with("__Host-counterfoil=")), "step {n}");
+    }
+    let known: Vec<&String> = before.iter().skip(2).filter_map(|old| old.known_by.as_ref()).collect();
+    assert!(known.iter().all(|known| **known != planted("__Host-counterfoil-browser").unwrap()));
+    assert_ne!(before[2].known_by, browser.known_by, "a known browser is another after each sign-in too");
+    // What stands between the steps is no session, be it sent as one.
+    let secret = before[1].half.as_ref().unwrap().split_once('=').unwrap().1;
+    let mut as_session = Browser::new(server.at);
+    as_session.cookie = Some(format!("__Host-counterfoil={secret}"));
+    assert!(!is_in(&as_session));
+}
+
+#[test]
+fn a_callback_path_takes_no_cookie_and_sets_none() {
+    let server = Server::start_with(&["--callbacks-listen", "127.0.0.1:0"]);
+    let browser = server.signed_in("admin");
+    let (cookies, token) = (browser.headers(), format!("Authorization: Bearer {}\r\n", server.token));
+    let body = br#"{"id": "a", "status": "delivered"}"#;
+    for (at, path) in [(server.at, "/callbacks"), (server.at, "/mistyped"), (server.callbacks_at.unwrap(), "/sign-in")]
+    {
+        for (headers, with_token) in
+            [(token.clone(), true), (format!("{cookies}{token}"), true), (cookies.clone(), false)]
+        {
+            let answer = exchange(at, &request("POST", path, &headers, body));
+            assert_eq!(answer.status == 200, with_token, "{path}: a session is no token: {}", answer.status);
+            assert_eq!(answer.header("set-cookie"), None, "{path}");
+            assert_eq!(answer.header("location"), None, "{path}");
+        }
+    }
+    assert!(is_in(&browser));
 }

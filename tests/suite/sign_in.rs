@@ -177,6 +177,52 @@ fn neither_an_answer_nor_its_time_tells_who_has_an_account() {
     assert!(least > most / 2.0, "{medians:?}");
 }
 
+/// What stands on the page of alarms, once it says this.
+fn alarms_with(admin: &mut Browser, words: &str) -> String {
+    // They are raised in the background.
+    for _ in 0..1000 {
+        let page = admin.get("/alarms").text();
+        if page.contains(words) {
+            return page;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("no alarm says {words}");
+}
+
+#[test]
+fn many_failed_sign_ins_of_an_account_raise_an_alarm_that_names_no_address_and_is_logged_once() {
+    let mut server = Server::start_with(&PROXY);
+    let mut admin = server.signed_in("admin");
+    server.signed_in("caseworker");
+    for n in 0..9 {
+        signs_in(&mut behind_proxy(&server, &format!("203.0.113.{n}")), HERS, "wrong");
+    }
+    assert!(!admin.get("/alarms").text().contains("Many sign-ins have failed"));
+    signs_in(&mut behind_proxy(&server, "203.0.113.9"), HERS, "wrong");
+    let page = alarms_with(&mut admin, "Many sign-ins have failed");
+    assert!(page.contains("account 2") && page.contains("10 within an hour"), "{page}");
+    for n in 10..20 {
+        signs_in(&mut behind_proxy(&server, &format!("203.0.113.{n}")), HERS, "wrong");
+    }
+    let log = server.log();
+    let raised: Vec<&str> = log.lines().filter(|line| line.contains("event=\"alarm.raised\"")).collect();
+    assert_eq!(raised.len(), 1, "{log}");
+    assert!(raised[0].contains("sort=\"failed_sign_ins\" object=\"account 2\""), "{}", raised[0]);
+    assert!(!log.contains(HERS));
+}
+
+#[test]
+fn many_failed_sign_ins_from_a_source_raise_an_alarm_be_the_addresses_known_or_not() {
+    let mut server = Server::start_with(&PROXY);
+    let mut admin = server.signed_in("admin");
+    let mut attacker = behind_proxy(&server, "203.0.113.66");
+    assert_eq!((0..30).map(|n| tried(&mut attacker, &format!("{n}@example.gov.uk"), 1)).sum::<usize>(), 30);
+    let page = alarms_with(&mut admin, "from 203.0.113.66");
+    assert!(page.contains("30 within an hour") && !page.contains("29@example.gov.uk"), "{page}");
+    assert!(server.log().contains("sort=\"failed_sign_ins\" object=\"from 203.0.113.66\""));
+}
+
 #[test]
 fn a_failed_sign_in_waits_for_nothing_to_be_written() {
     let server = Server::start();
