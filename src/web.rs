@@ -18,6 +18,7 @@ mod fuzz;
 mod gap;
 mod keeping;
 mod messages;
+mod passkeys;
 mod plain_text;
 mod problem;
 mod qr;
@@ -45,7 +46,7 @@ use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::reply::Response;
 
-use crate::access::{RequiredOf, Senders, Visitors};
+use crate::access::{RelyingParty, RequiredOf, Senders, Visitors};
 use crate::clock;
 use crate::edge::Peer;
 use crate::store::{Entry, Store};
@@ -61,6 +62,8 @@ pub struct Site {
     visitors: Visitors,
     /// How people and Notify reach it, where that was said.
     public_url: Option<PublicUrl>,
+    /// What passkeys are made for; `None` where browsers have none at that address.
+    relying_party: Option<RelyingParty>,
 }
 
 impl Site {
@@ -71,6 +74,9 @@ impl Site {
             store: store.clone(),
             senders: Senders::new(store.clone()),
             visitors: Visitors::new(store.clone(), second_factor),
+            relying_party: public_url
+                .as_deref()
+                .map_or_else(|| Some(RelyingParty::on_this_machine()), RelyingParty::at),
             public_url: public_url.map(|url| PublicUrl::of(&url)),
         })
     }
@@ -98,6 +104,7 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         posted_otherwise(),
         sign_in::routes(site),
         second_step::routes(site),
+        passkeys::routes(site),
         account::routes(site),
         set_password::routes(site),
         search::routes(site),
@@ -178,9 +185,10 @@ fn methods(path: &str) -> Option<&'static str> {
     Some(match parts.as_slice() {
         ["sign-in" | "search" | "audit" | "session"]
         | ["set-password", _]
-        | ["sign-in", "code" | "recovery-code" | "set-up"]
-        | ["account", "second-factor" | "recovery-codes" | "password" | "sessions"] => "GET, HEAD, POST",
-        ["sign-out"] => "POST",
+        | ["sign-in", "code" | "recovery-code" | "set-up" | "passkey"]
+        | ["account", "second-factor" | "recovery-codes" | "password" | "sessions" | "passkeys"] => "GET, HEAD, POST",
+        ["account", "passkeys", id] if id.parse::<i64>().is_ok() => "GET, HEAD, POST",
+        ["sign-out"] | ["sign-in", "code", "passkey"] => "POST",
         []
         | ["receipts" | "messages" | "quarantine" | "alarms" | "cookies" | "account"]
         | ["receipts" | "messages" | "search", _]

@@ -286,7 +286,7 @@ impl Visitors {
 
     /// An address without an account may be anything that was typed there, and is not written down. Nobody waits for the others, so
     /// that the answer takes as long.
-    fn note_failure(&self, by: By, now: i64) {
+    pub(super) fn note_failure(&self, by: By, now: i64) {
         let store = self.store.clone();
         tokio::spawn(async move {
             if let Err(error) = store.note_failed_sign_in(by, now).await {

@@ -92,6 +92,8 @@ did! {
     SecondStepFailed "second_step_failed" "Gave a wrong code after the password"
     /// Signed in with a recovery code, which is used up.
     UsedRecoveryCode "used_recovery_code" "Used a recovery code"
+    /// Signed in with a passkey, after the password or in its place.
+    UsedPasskey "used_passkey" "Used a passkey"
     /// Ended a session.
     SignedOut "signed_out" "Signed out"
     /// Set a password by a one-time link.
@@ -104,6 +106,10 @@ did! {
     SetUpSecondFactor "set_up_second_factor" "Set up an authenticator app"
     /// Took an account's authenticator app and recovery codes away.
     RemovedSecondFactor "removed_second_factor" "Removed a person’s authenticator app"
+    /// Added a passkey to the own account.
+    AddedPasskey "added_passkey" "Added a passkey"
+    /// Took one out of it.
+    RemovedPasskey "removed_passkey" "Removed a passkey"
     /// Made recovery codes in the place of those before.
     MadeRecoveryCodes "made_recovery_codes" "Made new recovery codes"
     /// Made an account.
