@@ -19,6 +19,7 @@ mod fuzz;
 mod gap;
 mod keeping;
 mod messages;
+mod passkeys;
 mod people;
 mod plain_text;
 mod problem;
@@ -50,7 +51,7 @@ use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::reply::Response;
 
-use crate::access::{RequiredOf, Senders, SingleSignOn, Visitors};
+use crate::access::{RelyingParty, RequiredOf, Senders, SingleSignOn, Visitors};
 use crate::clock;
 use crate::edge::Peer;
 use crate::store::{Entry, Store};
@@ -67,6 +68,8 @@ pub struct Site {
     visitors: Visitors,
     /// How people and Notify reach it, where that was said.
     public_url: Option<PublicUrl>,
+    /// What passkeys are made for; `None` where browsers have none at that address.
+    relying_party: Option<RelyingParty>,
 }
 
 impl Site {
@@ -82,6 +85,9 @@ impl Site {
             store: store.clone(),
             senders: Senders::new(store.clone()),
             visitors: Visitors::new(store.clone(), second_factor).with_single_sign_on(single_sign_on),
+            relying_party: public_url
+                .as_deref()
+                .map_or_else(|| Some(RelyingParty::on_this_machine()), RelyingParty::at),
             public_url: public_url.map(|url| PublicUrl::of(&url)),
         })
     }
@@ -110,6 +116,7 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         sign_in::routes(site),
         single_sign_on::routes(site),
         second_step::routes(site),
+        passkeys::routes(site),
         account::routes(site),
         set_password::routes(site),
         search::routes(site),
@@ -193,11 +200,12 @@ fn methods(path: &str) -> Option<&'static str> {
     Some(match parts.as_slice() {
         ["sign-in" | "search" | "audit" | "session"]
         | ["set-password", _]
-        | ["sign-in", "code" | "recovery-code" | "set-up"]
-        | ["account", "second-factor" | "recovery-codes" | "password" | "sessions"]
+        | ["sign-in", "code" | "recovery-code" | "set-up" | "passkey"]
+        | ["account", "second-factor" | "recovery-codes" | "password" | "sessions" | "passkeys"]
         | ["people", "invite"]
         | ["tokens", "new"] => "GET, HEAD, POST",
-        ["sign-out"] => "POST",
+        ["account", "passkeys", id] if id.parse::<i64>().is_ok() => "GET, HEAD, POST",
+        ["sign-out"] | ["sign-in", "code", "passkey"] => "POST",
         ["subjects", parts @ ..] => return subjects::methods(parts),
         []
         | ["receipts" | "messages" | "quarantine" | "alarms" | "cookies" | "account" | "people" | "tokens"]

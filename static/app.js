@@ -1,5 +1,5 @@
-// Everything works without this. It keeps one hurried double click from sending a form twice, warns before a session ends, and copies
-// what is shown once.
+// Everything but passkeys works without this. It keeps one hurried double click from sending a form twice, warns before a session ends,
+// and copies what is shown once.
 "use strict";
 
 const PAUSE = 1000;
@@ -120,4 +120,74 @@ if (navigator.clipboard) {
     });
     once.after(button, said);
   }
+}
+
+// Passkeys. A form says what the authenticator is to be asked, and takes what it answers.
+const toBytes = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (sign) => sign.charCodeAt(0));
+const toText = (buffer) =>
+  btoa(String.fromCharCode(...new Uint8Array(buffer))).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+const named = (credentials) => credentials.map(({ type, id }) => ({ type, id: toBytes(id) }));
+
+async function makePasskey(asked) {
+  const publicKey = {
+    ...asked,
+    challenge: toBytes(asked.challenge),
+    user: { ...asked.user, id: toBytes(asked.user.id) },
+    excludeCredentials: named(asked.excludeCredentials),
+  };
+  const { rawId, response } = await navigator.credentials.create({ publicKey });
+  return { credential: rawId, "client-data": response.clientDataJSON, "authenticator-data": response.getAuthenticatorData() };
+}
+
+async function usePasskey(asked) {
+  const publicKey = { ...asked, challenge: toBytes(asked.challenge), allowCredentials: named(asked.allowCredentials) };
+  const { rawId, response } = await navigator.credentials.get({ publicKey });
+  return {
+    credential: rawId,
+    "client-data": response.clientDataJSON,
+    "authenticator-data": response.authenticatorData,
+    signature: response.signature,
+    "user-handle": response.userHandle || new ArrayBuffer(0),
+  };
+}
+
+const PASSKEY_PROBLEMS = {
+  NotAllowedError: "The passkey was not used: it was cancelled, or took too long. Try again",
+  InvalidStateError: "One of your passkeys is kept there already. Choose another place",
+  SecurityError: "Passkeys do not work at this address. Open Counterfoil at its public address",
+};
+
+function sayProblem(words) {
+  for (const before of document.querySelectorAll(".govuk-error-summary")) before.remove();
+  const summary = document.getElementById("passkey-problem").content.firstElementChild.cloneNode(true);
+  summary.querySelector("a").textContent = words;
+  const heading = document.querySelector("h1");
+  heading.parentNode.insertBefore(summary, heading);
+  if (!document.title.startsWith("Error: ")) document.title = `Error: ${document.title}`;
+  summary.focus();
+}
+
+function offerPasskey(form, asked, perform) {
+  let isWaiting = false;
+  form.hidden = false;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (isWaiting) return;
+    isWaiting = true;
+    try {
+      const answer = await perform(JSON.parse(asked));
+      for (const [name, value] of Object.entries(answer)) form.elements[name].value = toText(value);
+      form.submit();
+    } catch (error) {
+      sayProblem(PASSKEY_PROBLEMS[error.name] || "Your browser could not use a passkey. Try again, or sign in another way");
+    }
+    isWaiting = false;
+  });
+}
+
+if (window.PublicKeyCredential) {
+  for (const form of document.querySelectorAll("[data-needs-passkeys]")) form.hidden = false;
+  for (const words of document.querySelectorAll("[data-without-passkeys]")) words.hidden = true;
+  for (const form of document.querySelectorAll("[data-passkey]")) offerPasskey(form, form.dataset.passkey, usePasskey);
+  for (const form of document.querySelectorAll("[data-new-passkey]")) offerPasskey(form, form.dataset.newPasskey, makePasskey);
 }

@@ -13,7 +13,10 @@ use super::password::PasswordRefused;
 use super::secret::Secret;
 use super::throttle::Try;
 use super::visitors::{Caseworker, NewSecret, Session, Visitors, by, cookie, random, session_secret};
-use crate::store::{By, Did, Entry, NewSecondFactor, PendingSignIn, Person, Role, SecondFactor, StoreError, Taken};
+use super::webauthn::PasskeyRefused;
+use crate::store::{
+    By, Did, Entry, NewSecondFactor, Passkey, PendingSignIn, Person, Role, SecondFactor, StoreError, Taken,
+};
 
 /// The name of the cookie between the two steps.
 const COOKIE_NAME: &str = "__Host-counterfoil-sign-in";
@@ -61,14 +64,14 @@ pub enum Entered {
 /// What is asked for in the second step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// A code of the second factor.
+    /// A code of the second factor, or a passkey.
     Code,
     /// To set one up.
     SetUp,
 }
 
 /// A sign-in half-way, to be given to the browser.
-pub struct Half(Secret);
+pub struct Half(pub(super) Secret);
 
 impl Half {
     /// The `Set-Cookie` value that lets the browser take the second step.
@@ -86,20 +89,21 @@ impl Half {
 
 /// Somebody who has given the right password, and nothing more yet.
 pub struct HalfWay {
-    secret: Secret,
-    person: Person,
+    pub(super) secret: Secret,
+    pub(super) person: Person,
     second_factor: Option<SecondFactor>,
+    pub(super) passkeys: Vec<Passkey>,
     /// The network address that the request came from.
     source: String,
 }
 
 impl HalfWay {
     /// How this person stands in the record.
-    fn codes(&self) -> Codes {
+    pub(super) fn codes(&self) -> Codes {
         Codes::of(&self.person.email, &self.source)
     }
 
-    fn by(&self) -> By {
+    pub(super) fn by(&self) -> By {
         by(&self.person, &self.source)
     }
 
@@ -112,7 +116,19 @@ impl HalfWay {
     /// What is asked for.
     #[must_use]
     pub fn step(&self) -> Step {
-        if self.second_factor.is_some() { Step::Code } else { Step::SetUp }
+        if self.has_app() || self.has_passkey() { Step::Code } else { Step::SetUp }
+    }
+
+    /// Whether a code of an app will do.
+    #[must_use]
+    pub fn has_app(&self) -> bool {
+        self.second_factor.is_some()
+    }
+
+    /// Whether a passkey will do.
+    #[must_use]
+    pub fn has_passkey(&self) -> bool {
+        !self.passkeys.is_empty()
     }
 }
 
@@ -139,6 +155,8 @@ pub enum NotTaken {
     Password,
     /// The new password cannot be one.
     NewPassword(PasswordRefused),
+    /// The passkey is not taken.
+    Passkey(PasskeyRefused),
     /// The code is wrong.
     Code,
     /// The code is right and was used before.
@@ -157,6 +175,12 @@ impl From<StoreError> for NotTaken {
     }
 }
 
+impl From<PasskeyRefused> for NotTaken {
+    fn from(refused: PasskeyRefused) -> NotTaken {
+        NotTaken::Passkey(refused)
+    }
+}
+
 impl Visitors {
     /// Where somebody goes who has given the right password.
     pub(super) async fn after_password(
@@ -166,10 +190,13 @@ impl Visitors {
         source: &str,
         now: i64,
     ) -> Result<Entered, StoreError> {
-        let step = match self.store.second_factor(person.id).await? {
-            Some(_) => Step::Code,
-            None if self.required_of.includes(person.role) => Step::SetUp,
-            None => return self.begin(person, false, headers, source, now).await.map(Entered::SignedIn),
+        let has_app = self.store.second_factor(person.id).await?.is_some();
+        let step = if has_app || !self.store.passkeys(person.id).await?.is_empty() {
+            Step::Code
+        } else if self.required_of.includes(person.role) {
+            Step::SetUp
+        } else {
+            return self.begin(person, false, headers, source, now).await.map(Entered::SignedIn);
         };
         let (secret, before) = (random()?, half_secret(headers));
         self.store.begin_second_step(person.id, secret.bytes(), before.as_ref().map(Secret::bytes), now).await?;
@@ -181,10 +208,30 @@ impl Visitors {
     /// # Errors
     /// When the store cannot say.
     pub async fn half_way(&self, headers: &HeaderMap, source: &str, now: i64) -> Result<Option<HalfWay>, StoreError> {
-        let Some(secret) = half_secret(headers) else { return Ok(None) };
+        match half_secret(headers) {
+            Some(secret) => self.half_way_by(secret, source, now).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The same of a sign-in that has just gone half-way.
+    ///
+    /// # Errors
+    /// When the store cannot say.
+    pub async fn half_way_of(&self, half: &Half, source: &str, now: i64) -> Result<Option<HalfWay>, StoreError> {
+        self.half_way_by(half.0.clone(), source, now).await
+    }
+
+    async fn half_way_by(&self, secret: Secret, source: &str, now: i64) -> Result<Option<HalfWay>, StoreError> {
         let found = self.store.pending_sign_in(secret.bytes(), now).await?;
         let source = source.to_owned();
-        Ok(found.map(|PendingSignIn { person, second_factor }| HalfWay { secret, person, second_factor, source }))
+        Ok(found.map(|PendingSignIn { person, second_factor, passkeys }| HalfWay {
+            secret,
+            person,
+            second_factor,
+            passkeys,
+            source,
+        }))
     }
 
     /// Begins the session of whoever gives a code that their app shows.
@@ -342,7 +389,7 @@ impl Visitors {
     }
 
     /// Whether somebody who is signed in knows their password.
-    async fn check_password(&self, who: &Caseworker, password: &str, now: i64) -> Result<(), NotTaken> {
+    pub(super) async fn check_password(&self, who: &Caseworker, password: &str, now: i64) -> Result<(), NotTaken> {
         // Apart from tries to sign in: nobody else's keep waiting who is signed in.
         let counted = Codes { name: format!(" password of {}", who.email()), source: who.source.parse().ok() };
         self.throttle.begin(counted.tried(), now).map_err(NotTaken::Wait)?;
@@ -360,11 +407,11 @@ impl Visitors {
     }
 
     /// A try with a code counts as failed until it has succeeded, as one with a password does, and apart from those.
-    fn begin_code(&self, codes: &Codes, now: i64) -> Result<(), NotTaken> {
+    pub(super) fn begin_code(&self, codes: &Codes, now: i64) -> Result<(), NotTaken> {
         self.throttle.begin(codes.tried(), now).map_err(NotTaken::Wait)
     }
 
-    async fn taken(&self, who: &HalfWay, new: NewSecret, headers: &HeaderMap, now: i64) -> Session {
+    pub(super) async fn taken(&self, who: &HalfWay, new: NewSecret, headers: &HeaderMap, now: i64) -> Session {
         self.throttle.succeeded(who.codes().tried());
         self.begun(new, who.person.id, headers, now).await
     }
@@ -403,17 +450,17 @@ impl Visitors {
 }
 
 /// What codes are throttled by. No typed address begins so.
-struct Codes {
+pub(super) struct Codes {
     name: String,
     source: Option<IpAddr>,
 }
 
 impl Codes {
-    fn of(email: &str, source: &str) -> Codes {
+    pub(super) fn of(email: &str, source: &str) -> Codes {
         Codes { name: format!(" codes of {email}"), source: source.parse().ok() }
     }
 
-    fn tried(&self) -> Try<'_> {
+    pub(super) fn tried(&self) -> Try<'_> {
         Try { address: &self.name, known: None, source: self.source }
     }
 }

@@ -269,7 +269,7 @@ async fn reset_second_factor(one: &One) -> Result<(), Failure> {
     if store.remove_second_factor(person.id, by(), clock::now()).await? {
         tell(&format!("{} sets up an authenticator app at the next sign-in, if one is required.", person.email));
     } else {
-        tell(&format!("{} had no authenticator app.", person.email));
+        tell(&format!("{} had no authenticator app and no passkey.", person.email));
     }
     Ok(())
 }

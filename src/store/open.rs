@@ -29,6 +29,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0012-single-sign-on.sql"),
     include_str!("migrations/0013-subjects.sql"),
     include_str!("migrations/0014-sessions.sql"),
+    include_str!("migrations/0016-passkeys.sql"),
 ];
 /// What the writer touches again and again is small: the ends of a few tables.
 const WRITER_CACHE_KIB: i64 = 8 * 1024;

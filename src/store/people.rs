@@ -8,7 +8,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::record::{self, By, Did, Entry};
 use super::sessions::{Opening, sign_in};
-use super::{ServiceId, Services, SignInBefore, Store, StoreError, browsers, hours, second_factor, sessions, signs};
+use super::{
+    ServiceId, Services, SignInBefore, Store, StoreError, browsers, hours, passkeys, second_factor, sessions, signs,
+};
 use crate::clock::MINUTE;
 
 /// What a person may do; `access` says what each may.
@@ -444,6 +446,7 @@ impl Store {
             connection.execute("DELETE FROM sessions WHERE made_at < ?1 OR last_seen_at < ?2", ended)?;
             connection.execute("DELETE FROM one_time_links WHERE expires_at < ?1", [now - MINUTE])?;
             second_factor::tidy(connection, now)?;
+            passkeys::tidy(connection, now)?;
             connection.execute("DELETE FROM searches WHERE made_at < ?1", [searches_before]).map(drop)
         })
         .await

@@ -98,6 +98,8 @@ did! {
     RefusedBySingleSignOn "refused_by_single_sign_on" "Was not let in by single sign-on"
     /// Let an account be somebody else's at the provider.
     ForgotSingleSignOn "forgot_single_sign_on" "Forgot who signs in to an account by single sign-on"
+    /// Signed in with a passkey, after the password or in its place.
+    UsedPasskey "used_passkey" "Used a passkey"
     /// Ended a session.
     SignedOut "signed_out" "Signed out"
     /// Set a password by a one-time link.
@@ -110,6 +112,10 @@ did! {
     SetUpSecondFactor "set_up_second_factor" "Set up an authenticator app"
     /// Took an account's authenticator app and recovery codes away.
     RemovedSecondFactor "removed_second_factor" "Removed a person’s authenticator app"
+    /// Added a passkey to the own account.
+    AddedPasskey "added_passkey" "Added a passkey"
+    /// Took one out of it.
+    RemovedPasskey "removed_passkey" "Removed a passkey"
     /// Made recovery codes in the place of those before.
     MadeRecoveryCodes "made_recovery_codes" "Made new recovery codes"
     /// Made an account.

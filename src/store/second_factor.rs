@@ -4,6 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::key::Key;
+use super::passkeys::{self, Passkey};
 use super::people::{PERSON, account, close_all, person};
 use super::record::{self, By, Did, Entry};
 use super::sessions::{NewSession, Opening, sign_in, start_session};
@@ -44,6 +45,8 @@ pub struct PendingSignIn {
     pub person: Person,
     /// Its second factor, where it has one.
     pub second_factor: Option<SecondFactor>,
+    /// Its passkeys.
+    pub passkeys: Vec<Passkey>,
 }
 
 /// What became of a code.
@@ -90,7 +93,8 @@ impl Store {
         self.read(move |connection| {
             let Some(person) = pending(connection, &mark, now)? else { return Ok(None) };
             let second_factor = second_factor(connection, &key, person.id)?;
-            Ok(Some(PendingSignIn { person, second_factor }))
+            let passkeys = passkeys::of(connection, person.id)?;
+            Ok(Some(PendingSignIn { person, second_factor, passkeys }))
         })
         .await
     }
@@ -188,7 +192,8 @@ impl Store {
         let key = self.inner.key.clone();
         self.write(move |connection| {
             let Some(person) = pending(connection, &mark, now)? else { return Ok(Taken::TooLate) };
-            let has = "SELECT 1 FROM second_factors WHERE person = ?1";
+            let has =
+                "SELECT 1 FROM second_factors WHERE person = ?1 UNION ALL SELECT 1 FROM passkeys WHERE person = ?1";
             if connection.query_row(has, [person.id], |_| Ok(())).optional()?.is_some() {
                 return Ok(Taken::TooLate);
             }
@@ -263,23 +268,24 @@ impl Store {
         .await
     }
 
-    /// Takes an account's second factor and its recovery codes away, and ends its sessions; whether there was one.
+    /// Takes an account's second factor, its recovery codes and its passkeys away, and ends its sessions; whether there was one.
     ///
     /// # Errors
     /// When it cannot be written.
     pub async fn remove_second_factor(&self, person: i64, by: By, now: i64) -> Result<bool, StoreError> {
         let key = self.inner.key.clone();
         self.write(move |connection| {
-            let had = connection.execute("DELETE FROM second_factors WHERE person = ?1", [person])? > 0;
+            let had_app = connection.execute("DELETE FROM second_factors WHERE person = ?1", [person])? > 0;
+            let had_passkey = passkeys::forget(connection, person)?;
             connection.execute("DELETE FROM recovery_codes WHERE person = ?1", [person])?;
             close_all(connection, person)?;
             record::append(connection, &key, &Entry::new(by, Did::RemovedSecondFactor, now).of(account(person)))?;
-            Ok(had)
+            Ok(had_app || had_passkey)
         })
         .await
     }
 
-    fn pending_mark(&self, secret: &[u8]) -> Mark {
+    pub(super) fn pending_mark(&self, secret: &[u8]) -> Mark {
         self.inner.key.mark("sign-in", secret)
     }
 }
@@ -289,7 +295,7 @@ pub(super) fn tidy(connection: &Connection, now: i64) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM pending_sign_ins WHERE made_at < ?1", [now - PENDING]).map(drop)
 }
 
-fn pending(connection: &Connection, mark: &Mark, now: i64) -> rusqlite::Result<Option<Person>> {
+pub(super) fn pending(connection: &Connection, mark: &Mark, now: i64) -> rusqlite::Result<Option<Person>> {
     // One that began in the future is of a clock that was set back since.
     let sql = format!(
         "SELECT {PERSON} FROM pending_sign_ins s JOIN people p ON p.id = s.person
@@ -298,7 +304,7 @@ fn pending(connection: &Connection, mark: &Mark, now: i64) -> rusqlite::Result<O
     connection.prepare_cached(&sql)?.query_row(params![mark, now - PENDING, now + MINUTE], person).optional()
 }
 
-fn end(connection: &Connection, mark: &Mark) -> rusqlite::Result<()> {
+pub(super) fn end(connection: &Connection, mark: &Mark) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM pending_sign_ins WHERE mark = ?1", [mark]).map(drop)
 }
 

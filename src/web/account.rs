@@ -1,5 +1,6 @@
 //! `/account`: what a person can see and change about how they sign in. Each matter has a section, and a page for its change.
 
+mod passkeys;
 mod password;
 mod recovery_codes;
 mod second_factor;
@@ -7,6 +8,7 @@ mod second_factor;
 use std::sync::Arc;
 
 use askama::Template;
+use http::HeaderMap;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
@@ -30,6 +32,16 @@ struct AccountPage {
     second_factor: Option<SecondFactorSection>,
     /// How somebody signs in who has no password.
     without_password: Option<String>,
+    passkeys: Vec<PasskeyRow>,
+    /// Whether a passkey can be added at this address.
+    passkeys_work: bool,
+}
+
+struct PasskeyRow {
+    id: i64,
+    name: String,
+    added: Moment,
+    used: Option<Moment>,
 }
 
 struct SecondFactorSection {
@@ -42,22 +54,37 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     let account = warp::path!("account")
         .and(get())
         .and(request::site(site))
+        .and(warp::header::headers_cloned())
         .and(request::caseworker(site))
         .then(show)
         .map(answer)
         .boxed();
-    one_of([account, second_factor::routes(site), recovery_codes::routes(site), password::routes(site)])
+    one_of([
+        account,
+        second_factor::routes(site),
+        recovery_codes::routes(site),
+        passkeys::routes(site),
+        password::routes(site),
+    ])
 }
 
-async fn show(site: Arc<Site>, who: Result<Caseworker, Problem>) -> Answer {
+async fn show(site: Arc<Site>, headers: HeaderMap, who: Result<Caseworker, Problem>) -> Answer {
     let who = who?;
     let second_factor = site.visitors.second_factor(&who).await?;
     let told = || Offered::by(&site).map_or_else(|| "You have no password.".into(), |offered| offered.told());
+    let passkeys = site.visitors.passkeys(&who).await?.into_iter().map(|passkey| PasskeyRow {
+        id: passkey.id,
+        name: passkey.name,
+        added: at(passkey.made_at),
+        used: passkey.used_at.map(at),
+    });
     html(&AccountPage {
         without_password: (!who.has_password()).then(told),
         chrome: Chrome::new(Some(&who), Here::Nowhere),
         email: who.email().to_owned(),
         role: who.role().as_str(),
+        passkeys: passkeys.collect(),
+        passkeys_work: site.passkeys_at(&headers).is_some(),
         second_factor: second_factor.map(|factor| SecondFactorSection {
             set_up: at(factor.made_at),
             codes_left: factor.recovery_codes,

@@ -1,4 +1,4 @@
-//! `/sign-in/code`, `/sign-in/recovery-code` and `/sign-in/set-up`: what is asked after the password.
+//! `/sign-in/code`, also with a passkey, `/sign-in/recovery-code` and `/sign-in/set-up`: what is asked after the password.
 
 use std::sync::Arc;
 
@@ -9,12 +9,13 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::chrome::{Chrome, Here};
+use super::passkeys::{assertion, use_of};
 use super::problem::{Answer, Problem, answer, html, see_other};
 use super::qr::Qr;
 use super::request::{self, Kept, Words};
 use super::sign_in::{add_cookie, next, signed_in_with, with_session};
 use super::{Site, get, one_of};
-use crate::access::{Entered, HalfWay, NotTaken, Offer, SetUp, Step};
+use crate::access::{Entered, HalfWay, NotTaken, Offer, PasskeyRefused, SetUp, Step};
 use crate::clock;
 
 #[derive(Template)]
@@ -24,7 +25,18 @@ struct CodePage {
     next: String,
     /// A form that is offered again after the sign-in.
     kept: Option<Kept>,
-    error: Option<String>,
+    /// Whether there is an app that shows codes.
+    has_app: bool,
+    has_passkey: bool,
+    /// What a passkey is asked, for the script; `None` also where passkeys do not work at this address.
+    passkey: Option<String>,
+    error: Option<FieldError>,
+}
+
+impl CodePage {
+    fn error_of(&self, field: &str) -> Option<&str> {
+        self.error.as_ref().filter(|error| error.field == field).map(|error| error.words.as_str())
+    }
 }
 
 #[derive(Template)]
@@ -81,8 +93,20 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     let half_way = || request::site(site).and(half_way(site)).and(request::query());
     let given = || request::site(site).and(half_way_by_form(site)).and(warp::header::headers_cloned());
     one_of([
-        warp::path!("sign-in" / "code").and(get()).and(half_way()).then(show_code).map(answer).boxed(),
+        warp::path!("sign-in" / "code")
+            .and(get())
+            .and(half_way())
+            .and(warp::header::headers_cloned())
+            .then(show_code)
+            .map(answer)
+            .boxed(),
         warp::path!("sign-in" / "code").and(warp::post()).and(given()).then(take_code).map(answer).boxed(),
+        warp::path!("sign-in" / "code" / "passkey")
+            .and(warp::post())
+            .and(given())
+            .then(take_passkey)
+            .map(answer)
+            .boxed(),
         warp::path!("sign-in" / "recovery-code")
             .and(get())
             .and(half_way())
@@ -101,15 +125,25 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
 }
 
 /// Where one goes from the right password.
-pub(super) fn entered(entered: &Entered, next: &str, kept: Option<Kept>) -> Answer {
-    let (half, mut response) = match entered {
+pub(super) async fn entered(
+    site: &Site,
+    (headers, from): (&HeaderMap, &str),
+    entered: &Entered,
+    next: &str,
+    kept: Option<Kept>,
+) -> Answer {
+    let (half, step) = match entered {
         Entered::SignedIn(session) => return signed_in_with(session, next, kept.as_ref()),
-        // What may stand in no address goes along in the form.
-        Entered::Half(half, Step::Code) if kept.is_some() => {
-            (half, html(&CodePage { chrome: nobody(), next: next.to_owned(), kept, error: None })?)
-        }
-        Entered::Half(half, step) => (half, see_other(&with_next(page_of(*step), next))),
+        Entered::Half(half, step) => (half, *step),
     };
+    let mut response = see_other(&with_next(page_of(step), next));
+    // What may stand in no address goes along in the form.
+    if kept.is_some()
+        && step == Step::Code
+        && let Some(who) = site.visitors.half_way_of(half, from, clock::now()).await?
+    {
+        response = html(&code_page(site, headers, &who, next.to_owned(), kept, None)?)?;
+    }
     add_cookie(&mut response, &half.cookie());
     Ok(response)
 }
@@ -153,10 +187,10 @@ fn asked_for(step: Step, who: Option<HalfWay>, next: &str) -> Result<HalfWay, St
     }
 }
 
-async fn show_code(_site: Arc<Site>, who: Result<Option<HalfWay>, Problem>, query: Words) -> Answer {
+async fn show_code(site: Arc<Site>, who: Result<Option<HalfWay>, Problem>, query: Words, headers: HeaderMap) -> Answer {
     let next = next(&query);
     match asked_for(Step::Code, who?, &next) {
-        Ok(_) => html(&CodePage { chrome: nobody(), next, kept: None, error: None }),
+        Ok(who) => html(&code_page(&site, &headers, &who, next, None, None)?),
         Err(elsewhere) => Ok(see_other(&elsewhere)),
     }
 }
@@ -169,17 +203,60 @@ async fn take_code(site: Arc<Site>, given: Given, headers: HeaderMap) -> Answer 
         Err(elsewhere) => return Ok(see_other(&elsewhere)),
     };
     let Some(code) = form.get("code") else {
-        let error = Some("Enter the code from your app".to_owned());
-        return html(&CodePage { chrome: nobody(), next, kept, error });
+        let error = FieldError { field: "code", words: "Enter the code from your app".into() };
+        return html(&code_page(&site, &headers, &who, next, kept, Some(error))?);
     };
     match site.visitors.sign_in_by_code(&who, code, &headers, clock::now()).await {
         Ok(session) => signed_in_with(&session, &next, kept.as_ref()),
         Err(NotTaken::TooLate) => Ok(see_other(&with_next("/sign-in", &next))),
         Err(refused) => {
             let (words, status) = words(refused)?;
-            with_status(html(&CodePage { chrome: nobody(), next, kept, error: Some(words) }), status)
+            let error = FieldError { field: "code", words };
+            with_status(html(&code_page(&site, &headers, &who, next, kept, Some(error))?), status)
         }
     }
+}
+
+async fn take_passkey(site: Arc<Site>, given: Given, headers: HeaderMap) -> Answer {
+    let (who, form) = given?;
+    let (next, kept) = (next(&form), Kept::carried(&form));
+    let who = match asked_for(Step::Code, who, &next) {
+        Ok(who) => who,
+        Err(elsewhere) => return Ok(see_other(&elsewhere)),
+    };
+    let refused = match (site.passkeys_at(&headers), assertion(&form)) {
+        (Some(rp), Some(assertion)) => {
+            match site.visitors.sign_in_by_passkey(&who, rp, &assertion, &headers, clock::now()).await {
+                Ok(session) => return signed_in_with(&session, &next, kept.as_ref()),
+                Err(refused) => refused,
+            }
+        }
+        _ => PasskeyRefused::Wrong.into(),
+    };
+    let (words, status) = words(refused)?;
+    let error = FieldError { field: "passkey", words };
+    with_status(html(&code_page(&site, &headers, &who, next, kept, Some(error))?), status)
+}
+
+fn code_page(
+    site: &Site,
+    headers: &HeaderMap,
+    who: &HalfWay,
+    next: String,
+    kept: Option<Kept>,
+    error: Option<FieldError>,
+) -> Result<CodePage, Problem> {
+    let rp = site.passkeys_at(headers).filter(|_| who.has_passkey());
+    let asked = rp.map(|rp| site.visitors.ask_half_way(who, clock::now()).map(|asked| use_of(rp, &asked)));
+    Ok(CodePage {
+        chrome: nobody(),
+        next,
+        kept,
+        has_app: who.has_app(),
+        has_passkey: who.has_passkey(),
+        passkey: asked.transpose()?,
+        error,
+    })
 }
 
 async fn show_recovery_code(_site: Arc<Site>, who: Result<Option<HalfWay>, Problem>, query: Words) -> Answer {
@@ -266,6 +343,7 @@ pub(super) fn words(refused: NotTaken) -> Result<(String, StatusCode), Problem> 
     let words = match refused {
         NotTaken::Password => "Enter your correct password".to_owned(),
         NotTaken::NewPassword(refused) => refused.to_string(),
+        NotTaken::Passkey(refused) => refused.to_string(),
         NotTaken::Code => "Enter the 6-digit code that your app shows now".to_owned(),
         NotTaken::Used => "This code was used before. Wait for the next one in your app, then enter that".to_owned(),
         NotTaken::TooLate => "This took too long. Load the page again, then try once more".to_owned(),

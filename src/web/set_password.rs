@@ -84,7 +84,7 @@ async fn set(
     let password = form.get("password").unwrap_or_default();
     let from = request::address(peer);
     match site.visitors.set_password(&page.link, password, &headers, &from, clock::now()).await {
-        Ok(Ok(Some(entered))) => second_step::entered(&entered, "/", None),
+        Ok(Ok(Some(entered))) => second_step::entered(&site, (&headers, &from), &entered, "/", None).await,
         Ok(Ok(None)) => html(&SetPasswordPage { email: None, ..page }),
         Ok(Err(error)) => Err(error.into()),
         Err(refused) => html(&SetPasswordPage { error: Some(refused.to_string()), ..page }),

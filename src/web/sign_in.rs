@@ -39,6 +39,8 @@ struct SignInPage {
     unsafe_connection: bool,
     /// Where it would, if that is known.
     safe_address: Option<String>,
+    /// Whether passkeys work at this address.
+    passkeys: bool,
 }
 
 impl SignInPage {
@@ -136,12 +138,13 @@ async fn sign_in(site: Arc<Site>, headers: HeaderMap, peer: Option<Peer>, form: 
     }
     let page = SignInPage { offered: page.offered.map(Offered::with_password), ..page };
     let password = form.get("password").unwrap_or_default();
-    match site.visitors.sign_in(email, password, &headers, &request::address(peer), clock::now()).await {
+    let from = request::address(peer);
+    match site.visitors.sign_in(email, password, &headers, &from, clock::now()).await {
         Ok(entered) => {
             let found = search::page_of(&site, search.trim(), None).await;
             // What cannot be searched for, or not now, keeps nobody from signing in.
             let found = found.ok().and_then(Result::ok).filter(|_| !search.is_empty());
-            second_step::entered(&entered, &found.unwrap_or(page.next), page.kept)
+            second_step::entered(&site, (&headers, &from), &entered, &found.unwrap_or(page.next), page.kept).await
         }
         Err(SignInRefused::Store(error)) => Err(error.into()),
         Err(SignInRefused::Wrong) => {
@@ -220,6 +223,7 @@ fn page(site: &Site, headers: &HeaderMap, peer: Option<Peer>) -> SignInPage {
         trouble: None,
         unsafe_connection: !site.is_safe(headers, peer),
         safe_address: site.safe_address("/sign-in"),
+        passkeys: site.passkeys_at(headers).is_some(),
     }
 }
 

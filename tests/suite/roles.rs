@@ -90,6 +90,14 @@ const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/alarms", [303, 403, 403, 403, 200]),
     ("POST", "/alarms/1", [303, 403, 403, 403, 303]),
     ("GET", "/alarms/none", [404, 404, 404, 404, 404]),
+    ("GET", "/sign-in/passkey", [200, 200, 200, 200, 200]),
+    ("POST", "/sign-in/passkey", [200, 200, 200, 200, 200]),
+    ("POST", "/sign-in/code/passkey", [303, 303, 303, 303, 303]),
+    ("GET", "/account/passkeys", [303, 200, 200, 200, 200]),
+    // What was sent is kept in the form.
+    ("POST", "/account/passkeys", [200, 200, 200, 200, 200]),
+    ("GET", "/account/passkeys/1", [303, 404, 404, 404, 404]),
+    ("POST", "/account/passkeys/1", [200, 404, 404, 404, 404]),
     ("GET", "/account/sessions", [303, 200, 200, 200, 200]),
     // What was sent is kept in the form.
     ("POST", "/account/sessions", [200, 303, 303, 303, 303]),
