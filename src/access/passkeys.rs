@@ -201,7 +201,9 @@ impl Visitors {
         source: &str,
         now: i64,
     ) -> Result<Session, NotTaken> {
-        let Some((person, passkey)) = self.store.passkey_owner(&assertion.credential).await? else {
+        // It stands for the password, and comes in where that does.
+        let owner = self.store.passkey_owner(&assertion.credential).await?;
+        let Some((person, passkey)) = owner.filter(|(person, _)| self.may_use_password(person)) else {
             let counted = Codes::of("unknown passkeys", source);
             self.begin_code(&counted, now)?;
             return Err(PasskeyRefused::Unknown.into());

@@ -224,6 +224,7 @@ impl Visitors {
 
     async fn half_way_by(&self, secret: Secret, source: &str, now: i64) -> Result<Option<HalfWay>, StoreError> {
         let found = self.store.pending_sign_in(secret.bytes(), now).await?;
+        let found = found.filter(|pending| self.may_use_password(&pending.person));
         let source = source.to_owned();
         Ok(found.map(|PendingSignIn { person, second_factor, passkeys }| HalfWay {
             secret,
