@@ -264,14 +264,14 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_keeps_nobody_out_for_long() {
+    fn a_clock_that_is_set_back_keeps_nobody_out() {
         let throttle = Throttle::default();
         let later = 10_000 * DAY;
         for n in 0..200 {
             let _begun = throttle.begin(from(HERS, n % 40), later).is_ok();
         }
-        assert!(throttle.begin(from(HERS, 1), 0).is_err_and(|seconds| seconds <= 60));
-        assert_eq!(throttle.begin(from(HERS, 500), 31 * MINUTE), Ok(()));
+        assert!(throttle.begin(from(HERS, 500), later).is_err());
+        assert_eq!(throttle.begin(from(HERS, 500), 0), Ok(()), "how long ago that was nobody knows");
     }
 
     #[test]

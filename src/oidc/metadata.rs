@@ -100,7 +100,10 @@ mod tests {
         fuzz("provider", 20_000, &[said().to_string().as_bytes(), keys], |bytes| {
             let metadata = Metadata::read("https://a.example", bytes);
             if let Ok(metadata) = &metadata {
-                assert!(metadata.authorization.starts_with("https://"), "{}", metadata.authorization);
+                let address = metadata.authorization.to_ascii_lowercase();
+                let is_here =
+                    ["http://localhost", "http://127.", "http://[::1]"].iter().any(|here| address.starts_with(here));
+                assert!(address.starts_with("https://") || is_here, "{address}");
             }
             let keys = Keys::read(bytes);
             let made = keys.as_ref().ok().and_then(|keys| keys.made(None, "ES256", b"message", b"signature"));
