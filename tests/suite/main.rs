@@ -21,6 +21,7 @@ mod layers;
 mod limits;
 mod notify_api;
 mod pages;
+mod passkeys;
 mod quarantine;
 mod retention;
 mod roles;
