@@ -299,3 +299,6 @@ fn passkey_name(typed: &str) -> Result<String, PasskeyRefused> {
     let is_one = !name.is_empty() && name.chars().count() <= LONGEST_NAME && !name.contains(char::is_control);
     if is_one { Ok(name.to_owned()) } else { Err(PasskeyRefused::Name) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -327,3 +327,9 @@ fn cbor_head(bytes: &[u8]) -> Option<(u8, u16, &[u8])> {
     };
     Some((first >> 5, value, rest))
 }
+
+#[cfg(test)]
+pub(super) mod software;
+
+#[cfg(test)]
+mod tests;

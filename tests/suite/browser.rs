@@ -137,6 +137,20 @@ fn a_manager_holds_redacts_and_erases_what_is_held_on_somebody_in_a_browser_with
     go(journey, &server);
 }
 
+#[test]
+fn a_passkey_is_added_used_and_removed_in_a_browser_with_and_without_javascript() {
+    let Some(mut journey) = journey("passkeys.mjs") else { return };
+    let server = Server::start();
+    let emails: Vec<String> = (0..6).map(|n| format!("a{n}@department.example.gov.uk")).collect();
+    for email in &emails {
+        let add = ["user", "add", email, "--role", "caseworker", "--password-stdin"];
+        assert!(run_with_input(&add, &server.data, PASSWORD).status.success());
+    }
+    journey.env("EMAILS", emails.join(" ")).env("PASSWORD", PASSWORD);
+    // Browsers have passkeys for names, and for no numbers.
+    go_at(journey, "localhost", server.at.port());
+}
+
 /// A journey to be made, where there is what it needs.
 fn journey(name: &str) -> Option<Command> {
     let chromium = env::var_os("CHROMIUM").map_or_else(|| PathBuf::from("/usr/bin/chromium"), PathBuf::from);
@@ -153,8 +167,12 @@ fn journey(name: &str) -> Option<Command> {
     Some(journey)
 }
 
-fn go(mut journey: Command, server: &Server) {
-    let done = journey.env("BASE_URL", format!("http://{}", server.at)).output().unwrap();
+fn go(journey: Command, server: &Server) {
+    go_at(journey, &server.at.ip().to_string(), server.at.port());
+}
+
+fn go_at(mut journey: Command, host: &str, port: u16) {
+    let done = journey.env("BASE_URL", format!("http://{host}:{port}")).output().unwrap();
     let said = [done.stdout, done.stderr].concat();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&said));
 }

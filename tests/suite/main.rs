@@ -23,6 +23,7 @@ mod limits;
 mod notify_api;
 mod oidc_provider;
 mod pages;
+mod passkeys;
 mod people;
 mod quarantine;
 mod retention;
