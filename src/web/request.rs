@@ -66,7 +66,16 @@ pub(super) fn caseworker(of: &Arc<Site>) -> BoxedFilter<(Result<Caseworker, Prob
 pub(super) fn allowed(of: &Arc<Site>, what: May) -> BoxedFilter<(Result<Caseworker, Problem>,)> {
     caseworker(of)
         .map(move |asks: Result<Caseworker, Problem>| match asks {
-            Ok(caseworker) if !caseworker.may(what) => Err(Problem::Forbidden),
+            Ok(caseworker) if !caseworker.may(what) => {
+                let account = caseworker.by().person;
+                tracing::warn!(
+                    event = "access.forbidden",
+                    account,
+                    ?what,
+                    "someone asked for what their role does not give them"
+                );
+                Err(Problem::Forbidden)
+            }
             asks => asks,
         })
         .boxed()
@@ -184,9 +193,17 @@ fn query_text() -> BoxedFilter<(String,)> {
 /// The words of a form that came from our own page.
 pub(super) fn form() -> BoxedFilter<(Result<Words, Problem>,)> {
     warp::header::headers_cloned()
+        .and(source())
         .and(warp::body::stream())
-        .then(|headers: HeaderMap, body| async move {
-            refuse_cross_site(&headers).map_err(|_| Problem::CrossSite)?;
+        .then(|headers: HeaderMap, from: String, body| async move {
+            refuse_cross_site(&headers).map_err(|_| {
+                tracing::warn!(
+                    event = "access.cross_site",
+                    from,
+                    "a form that another site made a browser send was refused"
+                );
+                Problem::CrossSite
+            })?;
             let form = tokio::time::timeout(FORM_WITHIN, whole(body)).await.ok().flatten();
             Ok(Words::parse(&form.ok_or(Problem::BadRequest)?))
         })

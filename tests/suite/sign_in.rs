@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::server::{Answer, Browser, PASSWORD, Server, printed, run, run_with_input};
+use crate::server::{Answer, Browser, PASSWORD, Server, exchange, printed, request, run, run_with_input};
 
 const HERS: &str = "caseworker@example.gov.uk";
 /// The tests' own connections come from here, so that it is the proxy.
@@ -221,6 +221,19 @@ fn many_failed_sign_ins_from_a_source_raise_an_alarm_be_the_addresses_known_or_n
     let page = alarms_with(&mut admin, "from 203.0.113.66");
     assert!(page.contains("30 within an hour") && !page.contains("29@example.gov.uk"), "{page}");
     assert!(server.log().contains("sort=\"failed_sign_ins\" object=\"from 203.0.113.66\""));
+}
+
+#[test]
+fn what_a_role_does_not_give_and_a_form_of_another_site_stand_in_the_log_and_no_address_does() {
+    let mut server = Server::start_with(&PROXY);
+    let mut browser = server.signed_in("caseworker");
+    assert_eq!(browser.get("/quarantine").status, 403);
+    let headers = browser.headers() + "Sec-Fetch-Site: cross-site\r\nX-Forwarded-For: 203.0.113.66\r\n";
+    assert_eq!(exchange(server.at, &request("POST", "/search", &headers, b"q=07700900123")).status, 403);
+    let log = server.log();
+    assert!(log.contains("event=\"access.forbidden\" account=1 what=Quarantine"), "{log}");
+    assert!(log.contains("event=\"access.cross_site\" from=\"203.0.113.66\""), "{log}");
+    assert!(!log.contains(HERS) && !log.contains("900123"));
 }
 
 #[test]
