@@ -22,7 +22,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
 
 /// What only some layers may name.
 const ONLY_IN: [(&str, &[&str]); 11] = [
-    ("use ring::", &["oidc"]),
+    ("use ring::", &["access", "oidc"]),
     ("rusqlite", &["store"]),
     ("r2d2", &["store"]),
     ("x25519", &["store"]),
