@@ -316,9 +316,13 @@ impl Ends {
     }
 
     fn write(&self, connection: &Connection, key: &Key) -> rusqlite::Result<()> {
+        self.write_with(connection, &self.seal(key))
+    }
+
+    fn write_with(&self, connection: &Connection, seal: &[u8]) -> rusqlite::Result<()> {
         connection.prepare_cached("DELETE FROM audit_ends")?.execute([])?;
         let sql = "INSERT INTO audit_ends (first, before, last, head, seal) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let bound = params![self.first, self.before, self.last, self.head, self.seal(key)];
+        let bound = params![self.first, self.before, self.last, self.head, seal];
         connection.prepare_cached(sql)?.execute(bound).map(drop)
     }
 }
@@ -330,11 +334,21 @@ fn key_name(key: &Key) -> Vec<u8> {
 
 /// Writes one row at the record's end, in the transaction of what it tells of.
 pub(super) fn append(connection: &Connection, key: &Key, entry: &Entry) -> rusqlite::Result<()> {
-    let ends = match Ends::read(connection)? {
-        Some((ends, _)) => ends,
-        None => begin(connection, key, entry.at)?,
+    let Some((ends, seal)) = Ends::read(connection)? else {
+        let ends = begin(connection, key, entry.at)?;
+        return chain(connection, key, ends, entry).map(drop);
     };
-    chain(connection, key, ends, entry).map(drop)
+    let is_broken = ends.seal(key).as_slice() != seal && !is_of_another_key(connection, key, &ends)?;
+    let ends = chain(connection, key, ends, entry)?;
+    // A seal that somebody else's hand made wrong stays wrong: nothing that comes later makes it good.
+    if is_broken { ends.write_with(connection, &seal) } else { Ok(()) }
+}
+
+/// Whether the last row was written with another key file, as after a restore on another machine.
+fn is_of_another_key(connection: &Connection, key: &Key, ends: &Ends) -> rusqlite::Result<bool> {
+    let sql = "SELECT key FROM audit WHERE id = ?1";
+    let name: Option<Vec<u8>> = connection.prepare_cached(sql)?.query_row([ends.last], |row| row.get(0)).optional()?;
+    Ok(name.is_some_and(|name| name != key_name(key)))
 }
 
 /// Begins the record where there is none, and says so where the key file is another one than before: a store that was restored on

@@ -118,7 +118,8 @@ impl Kept {
     /// What a sign-in carried along, if it leads to a page of ours that takes forms.
     pub(super) fn carried(form: &Words) -> Option<Kept> {
         let (path, words) = (form.get("kept_for")?.to_owned(), form.get("kept")?.to_owned());
-        super::methods(&path)?.ends_with("POST").then_some(Kept { path, words })
+        let is_ours = path.starts_with('/') && !path.contains('\\');
+        (is_ours && super::methods(&path)?.ends_with("POST")).then_some(Kept { path, words })
     }
 
     /// The names and values.

@@ -148,6 +148,11 @@ async fn twenty_five_ways_to_change_the_record_are_each_found() {
         if what != "the key's name" {
             assert!(store.follow_record(None).await.unwrap().is_err(), "the server sees it from the beginning: {what}");
         }
+        // What is written later makes nothing good.
+        let goes_on = store.record(entry(ROWS + 1)).await;
+        if goes_on.is_ok() && what != "everything gone" {
+            assert_ne!(verified(&folder, &[]).faults, [], "after another row: {what}");
+        }
         let is_at_its_end = what.contains("end") || what.contains("everything") || what.contains("last");
         if is_at_its_end {
             assert!(store.follow_record(Some(followed)).await.unwrap().is_err(), "it sees it while it runs: {what}");
