@@ -120,14 +120,15 @@ impl Store {
             // Until the ids were noted more may have come for these messages.
             *done += self.erase_since(sees, messages, now).await?;
         }
-        self.erase_others(gathered, now, progress, done).await
+        self.erase_others(gathered, now, false, progress, done).await
     }
 
-    /// Bodies in quarantine and kept searches.
+    /// Bodies in quarantine and kept searches. What comes later for the messages that the bodies are about is kept or not.
     pub(super) async fn erase_others(
         &self,
         gathered: Gathered,
         now: i64,
+        keeps_messages: bool,
         progress: &Progress,
         done: &mut Erasure,
     ) -> Result<(), StoreError> {
@@ -138,7 +139,9 @@ impl Store {
                 return Ok(());
             }
             let (bodies, key, journal) = (bodies.to_vec(), self.inner.key.clone(), self.inner.journal.clone());
-            *done += self.write(move |connection| erase_bodies(connection, &key, &journal, &bodies, now)).await?;
+            let work =
+                move |connection: &Connection| erase_bodies(connection, &key, &journal, &bodies, keeps_messages, now);
+            *done += self.write(work).await?;
         }
         let searches = gathered.searches;
         *done += self.write(move |connection| erase_searches(connection, &searches)).await?;
@@ -230,6 +233,7 @@ fn erase_bodies(
     key: &Key,
     journal: &Journal,
     bodies: &[i64],
+    keeps_messages: bool,
     now: i64,
 ) -> rusqlite::Result<Erasure> {
     let (mut done, mut lines) = (Erasure::default(), Vec::new());
@@ -251,7 +255,7 @@ fn erase_bodies(
             let note = "INSERT INTO erased_bodies (mark, erased_at) VALUES (?1, ?2) ON CONFLICT (mark) DO NOTHING";
             connection.prepare_cached(note)?.execute(params![mark(key, service, &sha256), now])?;
             lines.push(Line::ErasedBody { arrival: *arrival, arrived_at, at: now });
-            if let Some(id) = own_id(&body) {
+            if let Some(id) = own_id(&body).filter(|_| !keeps_messages) {
                 erased::note(connection, &id, now)?;
                 lines.push(Line::Erased { id, at: now });
             }

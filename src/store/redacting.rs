@@ -99,7 +99,8 @@ impl Store {
             gathered.searches.clear();
         }
         gathered.messages.clear();
-        self.erase_others(gathered, asked.at, progress, done).await
+        // Receipts stay, and those that come later too.
+        self.erase_others(gathered, asked.at, true, progress, done).await
     }
 }
 
