@@ -112,8 +112,8 @@ struct Reset {
     reached: Reached,
 }
 
-/// Take a person’s authenticator app and recovery codes away, for who has lost both, and end their sessions. Make sure that it is them:
-/// until they set up another app, their password alone is enough to do so
+/// Take a person’s authenticator app, recovery codes and passkeys away, for who has lost them, and end their sessions. Make sure that it
+/// is them: until they set up another app, their password alone is enough to do so
 #[derive(Args, Debug)]
 struct ResetSecondFactor {
     #[command(flatten)]

@@ -108,7 +108,7 @@ fn record(server: &Server) -> String {
 }
 
 #[test]
-fn a_passkey_is_enough_where_a_second_factor_is_required_and_signs_in_alone() {
+fn a_passkey_stands_for_the_code_beside_an_app_and_signs_in_alone() {
     let server = Server::start_by_default();
     server.add_person("caseworker");
     let mut browser = Browser::new(server.at);

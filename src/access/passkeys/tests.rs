@@ -101,6 +101,19 @@ async fn a_passkey_is_the_second_step_and_stands_for_both_where_it_has_checked_i
 }
 
 #[tokio::test]
+async fn a_passkey_is_enough_where_a_second_factor_is_required() {
+    let (mut house, mut hers) = (House::new().await, software("hers"));
+    house.adds(HERS, &mut hers).await;
+    house.visitors = Visitors::new(house.visitors.store.clone(), RequiredOf::All);
+    let session = house.second(HERS, &hers, NOW).await.unwrap();
+    assert_eq!(house.whose(session).await, (HERS.into(), true));
+    let session = house.alone(&hers, NOW).await.unwrap();
+    assert_eq!(house.whose(session).await, (HERS.into(), true));
+    let without = house.given_password(HIS, NOW).await;
+    assert!(matches!(without, Entered::Half(_, Step::SetUp)));
+}
+
+#[tokio::test]
 async fn a_passkey_of_one_account_never_opens_another() {
     let (house, mut hers, mut his) = (House::new().await, software("hers"), software("his"));
     house.adds(HERS, &mut hers).await;
