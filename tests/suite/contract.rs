@@ -123,7 +123,7 @@ fn other_methods_are_answered_405_and_nothing_redirects_or_sets_a_cookie() {
     let server = Server::start();
     let headers = format!("Authorization: Bearer {}\r\n", server.token);
     for path in ["/callbacks", "/callbacks/", "/callbacks/delivery-receipts", "/callbacks/delivery-receipts/"] {
-        for method in ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"] {
+        for method in ["GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"] {
             let answer = exchange(server.at, &request(method, path, &headers, b""));
             assert_eq!(answer.status, 405, "{method} {path}");
             assert_eq!(answer.header("allow"), Some("POST"));

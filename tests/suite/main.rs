@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod asvs;
 mod audit;
 mod backfill;
 mod backups;

@@ -329,7 +329,7 @@ fn a_page_that_is_asked_by_another_method_says_which_it_takes() {
             assert_ne!(ask(allowed, path).status, 405, "{allowed} {path}");
         }
     }
-    for method in ["GET", "POST", "PUT", "DELETE", "OPTIONS"] {
+    for method in ["GET", "POST", "PUT", "DELETE", "OPTIONS", "TRACE"] {
         let answer = ask(method, "/nothing");
         assert_eq!((answer.status, answer.header("allow")), (404, None), "{method}");
     }
