@@ -422,3 +422,18 @@ fn a_redaction_takes_the_text_and_where_asked_the_recipient_and_keeps_the_receip
         assert_eq!(check(folder.path(), &Progress::default()).unwrap().not_found, 0);
     }
 }
+
+#[test]
+fn a_redaction_loses_no_receipt_of_a_message_that_stands_in_quarantine_too() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        let odd = format!(r#"{{"id": "{}", "odd": "{AMY}"}}"#, uuid(1));
+        assert!(matches!(keep(&store, service, NOW, &odd).await, Stored::New(_)));
+        let (all, subject, progress) = (gathered(&store, &amy()), amy(), Progress::default());
+        let done = store.redact(&Services::All, &subject, all, false, asked("request"), &progress).await.unwrap();
+        assert_eq!(done.quarantined, 1);
+        let later = receipt(&uuid(1), AMY, "ref", "delivered");
+        assert!(matches!(keep(&store, service, NOW + 1, &later).await, Stored::New(_)));
+    });
+}
