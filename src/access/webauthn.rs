@@ -154,6 +154,7 @@ pub struct Creation {
 }
 
 /// What a browser brings when a passkey was used.
+#[derive(Clone)]
 pub struct Assertion {
     /// The credential's id.
     pub credential: Vec<u8>,

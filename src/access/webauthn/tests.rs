@@ -66,12 +66,12 @@ fn one_kind_of_answer_does_not_stand_for_the_other_nor_one_key_for_another() {
         Some(PasskeyRefused::Wrong)
     );
     for place in 0..shown.signature.len() {
-        let mut changed = own.shows(b"c");
+        let mut changed = shown.clone();
         changed.signature[place] ^= 1;
         assert_eq!(site().shown(&changed, &own.public_key()), Err(PasskeyRefused::Wrong));
     }
     for place in 32..shown.authenticator_data.len() {
-        let mut changed = own.shows(b"c");
+        let mut changed = shown.clone();
         changed.authenticator_data[place] ^= 4;
         assert_eq!(site().shown(&changed, &own.public_key()), Err(PasskeyRefused::Wrong), "{place}");
     }
