@@ -10,7 +10,7 @@
 //! Each step returns once and nothing calls back up. Who may use whom: `cli` → everything; `web` → `access`, `disclosure`, `notify`,
 //! `store`, and from `edge` what a request carries; `upkeep` → `backfill`, `notify`,
 //! `store`; `disclosure` → `notify`, `store`; `backfill` → `outgoing`, `notify`, `store`; `access` → `oidc`, `store`; `oidc` →
-//! `outgoing`; `store` → `notify`; `edge`, `outgoing` and `notify` → nothing of ours. `clock` is the time, for those who may ask for it;
+//! `outgoing`; `store` → `flagging`, `notify`; `flagging` → `notify`; `edge`, `outgoing` and `notify` → nothing of ours. `clock` is the time, for those who may ask for it;
 //! `made_up` invents callbacks for `cli` and the benchmarks.
 
 pub mod access;
@@ -19,6 +19,7 @@ pub mod cli;
 pub mod clock;
 pub mod disclosure;
 pub mod edge;
+pub mod flagging;
 #[cfg(test)]
 #[path = "../tests/faults/fuzzing.rs"]
 mod fuzzing;

@@ -15,6 +15,7 @@ mod browsers;
 mod check;
 mod checkpoint;
 mod condition;
+mod contacts;
 mod conversations;
 mod damage;
 mod envelope;
@@ -22,6 +23,7 @@ mod erased;
 mod erasing;
 mod export;
 mod find;
+mod following;
 mod holds;
 mod hours;
 mod index;
@@ -70,11 +72,13 @@ pub use ballast::Ballast;
 pub use browsers::BROWSER_KNOWN_FOR;
 pub use check::{CheckError, Report, check};
 pub use checkpoint::Checkpoint;
+pub use contacts::{Concern, Contact, ContactsAsked, ContactsPage, Marked};
 pub use conversations::{Conversation, InboxPage, InboxRow};
 pub use envelope::{Envelope, Origin, Stored};
 pub use erasing::{Asked, Erasure};
 pub use export::{Exported, HeldSearch};
 pub use find::{Cursor, Find, Found, Place, Source};
+pub use following::Followed;
 pub use holds::{Hold, HoldAdded};
 pub use hours::Silence;
 pub use open::OpenError;
@@ -220,6 +224,8 @@ struct Inner {
     removals: Mutex<Option<Removals>>,
     /// Of which services nothing came at the last look, where as a rule much does.
     silences: Mutex<Vec<Silence>>,
+    /// The first arrival that was not followed yet, where that is further than is written down.
+    following: Mutex<Option<i64>>,
     /// What was known when a server opened it.
     start: signs::Start,
 }
@@ -303,6 +309,7 @@ impl Store {
                 alarms: alarms::Lately::default(),
                 removals: Mutex::default(),
                 silences: Mutex::default(),
+                following: Mutex::default(),
                 start,
             }),
         })

@@ -2,6 +2,7 @@
 
 mod backfill;
 mod backups;
+mod following;
 mod record;
 mod retention;
 mod silences;
@@ -43,6 +44,7 @@ pub async fn run(store: Store) {
         tidying(&store),
         looking_for_damage(&store),
         silences::listening(&store),
+        following::following(&store),
         holding_ballast(&store)
     );
 }

@@ -76,6 +76,14 @@ did! {
     ListedMessages "listed_messages" "Looked at received texts"
     /// Opened a conversation.
     OpenedConversation "opened_conversation" "Opened a conversation"
+    /// Saw a list of contacts to check.
+    ListedContacts "listed_contacts" "Looked at contacts to check"
+    /// Noted that one has been dealt with.
+    DealtWithContact "dealt_with_contact" "Dealt with a contact to check"
+    /// Noted that it has not.
+    ReopenedContact "reopened_contact" "Marked a contact as not dealt with"
+    /// Saved a list of them.
+    ExportedContacts "exported_contacts" "Saved contacts to check"
     /// Saw the list of what could not be understood.
     ListedQuarantine "listed_quarantine" "Looked at the quarantine"
     /// Opened one body of it.

@@ -12,7 +12,7 @@ use super::progress::{Progress, Stage};
 use super::record::Did;
 use super::row::{self, id_value};
 use super::subject::{Gathered, Message, len, message};
-use super::{Services, Store, StoreError, holds, removal};
+use super::{Services, Store, StoreError, following, holds, removal};
 use crate::notify::subject::Subject;
 use crate::notify::{Content, Kind};
 
@@ -158,6 +158,7 @@ fn redact_rows(connection: &Connection, message: &Message, redaction: &Redaction
                 "UPDATE callbacks SET person = ?2, message = ?3, details = ?4, verbatim = ?5 WHERE arrival = ?1",
             )?
             .execute(params![arrival, callback.person(), columns.message, columns.details, callback.verbatim])?;
+        following::forget(connection, *arrival)?;
         gone::note_redacted(connection, *arrival)?;
         redacted += 1;
     }

@@ -1,5 +1,6 @@
 //! The store's facts, on real files.
 
+mod contacts;
 mod removal;
 mod requeue;
 mod subjects;

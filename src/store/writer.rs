@@ -84,8 +84,9 @@ fn tell(job: CallbackJob, stored: Result<Stored, StoreError>, others: Others) {
 struct Queue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
-    /// Told of each transaction.
+    /// Told of each transaction: who copies the log, and who follows what came.
     written: Notify,
+    to_follow: Notify,
 }
 
 #[derive(Default)]
@@ -200,6 +201,11 @@ impl Writer {
     /// Waits until something has been written since this was last waited for.
     pub(super) async fn written(&self) {
         self.queue.written.notified().await;
+    }
+
+    /// The same, for who follows what came.
+    pub(super) async fn something_to_follow(&self) {
+        self.queue.to_follow.notified().await;
     }
 
     /// Waits until the thread has ended.
@@ -319,6 +325,7 @@ fn run(connection: Connection, queue: &Queue, key: &Key, ledger: Ledger, conditi
             Turn::End => return pen.index(Indexing::store_all),
         }
         queue.written.notify_one();
+        queue.to_follow.notify_one();
         pen.relieve();
         let cuts = std::mem::take(&mut queue.lock().cuts);
         pen.cut_log(cuts);

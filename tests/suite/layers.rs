@@ -4,15 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A layer and those of ours that it may name.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("web", &["access", "disclosure", "notify", "store", "edge", "clock", "spreadsheet"]),
     ("upkeep", &["backfill", "notify", "store", "clock"]),
     ("backfill", &["outgoing", "notify", "store", "clock"]),
     ("access", &["oidc", "store", "clock"]),
     ("oidc", &["outgoing"]),
     ("disclosure", &["notify", "spreadsheet", "store", "clock"]),
-    ("store", &["notify", "clock"]),
+    ("store", &["flagging", "notify", "clock"]),
     ("edge", &[]),
+    ("flagging", &["notify"]),
     ("outgoing", &[]),
     ("notify", &[]),
     ("made_up", &["notify", "clock"]),
