@@ -12,6 +12,7 @@ mod back;
 mod callbacks;
 mod chrome;
 mod confirm;
+mod contacts;
 mod cookies;
 mod download;
 #[cfg(test)]
@@ -123,6 +124,7 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         receipts::routes(site),
         receipt::routes(site),
         messages::routes(site),
+        contacts::routes(site),
         quarantine::routes(site),
         subjects::routes(site),
         people::routes(site),
@@ -205,10 +207,15 @@ fn methods(path: &str) -> Option<&'static str> {
         | ["people", "invite"]
         | ["tokens", "new"] => "GET, HEAD, POST",
         ["account", "passkeys", id] if id.parse::<i64>().is_ok() => "GET, HEAD, POST",
+        ["contacts", _] => "GET, HEAD, POST",
+        ["contacts", _, "csv"] => "GET, HEAD",
         ["sign-out"] | ["sign-in", "code", "passkey"] => "POST",
         ["subjects", parts @ ..] => return subjects::methods(parts),
         []
-        | ["receipts" | "messages" | "quarantine" | "alarms" | "cookies" | "account" | "people" | "tokens"]
+        | [
+            "receipts" | "messages" | "contacts" | "quarantine" | "alarms" | "cookies" | "account" | "people"
+            | "tokens",
+        ]
         | ["receipts" | "messages" | "search", _]
         | ["sign-in", "oidc"]
         | ["sign-in", "oidc", "callback"]

@@ -76,6 +76,7 @@ fn named(path: &str) -> Option<&'static str> {
         ("receipts", Some(_), None) => "Back to message",
         ("messages", None, None) => "Back to received text messages",
         ("messages", Some(_), None) => "Back to conversation",
+        ("contacts", None | Some(_), None) => "Back to contacts to check",
         ("quarantine", None, None) => "Back to quarantine",
         _ => return None,
     })

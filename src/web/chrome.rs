@@ -12,6 +12,8 @@ pub(super) enum Here {
     Receipts,
     /// The inbox and conversations.
     Messages,
+    /// Contacts to check.
+    Contacts,
     /// What could not be understood.
     Quarantine,
     /// What is held on one person.
@@ -90,9 +92,10 @@ const fn place(here: Here, href: &'static str, words: &'static str, needs: Optio
 }
 
 /// The menu, in its order.
-const MENU: [Place; 8] = [
+const MENU: [Place; 9] = [
     place(Here::Receipts, "/receipts", "Receipts", None),
     place(Here::Messages, "/messages", "Received texts", None),
+    place(Here::Contacts, "/contacts", "Contacts to check", None),
     place(Here::Quarantine, "/quarantine", "Quarantine", Some(May::Quarantine)),
     place(Here::Subjects, "/subjects", "Personal data", Some(May::Subjects)),
     place(Here::Audit, "/audit", "Record", Some(May::Record)),

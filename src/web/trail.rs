@@ -46,7 +46,11 @@ impl Trail {
 
 fn link(path: &str, steps: &[i64]) -> String {
     let steps: Vec<String> = steps.iter().map(i64::to_string).collect();
-    if steps.is_empty() { path.to_owned() } else { format!("{path}?before={}", steps.join(".")) }
+    if steps.is_empty() {
+        return path.to_owned();
+    }
+    let joint = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{joint}before={}", steps.join("."))
 }
 
 #[cfg(test)]
@@ -68,6 +72,7 @@ mod tests {
         assert_eq!(third.previous("/m").as_deref(), Some("/m?before=90"));
         assert_eq!(trail("before=90").previous("/m").as_deref(), Some("/m"));
         assert_eq!(third.next("/m", None), None);
+        assert_eq!(first.next("/m?service=1", Some(90)).as_deref(), Some("/m?service=1&before=90"));
     }
 
     #[test]

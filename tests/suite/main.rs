@@ -16,6 +16,7 @@ mod bodies;
 mod browser;
 mod canaries;
 mod commands;
+mod contacts;
 mod contract;
 mod crash;
 mod damage;

@@ -1,0 +1,77 @@
+//! Contacts to check: what failed is on the list soon, is ticked off, and goes along in a file.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::pages::between;
+use crate::server::{Browser, Server};
+
+/// The page, once something that is made behind the callbacks stands on it.
+fn page_with(browser: &mut Browser, path: &str, said: &str) -> String {
+    let began = Instant::now();
+    loop {
+        let page = browser.get(path).text();
+        if page.contains(said) {
+            return page;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{said} is not on {page}");
+        sleep(Duration::from_millis(100));
+    }
+}
+
+fn with_failures() -> Server {
+    let server = Server::start();
+    for (n, person) in [(1, "07700 900123"), (2, "amy@example.com"), (3, "=evil@example.com")] {
+        let body = format!(
+            r#"{{"id": "r{n}", "reference": "REF{n}", "to": "{person}", "status": "permanent-failure", "notification_type": "email"}}"#
+        );
+        assert_eq!(server.post("/callbacks", body.as_bytes()).status, 200);
+    }
+    let text = br#"{"id": "t1", "source_number": "447700900125", "message": "Please STOP"}"#;
+    assert_eq!(server.post("/callbacks", text).status, 200);
+    server
+}
+
+#[test]
+fn a_colleague_ticks_off_what_failed_and_can_undo_it() {
+    let server = with_failures();
+    let mut caseworker = server.signed_in("caseworker");
+    let page = page_with(&mut caseworker, "/contacts/failed", "evil@");
+    assert!(page.contains("Not delivered (3)") && page.contains("REF2"), "{page}");
+    let chosen: Vec<&str> = page
+        .split("name=\"contact\" type=\"checkbox\" value=\"")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect();
+    assert_eq!(chosen.len(), 3);
+    let nothing = caseworker.post("/contacts/failed", &[("dealt", "yes")]).text();
+    assert!(nothing.contains("<title>Error: ") && nothing.contains("Select the contacts"), "{nothing}");
+    let marked =
+        caseworker.post("/contacts/failed", &[("contact", chosen[0]), ("contact", chosen[1]), ("dealt", "yes")]);
+    let shown = caseworker.get(marked.header("location").unwrap()).text();
+    assert!(shown.contains("2 contacts marked as dealt with") && shown.contains("Not delivered (1)"), "{shown}");
+    let dealt = caseworker.get("/contacts/failed?dealt=yes").text();
+    assert_eq!(dealt.matches("by <bdi>caseworker@").count(), 2, "{dealt}");
+    // The same form again, as from another tab.
+    let again = caseworker.post("/contacts/failed", &[("contact", chosen[0]), ("dealt", "yes")]).text();
+    assert!(again.contains("A colleague marked them"), "{again}");
+    let undone = caseworker.post("/contacts/failed", &[("contact", chosen[0]), ("dealt", "no")]);
+    let shown = caseworker.get(undone.header("location").unwrap()).text();
+    assert!(shown.contains("1 contact marked as not dealt with") && shown.contains("Not delivered (2)"), "{shown}");
+    let stop = page_with(&mut caseworker, "/contacts/asked-to-stop", "447700900125");
+    let conversation = format!("/messages/{}", between(&stop, "href=\"/messages/", "\""));
+    assert!(caseworker.get(&conversation).text().contains("Please STOP"));
+}
+
+#[test]
+fn a_list_goes_along_as_a_file_that_no_spreadsheet_runs() {
+    let server = with_failures();
+    let mut manager = server.signed_in("manager");
+    page_with(&mut manager, "/contacts/failed", "evil@");
+    let file = manager.get("/contacts/failed/csv");
+    assert_eq!(file.header("content-type"), Some("text/csv; charset=utf-8"));
+    let text = file.text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("\u{feff}\"Contact\",\"Last reference\""), "{text}");
+    assert!(lines[1].starts_with("\"'=evil@example.com\",\"REF3\"") && lines.len() == 4, "{text}");
+}
