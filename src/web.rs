@@ -52,7 +52,7 @@ use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::reply::Response;
 
-use crate::access::{RelyingParty, RequiredOf, Senders, SingleSignOn, Visitors};
+use crate::access::{RelyingParty, RequiredOf, Senders, SingleSignOn, Visitors, refuse_cross_site};
 use crate::clock;
 use crate::edge::Peer;
 use crate::store::{Entry, Store};
@@ -149,14 +149,16 @@ pub fn callback_routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
 
 /// In place of every page, where the store is damaged: what is in it may be wrong, and nobody is to find out by chance.
 fn damaged(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
-    let answer = |site: Arc<Site>| {
-        std::future::ready(if site.store.is_damaged() {
-            Ok(problem::answer(Err(Problem::Damaged)))
-        } else {
-            Err(warp::reject::not_found())
+    let answer = |site: Arc<Site>, method: Method, path: FullPath, headers: HeaderMap| {
+        let signs_out = method == Method::POST && path.as_str() == "/sign-out" && refuse_cross_site(&headers).is_ok();
+        std::future::ready(match site.store.is_damaged() {
+            true if signs_out => Ok(sign_in::signed_out_here_alone()),
+            true => Ok(problem::answer(Err(Problem::Damaged))),
+            false => Err(warp::reject::not_found()),
         })
     };
-    request::site(site).and_then(answer).boxed()
+    let asked = warp::method().and(warp::path::full()).and(warp::header::headers_cloned());
+    request::site(site).and(asked).and_then(answer).boxed()
 }
 
 /// What is posted to a page and is no form. A callback at a wrong address, with a wrong token, would be led from there to the page

@@ -318,13 +318,15 @@ impl Visitors {
     /// # Errors
     /// When the store cannot be written.
     pub async fn sign_out(&self, headers: &HeaderMap, source: &str, now: i64) -> Result<(), StoreError> {
-        if let Some(secret) = half_secret(headers) {
-            self.store.end_second_step(secret.bytes()).await?;
-        }
-        match session_secret(headers) {
+        let half = match half_secret(headers) {
+            Some(secret) => self.store.end_second_step(secret.bytes()).await,
+            None => Ok(()),
+        };
+        let session = match session_secret(headers) {
             Some(secret) => self.store.end_session(secret.bytes(), source.to_owned(), now).await,
             None => Ok(()),
-        }
+        };
+        session.and(half)
     }
 
     /// Where people come in by single sign-on alone, admins keep their passwords for the day on which it fails.

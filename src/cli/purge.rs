@@ -32,6 +32,9 @@ pub(super) struct Purge {
     /// Only delivery receipts, returned letters and complaints
     #[arg(long, env = "COUNTERFOIL_RECEIPTS")]
     receipts: bool,
+    /// Only old rows of the record of who saw what, and nothing else
+    #[arg(long, conflicts_with_all = ["messages", "receipts"], env = "COUNTERFOIL_RECORD")]
+    record: bool,
     /// Only say how many would go
     #[arg(long, env = "COUNTERFOIL_DRY_RUN")]
     dry_run: bool,
@@ -53,6 +56,9 @@ pub(super) async fn run(purge: Purge) -> Result<(), Failure> {
     let limit = |is_wanted: bool| if is_wanted { before } else { i64::MIN };
     let limits = Limits { receipts: limit(!purge.messages), messages: limit(!purge.receipts) };
     let (store, is_alone) = purge.data.open_alone_or_beside()?;
+    if purge.record {
+        return shorten_record(&store, &purge, before, now).await;
+    }
     let counting = store.clone();
     let counts = watch(move |progress| counting.count_before(limits, progress)).await??;
     say(&table(&counts))?;
@@ -82,6 +88,28 @@ pub(super) async fn run(purge: Purge) -> Result<(), Failure> {
             Err(Failure::new(format!("stopped: {removed} were removed, and the rest is whole. Run it again to go on")))
         }
     }
+}
+
+async fn shorten_record(store: &Store, purge: &Purge, before: i64, now: i64) -> Result<(), Failure> {
+    let count = store.count_record(before).await?;
+    say(&format!("{:<24}{count}", "Rows of the record"))?;
+    if purge.dry_run {
+        return Ok(());
+    }
+    if count > 0 && !purge.yes {
+        ask(purge.older_than)?;
+    }
+    let words = format!("rows of the record that are {} days old or older: {count}", purge.older_than);
+    store.record(Entry::new(by(), Did::Purged, now).with(words)).await?;
+    while store.shorten_record(before, now).await? {}
+    store.let_record_go(before, now).await?;
+    if store.count_record(before).await? > 0 {
+        return Err(Failure::new(
+            "the record is not as it was written, so nothing of it is removed. Run counterfoil audit verify",
+        ));
+    }
+    tell(&format!("{count} rows of the record were removed for good."));
+    Ok(())
 }
 
 enum Removed {

@@ -20,7 +20,8 @@ use crate::store;
 /// server. Everyone signs in again, and one-time links have to be made again.
 ///
 /// What counterfoil subject erase has erased since is erased again, by the journal of erasures: counterfoil.erased, which stands in
-/// the folder of the store that erased it. Leave it in the folder, put it beside the backup, or name it with --erased.
+/// the folder of the store that erased it. Leave it in the folder, put it beside the backup, or name it with --erased. What a hold in the
+/// backup keeps stays.
 ///
 /// Exit codes: 10 the folder is not empty, 11 the backup is empty, 12 it is damaged, 13 it is no backup of a store, 14 it is of a newer
 /// release, 15 a server has the folder open, 16 and 17 the folder cannot be written, 21 it is encrypted and the identity opens it not.
@@ -53,5 +54,11 @@ pub(super) async fn run(restore: Restore) -> Result<(), Failure> {
                  the backup was made, it is there again. If you have that file, remove this store and restore with --erased FILE."
             .into(),
     });
+    if restored.held > 0 {
+        tell(&format!(
+            "{} that were erased since are held in the backup, and were kept. If their hold was removed since, remove it and erase them again.",
+            restored.held
+        ));
+    }
     Ok(())
 }

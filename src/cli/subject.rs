@@ -11,6 +11,7 @@ use super::watch::watch;
 use super::{Data, Failure, by, hold, say, tell};
 use crate::clock;
 use crate::disclosure::{Disclosure, Format, counted};
+use crate::notify::reason::{self, NoReason};
 use crate::notify::subject::Subject as Whom;
 use crate::store::{Asked, Did, Entry, OnSubject, Progress, Services, Store, StoreError};
 
@@ -130,13 +131,12 @@ struct Erase {
     data: Data,
 }
 
-/// A reason that says something.
+/// A reason that says something, and nothing personal.
 pub(super) fn reason(typed: &str) -> Result<String, String> {
-    let typed = typed.trim();
-    if typed.is_empty() || typed.chars().count() > 200 || typed.chars().any(char::is_control) {
-        return Err("say why in one line of at most 200 characters".to_owned());
-    }
-    Ok(typed.to_owned())
+    reason::reason(typed).map_err(|wrong| match wrong {
+        NoReason::Personal => wrong.to_string(),
+        _ => "say why in one line of at most 200 characters".to_owned(),
+    })
 }
 
 pub(super) async fn run(subject: Subject) -> Result<(), Failure> {

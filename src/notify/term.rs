@@ -51,6 +51,12 @@ impl Term {
     }
 }
 
+/// Whether a line that somebody typed may hold a phone number or an email address.
+#[must_use]
+pub fn may_be_personal(typed: &str) -> bool {
+    matches!(Term::of(typed), Some(Term::People(_)))
+}
+
 /// In one form whatever the keyboard: plain digits, plain spaces, nothing that cannot be seen.
 fn plain(typed: &str) -> String {
     visible(&typed.nfkc().collect::<String>()).chars().map(|character| digit(character).unwrap_or(character)).collect()

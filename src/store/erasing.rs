@@ -2,6 +2,7 @@
 //! harms nothing: what is gone is gone, and the rest is found again. Their ids stay, in the store and in the journal, so that nothing
 //! brings the messages back; whose they were does not.
 
+use std::collections::HashSet;
 use std::ops::AddAssign;
 
 use rusqlite::{Connection, params};
@@ -120,15 +121,15 @@ impl Store {
             // Until the ids were noted more may have come for these messages.
             *done += self.erase_since(sees, messages, now).await?;
         }
-        self.erase_others(gathered, now, false, progress, done).await
+        self.erase_others(gathered, now, None, progress, done).await
     }
 
-    /// Bodies in quarantine and kept searches. What comes later for the messages that the bodies are about is kept or not.
+    /// Bodies in quarantine and kept searches. What comes later for the messages that the bodies are about is redacted, or not kept.
     pub(super) async fn erase_others(
         &self,
         gathered: Gathered,
         now: i64,
-        keeps_messages: bool,
+        redaction: Option<Redaction>,
         progress: &Progress,
         done: &mut Erasure,
     ) -> Result<(), StoreError> {
@@ -139,8 +140,10 @@ impl Store {
                 return Ok(());
             }
             let (bodies, key, journal) = (bodies.to_vec(), self.inner.key.clone(), self.inner.journal.clone());
-            let work =
-                move |connection: &Connection| erase_bodies(connection, &key, &journal, &bodies, keeps_messages, now);
+            let redaction = redaction.clone();
+            let work = move |connection: &Connection| {
+                erase_bodies(connection, &key, &journal, &bodies, redaction.as_ref(), now)
+            };
             *done += self.write(work).await?;
         }
         let searches = gathered.searches;
@@ -233,12 +236,13 @@ fn erase_bodies(
     key: &Key,
     journal: &Journal,
     bodies: &[i64],
-    keeps_messages: bool,
+    redaction: Option<&Redaction>,
     now: i64,
 ) -> rusqlite::Result<Erasure> {
     let (mut done, mut lines) = (Erasure::default(), Vec::new());
     let forget = "DELETE FROM erased_bodies WHERE erased_at < ?1";
     connection.prepare_cached(forget)?.execute([now - BODIES_KEPT_AWAY])?;
+    let held = holds::ids_of_bodies(connection)?;
     for arrival in bodies {
         if holds::is_held(connection, *arrival)? {
             done.held += 1;
@@ -255,9 +259,12 @@ fn erase_bodies(
             let note = "INSERT INTO erased_bodies (mark, erased_at) VALUES (?1, ?2) ON CONFLICT (mark) DO NOTHING";
             connection.prepare_cached(note)?.execute(params![mark(key, service, &sha256), now])?;
             lines.push(Line::ErasedBody { arrival: *arrival, arrived_at, at: now });
-            if let Some(id) = own_id(&body).filter(|_| !keeps_messages) {
-                erased::note(connection, &id, now)?;
-                lines.push(Line::Erased { id, at: now });
+            if let Some(id) = own_id(&body)
+                // What comes for a message that is held is held too.
+                && !held.contains(&id)
+                && !holds::is_held_of(connection, &id)?
+            {
+                lines.push(note_gone(connection, id, redaction, now)?);
             }
             done.quarantined += 1;
         }
@@ -266,8 +273,18 @@ fn erase_bodies(
     Ok(done)
 }
 
+/// Notes that what comes for a message is not to be kept, or to be redacted; gives the line that says so.
+fn note_gone(connection: &Connection, id: String, redaction: Option<&Redaction>, now: i64) -> rusqlite::Result<Line> {
+    let Some(redaction) = redaction else {
+        erased::note(connection, &id, now)?;
+        return Ok(Line::Erased { id, at: now });
+    };
+    redacting::note(connection, &id, redaction)?;
+    Ok(Line::Redacted { id, recipient: redaction.recipient, at: redaction.at })
+}
+
 /// Notify's id of the message that a body is about, where that much of it can be read.
-fn own_id(body: &[u8]) -> Option<String> {
+pub(super) fn own_id(body: &[u8]) -> Option<String> {
     let object: serde_json::Value = serde_json::from_slice(body).ok()?;
     let id = object.get("id").or_else(|| object.get("notification_id"))?.as_str()?;
     uuid::Uuid::try_parse(id).is_ok().then(|| id.to_owned())
@@ -296,10 +313,20 @@ pub(super) fn is_erased_body(
     connection.prepare_cached("SELECT 1 FROM erased_bodies WHERE mark = ?1")?.exists([mark(key, service, sha256)])
 }
 
-/// Does to a store out of a backup what its journal says was done since; gives how many callbacks and bodies went. Nobody else has it
-/// open.
-pub(super) fn erase_again(connection: &Connection, lines: &[Line]) -> rusqlite::Result<u64> {
+/// What became of what a journal says, in a store out of a backup.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Again {
+    /// Callbacks and bodies that went.
+    pub(super) removed: u64,
+    /// Those that a hold keeps there.
+    pub(super) held: u64,
+}
+
+/// Does to a store out of a backup what its journal says was done since, but for what a hold keeps there. Nobody else has it open.
+pub(super) fn erase_again(connection: &Connection, lines: &[Line]) -> rusqlite::Result<Again> {
     let mut removed = 0;
+    let mut held = HashSet::new();
+    let held_bodies = holds::ids_of_bodies(connection)?;
     for some in lines.chunks(MESSAGES * 32) {
         let transaction = connection.unchecked_transaction()?;
         let index = Index::new(&transaction, &[])?;
@@ -307,18 +334,28 @@ pub(super) fn erase_again(connection: &Connection, lines: &[Line]) -> rusqlite::
         for line in some {
             match line {
                 Line::Erased { id, at } => {
-                    erased::note(&transaction, id, *at)?;
-                    let found = message(&index, &Services::All, id.clone(), &mut OnSubject::default())?;
-                    arrivals.extend(found.arrivals);
+                    if let Some(found) = may_go(&index, id, &held_bodies, &mut held)? {
+                        erased::note(&transaction, id, *at)?;
+                        arrivals.extend(found.arrivals);
+                    }
                 }
                 Line::ErasedBody { arrival, arrived_at, .. } => {
-                    let sql = "DELETE FROM quarantine WHERE arrival = ?1 AND arrived_at = ?2";
-                    removed += len(transaction.execute(sql, [arrival, arrived_at])?);
+                    let body = [*arrival, *arrived_at];
+                    let is_there = "SELECT 1 FROM quarantine WHERE arrival = ?1 AND arrived_at = ?2";
+                    if !transaction.prepare_cached(is_there)?.exists(body)? {
+                        continue;
+                    }
+                    if holds::is_held(&transaction, *arrival)? {
+                        held.insert(*arrival);
+                    } else {
+                        removed += len(transaction.execute("DELETE FROM quarantine WHERE arrival = ?1", [arrival])?);
+                    }
                 }
                 Line::Redacted { id, recipient, at } => {
                     let redaction = Redaction { recipient: *recipient, reason: None, at: *at };
-                    let found = message(&index, &Services::All, id.clone(), &mut OnSubject::default())?;
-                    removed += redacting::redact(&transaction, &found, &redaction)?;
+                    if let Some(found) = may_go(&index, id, &held_bodies, &mut held)? {
+                        removed += redacting::redact(&transaction, &found, &redaction)?;
+                    }
                 }
             }
         }
@@ -326,5 +363,21 @@ pub(super) fn erase_again(connection: &Connection, lines: &[Line]) -> rusqlite::
         removed += remove(&transaction, arrivals)?;
         transaction.commit()?;
     }
-    Ok(removed)
+    Ok(Again { removed, held: len(held.len()) })
+}
+
+/// Everything of a message, where it may go. A message is kept whole, or not at all.
+fn may_go(
+    index: &Index<'_>,
+    id: &str,
+    held_bodies: &HashSet<String>,
+    held: &mut HashSet<i64>,
+) -> rusqlite::Result<Option<Message>> {
+    let mut counts = OnSubject::default();
+    let found = message(index, &Services::All, id.to_owned(), &mut counts)?;
+    if counts.held == 0 && !held_bodies.contains(id) {
+        return Ok(Some(found));
+    }
+    held.extend(found.arrivals);
+    Ok(None)
 }

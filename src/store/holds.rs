@@ -1,16 +1,17 @@
 //! Holds: what is kept whatever its age and whoever asks for it to be erased. What a hold keeps stands by its number in a small table,
 //! which removal asks, so that it stays as fast as without; what arrives joins in the transaction that stores it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, params};
 
 use super::arrivals::Ready;
-use super::erasing::Asked;
+use super::erasing::{Asked, own_id};
 use super::index::gone::STRETCH;
 use super::key::Key;
 use super::progress::{Progress, Stage};
 use super::record::{self, By, Did, Entry};
+use super::row::id_value;
 use super::subject::Gathered;
 use super::{Limits, ServiceId, Services, Store, StoreError, removal};
 use crate::notify::Kind;
@@ -218,6 +219,20 @@ fn let_some_go(connection: &Connection, hold: i64) -> rusqlite::Result<u64> {
 /// Whether a hold keeps it.
 pub(super) fn is_held(connection: &Connection, arrival: i64) -> rusqlite::Result<bool> {
     connection.prepare_cached("SELECT 1 FROM held_arrivals WHERE arrival = ?1")?.exists([arrival])
+}
+
+/// Whether a hold keeps a callback of the message with this id.
+pub(super) fn is_held_of(connection: &Connection, notify_id: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM held_arrivals h JOIN callbacks c ON c.arrival = h.arrival WHERE c.notify_id = ?1";
+    connection.prepare_cached(sql)?.exists([id_value(notify_id)])
+}
+
+/// The ids of messages of which a hold keeps a body in quarantine.
+pub(super) fn ids_of_bodies(connection: &Connection) -> rusqlite::Result<HashSet<String>> {
+    let sql = "SELECT body FROM quarantine WHERE arrival IN (SELECT arrival FROM held_arrivals)";
+    let mut find = connection.prepare_cached(sql)?;
+    let bodies = find.query_map([], |row| Ok(own_id(row.get_ref(0)?.as_blob().unwrap_or_default())))?;
+    bodies.filter_map(Result::transpose).collect()
 }
 
 /// A body in quarantine became a callback: what kept it keeps that.

@@ -2,15 +2,19 @@
 //! two ends are sealed, so that a row that was changed, left out, moved, added or cut off is found by whoever holds the key
 //! (`record/verify.rs`). What a row is about stands in it only as a mark under that key.
 
+mod follow;
+mod kept;
 mod look;
+mod shorten;
 mod verify;
 
 use std::fmt;
 
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 
+pub use follow::Chain;
 pub use look::{Looked, RecordPage, Recorded};
-pub use verify::{Broken, Chain, Fault, Head, Verified, verify_record};
+pub use verify::{Broken, Fault, Head, Verified, verify_record};
 
 use super::key::Key;
 use super::{Store, StoreError};
@@ -306,21 +310,30 @@ struct Ends {
     before: Vec<u8>,
     last: i64,
     head: Vec<u8>,
+    /// Whether a head of it is kept beside the store. No column holds that, but the seal differs.
+    is_followed: bool,
 }
 
 impl Ends {
     fn read(connection: &Connection) -> rusqlite::Result<Option<(Ends, Vec<u8>)>> {
         let sql = "SELECT first, before, last, head, seal FROM audit_ends";
         let ends = |row: &Row<'_>| {
-            let ends = Ends { first: row.get(0)?, before: row.get(1)?, last: row.get(2)?, head: row.get(3)? };
-            Ok((ends, row.get(4)?))
+            let (first, before, last, head) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+            Ok((Ends { first, before, last, head, is_followed: false }, row.get(4)?))
         };
         connection.prepare_cached(sql)?.query_row([], ends).optional()
     }
 
     fn seal(&self, key: &Key) -> Mac {
         let (first, last) = (self.first.to_be_bytes(), self.last.to_be_bytes());
-        key.mark("record ends", &[&first, self.before.as_slice(), &last, &self.head].concat())
+        let purpose = if self.is_followed { "record ends, head kept" } else { "record ends" };
+        key.mark(purpose, &[&first, self.before.as_slice(), &last, &self.head].concat())
+    }
+
+    /// As they were sealed with this key; `None` where they were not.
+    fn sealed_with(&self, key: &Key, seal: &[u8]) -> Option<Ends> {
+        let both = [false, true].map(|is_followed| Ends { is_followed, ..self.clone() });
+        both.into_iter().find(|ends| ends.seal(key).as_slice() == seal)
     }
 
     fn write(&self, connection: &Connection, key: &Key) -> rusqlite::Result<()> {
@@ -342,12 +355,16 @@ fn key_name(key: &Key) -> Vec<u8> {
 
 /// Writes one row at the record's end, in the transaction of what it tells of.
 pub(super) fn append(connection: &Connection, key: &Key, entry: &Entry) -> rusqlite::Result<()> {
-    let Some((ends, seal)) = Ends::read(connection)? else {
+    let Some((found, seal)) = Ends::read(connection)? else {
         let ends = begin(connection, key, entry.at)?;
-        return chain(connection, key, ends, entry).map(drop);
+        let sealed = Ends::read(connection)?.map(|(_, seal)| seal).unwrap_or_default();
+        let is_broken = ends.sealed_with(key, &sealed).is_none();
+        let ends = chain(connection, key, ends, entry)?;
+        return if is_broken { ends.write_with(connection, &sealed) } else { Ok(()) };
     };
-    let is_broken = ends.seal(key).as_slice() != seal && !is_of_another_key(connection, key, &ends)?;
-    let ends = chain(connection, key, ends, entry)?;
+    let sealed = found.sealed_with(key, &seal);
+    let is_broken = sealed.is_none() && !is_of_another_key(connection, key, &found)?;
+    let ends = chain(connection, key, sealed.unwrap_or(found), entry)?;
     // A seal that somebody else's hand made wrong stays wrong: nothing that comes later makes it good.
     if is_broken { ends.write_with(connection, &seal) } else { Ok(()) }
 }
@@ -376,9 +393,14 @@ pub(super) fn note_key(connection: &mut Connection, key: &Key, now: i64) -> rusq
     transaction.commit()
 }
 
+/// The first row. Where there are people or tokens already there was a record too: it begins, and is never whole.
 fn begin(connection: &Connection, key: &Key, at: i64) -> rusqlite::Result<Ends> {
-    let nothing = Ends { first: 1, before: vec![0; 32], last: 0, head: vec![0; 32] };
-    chain(connection, key, nothing, &Entry::new(By::itself(), Did::BeganRecord, at))
+    let nothing = Ends { first: 1, before: vec![0; 32], last: 0, head: vec![0; 32], is_followed: false };
+    let ends = chain(connection, key, nothing, &Entry::new(By::itself(), Did::BeganRecord, at))?;
+    if connection.prepare("SELECT 1 FROM people UNION ALL SELECT 1 FROM tokens")?.exists([])? {
+        ends.write_with(connection, &[])?;
+    }
+    Ok(ends)
 }
 
 fn chain(connection: &Connection, key: &Key, ends: Ends, entry: &Entry) -> rusqlite::Result<Ends> {

@@ -28,6 +28,7 @@ pub struct Redacted {
 }
 
 /// What is to be redacted of a message.
+#[derive(Clone)]
 pub(super) struct Redaction {
     pub(super) recipient: bool,
     pub(super) reason: Option<String>,
@@ -99,8 +100,9 @@ impl Store {
             gathered.searches.clear();
         }
         gathered.messages.clear();
-        // Receipts stay, and those that come later too.
-        self.erase_others(gathered, asked.at, true, progress, done).await
+        // Receipts stay, and what comes later for the messages of the bodies is kept without what it says.
+        let redaction = Redaction { recipient, reason: Some(asked.reason.clone()), at: asked.at };
+        self.erase_others(gathered, asked.at, Some(redaction), progress, done).await
     }
 }
 
@@ -130,14 +132,20 @@ fn redact_messages(
 
 /// Redacts a message, and notes that whatever comes for it is to be.
 pub(super) fn redact(connection: &Connection, message: &Message, redaction: &Redaction) -> rusqlite::Result<u64> {
+    note(connection, &message.notify_id, redaction)?;
+    redact_rows(connection, message, redaction)
+}
+
+/// Notes that whatever comes for a message is to be redacted.
+pub(super) fn note(connection: &Connection, notify_id: &str, redaction: &Redaction) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO redacted_messages (notify_id, recipient, redacted_at, reason) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (notify_id) DO UPDATE SET recipient = max(recipient, excluded.recipient),
                  redacted_at = excluded.redacted_at, reason = coalesce(excluded.reason, reason)",
         )?
-        .execute(params![id_value(&message.notify_id), redaction.recipient, redaction.at, redaction.reason])?;
-    redact_rows(connection, message, redaction)
+        .execute(params![id_value(notify_id), redaction.recipient, redaction.at, redaction.reason])
+        .map(drop)
 }
 
 /// Redacts the rows of a message that say more than they are to; gives how many these were.

@@ -7,11 +7,12 @@ use std::path::Path;
 
 use super::backup::{BackupError, copy_bytes, open_copy};
 use super::damage::{integrity_check, is_damage};
+use super::erasing::{self, Again};
+use super::index;
 use super::journal::{self, Line};
 use super::open::{Folder, MIGRATIONS, OpenError, migrate, recognise};
 use super::progress::{Progress, Stage};
 use super::sealing::unseal;
-use super::{erasing, index};
 
 /// What was restored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,10 +21,12 @@ pub struct Restored {
     pub bytes: u64,
     /// How many callbacks and bodies that the backup held were erased again; `None` where there is no journal of erasures.
     pub erased_again: Option<u64>,
+    /// How many of those a hold in the backup keeps.
+    pub held: u64,
 }
 
 /// Makes a store in the empty or absent `folder` out of a backup. One that is encrypted is opened with a secret key in the file
-/// `identity`. What the journal of erasures names is erased again before the store has its name: that is the file `erased`, and what
+/// `identity`. What the journal of erasures names is erased again before the store has its name, but for what a hold keeps: that is the file `erased`, and what
 /// lies in the folder and beside the backup. Blocks.
 ///
 /// # Errors
@@ -66,7 +69,7 @@ fn put(
     folder.give_to_owner(copy.path()).map_err(failed)?;
     let length = copy_bytes(backup, &mut copy.as_file(), copy.as_file(), (Stage::Copying, bytes), progress)?;
     check(copy.path(), length, progress)?;
-    let erased_again = match erased {
+    let again = match erased {
         Some(lines) => {
             progress.is_at(Stage::Removing, 0, 0);
             let again = erase_again(copy.path(), lines)?;
@@ -80,11 +83,12 @@ fn put(
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).map_err(failed)?;
     copy.persist_noclobber(folder.database()).map_err(|lost| failed(lost.error))?;
     folder.sync().map_err(failed)?;
-    Ok(Restored { bytes: length, erased_again })
+    let erased_again = again.map(|again| again.removed);
+    Ok(Restored { bytes: length, erased_again, held: again.unwrap_or_default().held })
 }
 
 /// What the index still leads to is taken out of it when the store is opened.
-fn erase_again(copy: &Path, lines: &[Line]) -> Result<u64, BackupError> {
+fn erase_again(copy: &Path, lines: &[Line]) -> Result<Again, BackupError> {
     let mut connection = open_copy(copy)?;
     // Of an earlier release it may lack what erasing writes.
     migrate(&mut connection, MIGRATIONS.len())?;

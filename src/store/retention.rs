@@ -35,6 +35,9 @@ impl Sort {
     }
 }
 
+/// The record, among what the store holds marks of.
+pub(super) const RECORD: i64 = 3;
+
 /// For how long something is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Keep {
@@ -190,9 +193,7 @@ impl Store {
                 if limit == i64::MIN {
                     continue;
                 }
-                let mark = mark(connection, sort)?.unwrap_or(Mark { gone_to: limit, first_at: now });
-                let mark = Mark { gone_to: mark.gone_to.max(limit), first_at: mark.first_at.min(now) };
-                hold(connection, sort, Some(mark))?;
+                let_go(connection, sort.code(), limit, now)?;
             }
             Ok(())
         })
@@ -200,14 +201,33 @@ impl Store {
     }
 }
 
+/// A person lets go what of one sort is older.
+pub(super) fn let_go(connection: &Connection, sort: i64, limit: i64, now: i64) -> rusqlite::Result<()> {
+    let mark = mark(connection, sort)?.unwrap_or(Mark { gone_to: limit, first_at: now });
+    let mark = Mark { gone_to: mark.gone_to.max(limit), first_at: mark.first_at.min(now) };
+    hold(connection, sort, Some(mark))
+}
+
+/// Whether something of one sort is due, whose earliest is so old; it is held.
+pub(super) fn look(
+    connection: &Connection,
+    sort: i64,
+    keep: Keep,
+    oldest: Option<i64>,
+    now: i64,
+) -> rusqlite::Result<Due> {
+    let before = mark(connection, sort)?;
+    let (due, after) = decide(keep, now, before, oldest);
+    if before != after {
+        hold(connection, sort, after)?;
+    }
+    Ok(due)
+}
+
 fn due(connection: &Connection, retention: Retention, now: i64) -> rusqlite::Result<Removals> {
     let mut removals = Removals { retention, receipts: Due::Nothing, messages: Due::Nothing };
     for sort in Sort::ALL {
-        let before = mark(connection, sort)?;
-        let (due, after) = decide(retention.of(sort), now, before, oldest(connection, sort)?);
-        if before != after {
-            hold(connection, sort, after)?;
-        }
+        let due = look(connection, sort.code(), retention.of(sort), oldest(connection, sort)?, now)?;
         match sort {
             Sort::Receipts => removals.receipts = due,
             Sort::Messages => removals.messages = due,
@@ -225,16 +245,16 @@ fn oldest(connection: &Connection, sort: Sort) -> rusqlite::Result<Option<i64>> 
     connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
 }
 
-fn mark(connection: &Connection, sort: Sort) -> rusqlite::Result<Option<Mark>> {
+fn mark(connection: &Connection, sort: i64) -> rusqlite::Result<Option<Mark>> {
     connection
         .prepare_cached("SELECT gone_to, first_at FROM retention WHERE sort = ?1")?
-        .query_row([sort.code()], |row| Ok(Mark { gone_to: row.get(0)?, first_at: row.get(1)? }))
+        .query_row([sort], |row| Ok(Mark { gone_to: row.get(0)?, first_at: row.get(1)? }))
         .optional()
 }
 
-fn hold(connection: &Connection, sort: Sort, mark: Option<Mark>) -> rusqlite::Result<()> {
+fn hold(connection: &Connection, sort: i64, mark: Option<Mark>) -> rusqlite::Result<()> {
     let Some(mark) = mark else {
-        connection.prepare_cached("DELETE FROM retention WHERE sort = ?1")?.execute([sort.code()])?;
+        connection.prepare_cached("DELETE FROM retention WHERE sort = ?1")?.execute([sort])?;
         return Ok(());
     };
     connection
@@ -242,7 +262,7 @@ fn hold(connection: &Connection, sort: Sort, mark: Option<Mark>) -> rusqlite::Re
             "INSERT INTO retention (sort, gone_to, first_at) VALUES (?1, ?2, ?3)
              ON CONFLICT (sort) DO UPDATE SET gone_to = excluded.gone_to, first_at = excluded.first_at",
         )?
-        .execute(params![sort.code(), mark.gone_to, mark.first_at])?;
+        .execute(params![sort, mark.gone_to, mark.first_at])?;
     Ok(())
 }
 

@@ -189,13 +189,14 @@ async fn show(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: W
     let caseworker = caseworker?;
     let (asked, trail) = (Asked::of(&site, &query).await?, Trail::of(&query));
     let path = asked.link(PAGE);
+    // Also where the form is refused: what was typed is shown again.
+    let about = subjects(&asked.about).into_iter().next();
+    site.record(caseworker.did(Did::LookedAtRecord, clock::now()).about(about)).await?;
     let mut page = page(&site, &caseworker, &asked).await?;
     let mut looked = match asked.looked(&site).await? {
         Ok(looked) => looked,
         Err(error) => return html(&AuditPage { error: Some(error), ..page }),
     };
-    let about = looked.subjects.first().cloned();
-    site.record(caseworker.did(Did::LookedAtRecord, clock::now()).about(about)).await?;
     looked.before = trail.before();
     let found = site.store.recorded(looked, ROWS).await?;
     if found.rows.is_empty() && trail.before().is_some() {

@@ -42,6 +42,8 @@ pub(super) enum Problem {
     NothingWritten,
     /// Who sees it could not be written down, so it is not shown.
     NotRecorded,
+    /// A session could not be ended; the browser alone has forgotten it.
+    NotSignedOut,
     /// The store is damaged.
     Damaged,
     /// Something failed.
@@ -88,9 +90,11 @@ impl Problem {
             Problem::Forbidden | Problem::CrossSite => StatusCode::FORBIDDEN,
             Problem::BadRequest => StatusCode::BAD_REQUEST,
             Problem::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Problem::Busy | Problem::NothingWritten | Problem::NotRecorded | Problem::Damaged => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Problem::Busy
+            | Problem::NothingWritten
+            | Problem::NotRecorded
+            | Problem::NotSignedOut
+            | Problem::Damaged => StatusCode::SERVICE_UNAVAILABLE,
             Problem::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -147,6 +151,13 @@ impl Problem {
                 &[
                     "Who sees personal data is written down before it is shown, and nothing can be written now. Nothing is lost.",
                     "Try again. If it goes on, tell the people who run Counterfoil: its log says what to do.",
+                ],
+            ),
+            Problem::NotSignedOut => (
+                "You are signed out in this browser only",
+                &[
+                    "Your session could not be ended, because nothing can be saved at the moment. This browser has forgotten it, and it ends by itself after 30 minutes.",
+                    "If somebody else may have used this browser, tell the people who run Counterfoil now.",
                 ],
             ),
             Problem::Damaged => (
@@ -272,6 +283,7 @@ mod tests {
             (Problem::Busy, 503),
             (Problem::NothingWritten, 503),
             (Problem::NotRecorded, 503),
+            (Problem::NotSignedOut, 503),
             (Problem::Damaged, 503),
             (Problem::Failed, 500),
         ];
@@ -291,6 +303,7 @@ mod tests {
             Problem::Busy,
             Problem::NothingWritten,
             Problem::NotRecorded,
+            Problem::NotSignedOut,
             Problem::Damaged,
             Problem::Failed,
             Problem::CrossSite,

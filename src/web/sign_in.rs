@@ -166,11 +166,24 @@ async fn sign_in(site: Arc<Site>, headers: HeaderMap, peer: Option<Peer>, form: 
 
 async fn sign_out(site: Arc<Site>, headers: HeaderMap, from: String, form: Result<Words, Problem>) -> Answer {
     form?;
-    site.visitors.sign_out(&headers, &from, clock::now()).await?;
-    let mut response = see_other("/sign-in");
+    Ok(match site.visitors.sign_out(&headers, &from, clock::now()).await {
+        Ok(()) => without_session(see_other("/sign-in")),
+        Err(error) => {
+            tracing::warn!(event = "access.not_signed_out", error = %error, "a session could not be ended, and goes on until it runs out");
+            signed_out_here_alone()
+        }
+    })
+}
+
+/// The browser forgets the session, also where nobody can end it.
+pub(super) fn signed_out_here_alone() -> Response {
+    without_session(Problem::NotSignedOut.page(None))
+}
+
+fn without_session(mut response: Response) -> Response {
     add_cookie(&mut response, Session::end_cookie());
     add_cookie(&mut response, Half::end_cookie());
-    Ok(response)
+    response
 }
 
 /// Where one goes with a new session.

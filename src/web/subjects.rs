@@ -21,6 +21,7 @@ use super::{Site, get, one_of};
 use crate::access::{Caseworker, May, Secret};
 use crate::clock;
 use crate::disclosure::{Disclosure, Format, counted};
+use crate::notify::reason::{self, NoReason};
 use crate::notify::subject::Subject;
 use crate::store::{Asked, Did, Erasure, Gathered, Progress, Removal, Services, Store, StoreError};
 
@@ -29,8 +30,6 @@ const PAGE: &str = "/subjects";
 const FOUND_WITHIN: Duration = Duration::from_secs(20);
 /// A file is sent in pieces of so many bytes.
 const PIECE: usize = 64 * 1024;
-/// A reason is no longer.
-const LONGEST_REASON: usize = 200;
 /// A number, an address or a reference is no longer.
 const LONGEST: usize = 1000;
 /// While somebody reads in the log, how often it is tried to empty it.
@@ -68,8 +67,8 @@ struct SubjectPage {
 
 impl SubjectPage {
     /// What is wrong with a field.
-    fn wrong(&self, field: &str) -> Option<&'static str> {
-        self.error.as_ref().filter(|wrong| wrong.field == field).map(|wrong| wrong.words)
+    fn wrong(&self, field: &str) -> Option<&str> {
+        self.error.as_ref().filter(|wrong| wrong.field == field).map(|wrong| wrong.words.as_str())
     }
 
     /// The reason that was given in a form that was refused.
@@ -87,13 +86,13 @@ struct Wrong {
     form: &'static str,
     /// The id of the field that is wrong.
     field: &'static str,
-    words: &'static str,
+    words: String,
     how: String,
     reason: String,
 }
 
 impl Wrong {
-    fn of(form: &'static str, field: &'static str, words: &'static str, typed: &Words) -> Wrong {
+    fn of(form: &'static str, field: &'static str, words: String, typed: &Words) -> Wrong {
         let typed = |name| typed.get(name).unwrap_or_default().to_owned();
         Wrong { form, field, words, how: typed("how"), reason: typed("reason") }
     }
@@ -271,7 +270,6 @@ async fn gather(store: &Store, caseworker: &Caseworker, about: &About) -> Result
 async fn show(sort: String, opaque: String, site: Arc<Site>, caseworker: Result<Caseworker, Problem>) -> Answer {
     let caseworker = caseworker?;
     let about = About::of(&site, &sort, &opaque).await?;
-    site.record(caseworker.did(Did::LookedUpSubject, clock::now()).about(Some(about.subject.key()))).await?;
     html(&page(&site, &caseworker, &about, None).await?)
 }
 
@@ -287,12 +285,18 @@ fn some(count: u64) -> Option<String> {
     (count > 0).then(|| number(count))
 }
 
+/// Writes down that somebody looks.
+async fn record(site: &Site, caseworker: &Caseworker, about: &About) -> Result<(), Problem> {
+    site.record(caseworker.did(Did::LookedUpSubject, clock::now()).about(Some(about.subject.key()))).await
+}
+
 async fn page(
     site: &Site,
     caseworker: &Caseworker,
     about: &About,
     error: Option<Wrong>,
 ) -> Result<SubjectPage, Problem> {
+    record(site, caseworker, about).await?;
     let gathered = gather(&site.store, caseworker, about).await?;
     let holds = site.store.holds(caseworker.sees()).await?;
     let theirs = holds.into_iter().filter(|hold| hold.subject == about.subject);
@@ -397,13 +401,8 @@ async fn change(
     }
 }
 
-fn reason(form: &Words) -> Result<String, &'static str> {
-    match form.get("reason").map(str::trim) {
-        None => Err("Enter a reason"),
-        Some(reason) if reason.chars().count() > LONGEST_REASON => Err("Reason must be 200 characters or fewer"),
-        Some(reason) if reason.chars().any(char::is_control) => Err("Reason must be one line"),
-        Some(reason) => Ok(reason.to_owned()),
-    }
+fn reason(form: &Words) -> Result<String, NoReason> {
+    reason::reason(form.get("reason").unwrap_or_default())
 }
 
 fn asked(caseworker: &Caseworker, reason: String) -> Asked {
@@ -413,8 +412,8 @@ fn asked(caseworker: &Caseworker, reason: String) -> Asked {
 async fn hold(site: &Site, caseworker: &Caseworker, about: &About, form: &Words) -> Answer {
     let reason = match reason(form) {
         Ok(reason) => reason,
-        Err(words) => {
-            let wrong = Wrong::of("hold", "hold-reason", words, form);
+        Err(no_reason) => {
+            let wrong = Wrong::of("hold", "hold-reason", no_reason.to_string(), form);
             return html(&page(site, caseworker, about, Some(wrong)).await?);
         }
     };
@@ -450,8 +449,8 @@ async fn erase(site: &Site, caseworker: &Caseworker, about: &About, form: &Words
     let found = HOWS.into_iter().find(|(name, ..)| *name == how);
     let asked_for = match (found, reason(form)) {
         (Some((how, _, redact)), Ok(reason)) => Ok((how, redact, reason)),
-        (None, _) => Err(("how", "Select how much to erase")),
-        (_, Err(words)) => Err(("erase-reason", words)),
+        (None, _) => Err(("how", "Select how much to erase".to_owned())),
+        (_, Err(no_reason)) => Err(("erase-reason", no_reason.to_string())),
     };
     let (how, redact, reason) = match asked_for {
         Ok(asked_for) => asked_for,
@@ -461,9 +460,12 @@ async fn erase(site: &Site, caseworker: &Caseworker, about: &About, form: &Words
         }
     };
 
+    let is_confirmed = form.get("confirmed").is_some();
+    if !is_confirmed {
+        record(site, caseworker, about).await?;
+    }
     let gathered = gather(&site.store, caseworker, about).await?;
-    if form.get("confirmed").is_none() {
-        site.record(caseworker.did(Did::LookedUpSubject, clock::now()).about(Some(about.subject.key()))).await?;
+    if !is_confirmed {
         return html(&ErasePage {
             chrome: Chrome::new(Some(caseworker), Here::Subjects),
             here: about.here.clone(),

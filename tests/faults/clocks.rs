@@ -114,5 +114,10 @@ fn a_clock_that_is_set_loses_nothing_removes_nothing_and_ends_sessions() {
     let kept = ids(&data.join("counterfoil.db"));
     assert_eq!(kept.len(), posted + 1, "everything that was acknowledged, and what is old");
     assert!(kept.contains("old"), "nothing is removed without a person's word");
+    let record = printed(&run(&["audit", "verify"], &data));
+    assert!(
+        record.lines().any(|line| line.split_whitespace().eq(["First", "row", "1"])),
+        "nor of the record: {record}"
+    );
     eprintln!("clocks that were set: {tried} tried, {tried} survived");
 }

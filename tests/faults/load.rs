@@ -95,16 +95,21 @@ impl Sender {
         ids.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_owned).collect()
     }
 
-    /// Waits until so many were acknowledged, or until it is clear that they will not be.
+    /// Waits until so many were acknowledged, or until it is clear that they will not be: for minutes none has been.
     pub(crate) fn wait_for(&self, acknowledged: usize) -> bool {
-        let ends = Instant::now() + Duration::from_mins(1);
-        while self.acknowledged().len() < acknowledged {
-            if Instant::now() > ends {
+        let (mut before, mut since) = (0, Instant::now());
+        loop {
+            let so_far = self.acknowledged().len();
+            if so_far >= acknowledged {
+                return true;
+            }
+            if so_far > before {
+                (before, since) = (so_far, Instant::now());
+            } else if since.elapsed() > Duration::from_mins(4) {
                 return false;
             }
             std::thread::sleep(Duration::from_millis(3));
         }
-        true
     }
 }
 

@@ -30,6 +30,11 @@ fn personal_pages(browser: &mut Browser) -> Vec<(String, &'static str)> {
     let (search, _) = browser.search("07700 900123");
     let inbox = browser.get("/messages").text();
     let conversation = format!("/messages/{}", between(&inbox, "href=\"/messages/", "\""));
+    let found = browser.post("/subjects", &[("sort", "number"), ("subject", "07700 900123")]);
+    let subject = found.header("location").unwrap().to_owned();
+    let about = browser.post("/audit", &[("about", "07700 900123"), ("from", "32 1 2020")]);
+    let refused = about.header("location").unwrap().to_owned();
+    let export = format!("{subject}/export.json");
     [
         ("/receipts", "listed_receipts"),
         ("/receipts?q=REF", "searched"),
@@ -42,6 +47,9 @@ fn personal_pages(browser: &mut Browser) -> Vec<(String, &'static str)> {
         ("/quarantine/3/bytes", "saved_quarantined"),
         ("/audit", "looked_at_record"),
         ("/audit/csv", "exported_record"),
+        (refused.as_str(), "looked_at_record"),
+        (subject.as_str(), "looked_up_subject"),
+        (export.as_str(), "exported_subject"),
     ]
     .map(|(path, did)| (path.to_owned(), did))
     .to_vec()

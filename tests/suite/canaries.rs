@@ -1,6 +1,8 @@
 //! Secrets and personal data that are recognisable random strings, and a look for each of them wherever it must not be. Each look
 //! is first seen to find what is known to be there.
 
+mod ways_in;
+
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};

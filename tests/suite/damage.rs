@@ -45,6 +45,8 @@ fn damage_found_after_the_start_is_an_alarm_and_callbacks_are_refused_for_now() 
         let page = Browser::new(server.at).get(path);
         assert!(page.status == 503 && page.text().contains("its data is damaged"), "{path}: {}", page.text());
     }
+    let out = Browser::new(server.at).post("/sign-out", &[]);
+    assert!(out.status == 503 && out.headers("set-cookie").any(|set| set.starts_with("__Host-counterfoil=;")));
     server.signal("-TERM");
     assert_eq!(server.ended(), Some(0));
 }

@@ -1,5 +1,7 @@
 //! Passkeys over the socket, with an authenticator in software that says what it should not.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use ring::rand::SystemRandom;
@@ -14,27 +16,38 @@ const EMAIL: &str = "caseworker@example.gov.uk";
 const VERIFIED: u8 = 5;
 
 /// What an authenticator is asked on a page.
-fn asked(page: &str, attribute: &str) -> Value {
+pub(crate) fn asked(page: &str, attribute: &str) -> Value {
     let text = between(page, &format!("{attribute}=\""), "\"").replace("&#34;", "\"").replace("&#38;", "&");
     serde_json::from_str(&text).unwrap()
 }
 
-struct Software {
-    key: EcdsaKeyPair,
-    credential: &'static str,
+pub(crate) struct Software {
+    key: Arc<EcdsaKeyPair>,
+    credential: String,
     origin: &'static str,
     flags: u8,
     count: u32,
 }
 
-type Form = Vec<(&'static str, String)>;
+pub(crate) type Form = Vec<(&'static str, String)>;
 
 impl Software {
-    fn new(credential: &'static str) -> Software {
+    pub(crate) fn new(credential: &str) -> Software {
         let random = SystemRandom::new();
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_ref(), &random).unwrap();
-        Software { key, credential, origin: "http://localhost", flags: VERIFIED, count: 0 }
+        Software {
+            key: Arc::new(key),
+            credential: credential.to_owned(),
+            origin: "http://localhost",
+            flags: VERIFIED,
+            count: 0,
+        }
+    }
+
+    /// The same authenticator at another address.
+    pub(crate) fn at(&self, origin: &'static str) -> Software {
+        Software { key: self.key.clone(), credential: self.credential.clone(), origin, ..*self }
     }
 
     fn client_data(&self, kind: &str, asked: &Value) -> Vec<u8> {
@@ -61,7 +74,7 @@ impl Software {
         ]
     }
 
-    fn shows(&self, asked: &Value) -> Form {
+    pub(crate) fn shows(&self, asked: &Value) -> Form {
         let (client_data, data) = (self.client_data("get", asked), self.data(self.flags));
         let signed = [data.as_slice(), &Sha256::digest(&client_data)].concat();
         let signature = self.key.sign(&SystemRandom::new(), &signed).unwrap();
@@ -78,12 +91,12 @@ fn text(bytes: &[u8]) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn post(browser: &mut Browser, path: &str, form: &Form) -> Answer {
+pub(crate) fn post(browser: &mut Browser, path: &str, form: &Form) -> Answer {
     let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
     browser.post(path, &form)
 }
 
-fn adds(browser: &mut Browser, software: &Software) {
+pub(crate) fn adds(browser: &mut Browser, software: &Software) {
     let page = browser.post("/account/passkeys", &[("name", "Laptop"), ("password", PASSWORD)]).text();
     let answer = post(browser, "/account/passkeys", &software.makes(&asked(&page, "data-new-passkey")));
     assert_eq!(answer.header("location"), Some("/account"), "{}", answer.text());

@@ -244,3 +244,24 @@ fn a_callback_path_takes_no_cookie_and_sets_none() {
     }
     assert!(is_in(&browser));
 }
+
+#[test]
+fn who_signs_out_while_nothing_can_be_written_takes_the_cookie_along_and_is_told() {
+    let server = Server::start();
+    let mut browser = server.signed_in("caseworker");
+    let held = browser.clone();
+    let store = Connection::open(server.data.join("counterfoil.db")).unwrap();
+    let never = "CREATE TRIGGER never BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'never'); END";
+    store.execute_batch(never).unwrap();
+    let answer = browser.post("/sign-out", &[]);
+    assert_eq!(answer.status, 503);
+    let page = answer.text();
+    assert!(page.contains("You are signed out in this browser only") && !page.contains(HERS), "{page}");
+    let gone: Vec<&str> = answer.headers("set-cookie").collect();
+    for name in ["__Host-counterfoil=;", "__Host-counterfoil-sign-in=;"] {
+        assert!(gone.iter().any(|set| set.starts_with(name) && set.contains("Max-Age=0")), "{name}: {gone:?}");
+    }
+    store.execute_batch("DROP TRIGGER never").unwrap();
+    assert!(is_in(&held), "the session went on, as the page says");
+    assert!(!is_in(&browser), "and not here");
+}

@@ -16,13 +16,13 @@ const CONFIGURATION: &str = "/.well-known/openid-configuration";
 
 /// A browser with every cookie that it was given.
 #[derive(Clone)]
-struct Browser {
+pub(crate) struct Browser {
     at: SocketAddr,
     cookies: BTreeMap<String, String>,
 }
 
 impl Browser {
-    fn get(&mut self, path: &str) -> Answer {
+    pub(crate) fn get(&mut self, path: &str) -> Answer {
         self.ask("GET", path, b"")
     }
 
@@ -56,14 +56,14 @@ impl Browser {
 }
 
 /// A provider and a server that lets people in through it.
-struct Setting {
-    provider: Provider,
-    server: Server,
+pub(crate) struct Setting {
+    pub(crate) provider: Provider,
+    pub(crate) server: Server,
     _secret: TempDir,
 }
 
 impl Setting {
-    fn with(more: &[&str]) -> Setting {
+    pub(crate) fn with(more: &[&str]) -> Setting {
         Setting::of(more, Server::start_with)
     }
 
@@ -84,7 +84,7 @@ impl Setting {
         Setting { provider, server, _secret: secret }
     }
 
-    fn browser(&self) -> Browser {
+    pub(crate) fn browser(&self) -> Browser {
         Browser { at: self.server.at, cookies: BTreeMap::new() }
     }
 

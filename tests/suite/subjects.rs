@@ -100,6 +100,16 @@ fn it_is_said_whom_an_export_is_to_be_of() {
         (vec!["subject", "export", "--number", "-"], 1, "is not a phone number"),
         (vec!["subject", "erase", "--number", "07700900123"], 2, "--reason"),
         (vec!["subject", "erase", "--number", "07700900123", "--reason", " "], 2, "say why in one line"),
+        (
+            vec!["subject", "erase", "--number", "-", "--reason", "for a@b.example"],
+            2,
+            "must not include a phone number",
+        ),
+        (
+            vec!["subject", "hold", "add", "--number", "-", "--reason", "0770 0900 123"],
+            2,
+            "must not include a phone number",
+        ),
     ] {
         let output = run(&arguments, &data);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");
@@ -246,6 +256,46 @@ fn a_manager_exports_holds_and_erases_on_pages_that_have_no_number_in_their_addr
     {
         assert!(done.iter().any(|done| done == did), "{did}: {done:?}");
     }
+}
+
+/// Which form is sent, with what, and what is said.
+type Asked = (&'static str, &'static [(&'static str, &'static str)], &'static str);
+
+#[test]
+fn a_form_that_is_refused_shows_what_is_held_only_where_that_is_written_down() {
+    let folder = folder();
+    let data = folder.path().join("store");
+    let server = held(&data);
+    let mut manager = server.signed_in("manager");
+    let found = manager.post("/subjects", &[("sort", "number"), ("subject", "07700 900123")]);
+    let here = found.header("location").unwrap().to_owned();
+    assert_eq!(manager.post(&format!("{here}/hold"), &[("reason", "case 7")]).status, 303);
+    let store = rusqlite::Connection::open(data.join("counterfoil.db")).unwrap();
+    let looked = || -> i64 {
+        let sql = "SELECT count(*) FROM audit WHERE did = 'looked_up_subject' AND subject IS NOT NULL";
+        store.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let never = "CREATE TRIGGER never BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'never'); END";
+    let asked: [Asked; 6] = [
+        ("hold", &[], "Enter a reason"),
+        ("hold", &[("reason", "for 07700 900123")], "must not include a phone number or an email address"),
+        ("erase", &[("reason", "request 12")], "Select how much to erase"),
+        ("erase", &[("how", "erase")], "Enter a reason"),
+        ("erase", &[("how", "erase"), ("reason", "amy@example.com asked")], "must not include a phone number"),
+        ("erase", &[("how", "erase"), ("reason", "request 12")], "This cannot be undone"),
+    ];
+    for (n, (what, form, words)) in (1..).zip(asked) {
+        let page = manager.post(&format!("{here}/{what}"), form).text();
+        assert!(page.contains(words) && page.contains("Of these held") || page.contains("Held, and kept"), "{page}");
+        assert_eq!(looked(), n, "{what} {form:?}");
+        store.execute_batch(never).unwrap();
+        let page = manager.post(&format!("{here}/{what}"), form);
+        store.execute_batch("DROP TRIGGER never").unwrap();
+        assert_eq!(page.status, 503, "{what} {form:?}");
+        assert!(!page.text().contains("case 7") && !page.text().contains("900123"), "{}", page.text());
+    }
+    let record = printed(&run(&["audit", "list"], &data));
+    assert!(!record.contains("900123") && !record.contains("amy@example.com"), "{record}");
 }
 
 #[test]

@@ -7,14 +7,15 @@ use std::str::FromStr;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::kept::{self, Known};
 use super::look::hex;
-use super::{By, Did, Ends, Entry, KEPT, Kept, append, key_name};
+use super::{Did, Ends, KEPT, Kept, key_name};
 use crate::store::key::Key;
 use crate::store::open::Folder;
-use crate::store::{OpenError, Store, StoreError, open};
+use crate::store::{OpenError, open};
 
 /// Rows that are read at once.
-const STRETCH: i64 = 4096;
+pub(super) const STRETCH: i64 = 4096;
 /// Faults that are told one by one.
 const TOLD: usize = 100;
 
@@ -23,7 +24,7 @@ const TOLD: usize = 100;
 pub struct Head {
     /// The row's number.
     pub id: i64,
-    mac: Vec<u8>,
+    pub(super) mac: Vec<u8>,
 }
 
 impl fmt::Display for Head {
@@ -73,6 +74,18 @@ pub enum Fault {
     /// There is no record at all.
     #[error("there is no record")]
     None,
+    /// The head that the server kept is not as it was written.
+    #[error(
+        "counterfoil.head, which says how far the record was followed, was changed, or is of another key file. If you replaced the key \
+         file, remove counterfoil.head"
+    )]
+    HeadChanged,
+    /// The head that the server kept is not there.
+    #[error(
+        "counterfoil.head, which says how far the record was followed, is gone. After a restore that is right; else find out who \
+         removed it"
+    )]
+    HeadGone,
 }
 
 /// What was found wrong, the first of it where there is much.
@@ -95,20 +108,8 @@ pub struct Verified {
     pub faults: Vec<Fault>,
 }
 
-/// How far a record was followed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Chain(Head);
-
-impl Chain {
-    /// The last row.
-    #[must_use]
-    pub fn head(&self) -> &Head {
-        &self.0
-    }
-}
-
 /// Reads the whole record of the store in `folder`, beside a server that may run, and compares it with heads that were kept
-/// elsewhere. `key_files` are those of earlier machines. Blocks.
+/// elsewhere, and with the one that the server kept. `key_files` are those of earlier machines. Blocks.
 ///
 /// # Errors
 /// When the store or a key file cannot be read.
@@ -116,11 +117,13 @@ pub fn verify_record(folder: &Path, key_files: &[&Path], heads: &[Head]) -> Resu
     let (folder, connection) = Folder::look(folder)?;
     let keys = std::iter::once(folder.key()).chain(key_files.iter().map(|file| (*file).to_owned()));
     let keys = keys.map(|file| Key::read(&file)).collect::<Result<Vec<_>, _>>()?;
+    // Read first: the server may keep another meanwhile.
+    let known = keys.first().map_or(Known::Nothing, |own| kept::read(folder.path(), own));
     let moment = connection.unchecked_transaction().map_err(|error| open::damaged(&error))?;
-    verify(&moment, &keys, heads).map_err(|error| open::damaged(&error))
+    verify(&moment, &keys, heads, &known).map_err(|error| open::damaged(&error))
 }
 
-fn verify(connection: &Connection, keys: &[Key], heads: &[Head]) -> rusqlite::Result<Verified> {
+fn verify(connection: &Connection, keys: &[Key], heads: &[Head], known: &Known) -> rusqlite::Result<Verified> {
     let nothing = Head { id: 0, mac: Vec::new() };
     let sql = "SELECT 1 FROM sqlite_schema WHERE name = 'audit_ends'";
     let has_record = connection.query_row(sql, [], |_| Ok(())).optional()?.is_some();
@@ -131,11 +134,20 @@ fn verify(connection: &Connection, keys: &[Key], heads: &[Head]) -> rusqlite::Re
         return Ok(Verified { rows: 0, first: 1, head: nothing, older_heads: Vec::new(), faults: vec![fault] });
     };
     let mut faults = Faults::default();
-    if !keys.iter().any(|key| ends.seal(key).as_slice() == seal) {
+    if !keys.iter().any(|key| ends.sealed_with(key, &seal).is_some()) {
         faults.add(Fault::Ends);
     }
-    let mut walk = Walk { keys, expected: ends.first, before: ends.before.clone(), rows: 0, faults };
+    let mut walk = Walk {
+        keys,
+        expected: ends.first,
+        before: ends.before.clone(),
+        rows: 0,
+        strange: None,
+        strange_until: 0,
+        faults,
+    };
     while walk.stretch(connection, STRETCH)? {}
+    walk.account_for_strange(false);
     let Walk { before, expected, rows, mut faults, .. } = walk;
     let head = Head { id: expected - 1, mac: before };
     if head.id < ends.last {
@@ -149,10 +161,16 @@ fn verify(connection: &Connection, keys: &[Key], heads: &[Head]) -> rusqlite::Re
     for kept in heads.iter().filter(|kept| kept.id >= ends.first) {
         compare(connection, kept, head.id, &mut faults)?;
     }
+    match known {
+        Known::Kept(kept) if kept.id >= ends.first => compare(connection, kept, head.id, &mut faults)?,
+        Known::Changed => faults.add(Fault::HeadChanged),
+        _ => (),
+    }
     Ok(Verified { rows, first: ends.first, head, older_heads, faults: faults.0 })
 }
 
-fn compare(connection: &Connection, kept: &Head, last: i64, faults: &mut Faults) -> rusqlite::Result<()> {
+/// Whether the row that a head tells of is the one that is there.
+pub(super) fn compare(connection: &Connection, kept: &Head, last: i64, faults: &mut Faults) -> rusqlite::Result<()> {
     let sql = "SELECT mac FROM audit WHERE id = ?1";
     let mac: Option<Vec<u8>> = connection.query_row(sql, [kept.id], |row| row.get(0)).optional()?;
     match mac {
@@ -164,34 +182,34 @@ fn compare(connection: &Connection, kept: &Head, last: i64, faults: &mut Faults)
 }
 
 #[derive(Default)]
-struct Faults(Vec<Fault>);
+pub(super) struct Faults(pub(super) Vec<Fault>);
 
 impl Faults {
-    fn add(&mut self, fault: Fault) {
-        if let (Some(Fault::OtherKey(_, last)), Fault::OtherKey(next, end)) = (self.0.last_mut(), &fault)
-            && *last + 1 == *next
-        {
-            *last = *end;
-        } else if self.0.len() < TOLD && !self.0.contains(&fault) {
+    pub(super) fn add(&mut self, fault: Fault) {
+        if self.0.len() < TOLD && !self.0.contains(&fault) {
             self.0.push(fault);
         }
     }
 }
 
 /// The way through the rows, in their order.
-struct Walk<'a> {
-    keys: &'a [Key],
+pub(super) struct Walk<'a> {
+    pub(super) keys: &'a [Key],
     /// The number of the next row.
-    expected: i64,
+    pub(super) expected: i64,
     /// The `mac` of the row before.
-    before: Vec<u8>,
-    rows: u64,
-    faults: Faults,
+    pub(super) before: Vec<u8>,
+    pub(super) rows: u64,
+    /// Where the rows under another key file begin that go up to the row before.
+    pub(super) strange: Option<i64>,
+    /// Before this row, rows under another key file are right where the row after them says that the key file was changed.
+    pub(super) strange_until: i64,
+    pub(super) faults: Faults,
 }
 
 impl Walk<'_> {
     /// Some rows; whether there are more.
-    fn stretch(&mut self, connection: &Connection, at_most: i64) -> rusqlite::Result<bool> {
+    pub(super) fn stretch(&mut self, connection: &Connection, at_most: i64) -> rusqlite::Result<bool> {
         let sql = format!("SELECT {KEPT} FROM audit WHERE id >= ?1 ORDER BY id LIMIT ?2");
         let mut find = connection.prepare_cached(&sql)?;
         let mut found = find.query([self.expected, at_most])?;
@@ -205,113 +223,30 @@ impl Walk<'_> {
 
     fn row(&mut self, row: Kept) {
         if row.id > self.expected {
+            self.account_for_strange(false);
             self.faults.add(Fault::Missing(self.expected, row.id - 1));
         }
         match self.keys.iter().find(|key| key_name(key) == row.key) {
-            None => self.faults.add(Fault::OtherKey(row.id, row.id)),
-            Some(key) if row.mac(key, &self.before).as_slice() != row.mac => self.faults.add(Fault::Changed(row.id)),
-            Some(_) => (),
+            None => drop(self.strange.get_or_insert(row.id)),
+            Some(key) => {
+                let is_whole = row.mac(key, &self.before).as_slice() == row.mac;
+                self.account_for_strange(is_whole && row.did == Did::ChangedKey.as_str());
+                if !is_whole {
+                    self.faults.add(Fault::Changed(row.id));
+                }
+            }
         }
         self.rows += 1;
         self.expected = row.id + 1;
         self.before = row.mac;
     }
-}
 
-impl Store {
-    /// Follows the record from where it was followed to before, or from its beginning.
-    ///
-    /// # Errors
-    /// When the store cannot be read. What is wrong with the record is the inner error.
-    pub async fn follow_record(&self, followed: Option<Chain>) -> Result<Result<Chain, Broken>, StoreError> {
-        let mut walked = None;
-        loop {
-            let (key, followed, from) = (self.inner.key.clone(), followed.clone(), walked.take());
-            let step = self.read(move |connection| step(connection, &key, followed.as_ref(), from)).await?;
-            match step {
-                Step::More(head) => walked = Some(head),
-                Step::Through(chain) => return Ok(chain),
-            }
+    /// Rows under another key file have come to their end.
+    pub(super) fn account_for_strange(&mut self, key_was_changed: bool) {
+        if let Some(first) = self.strange.take()
+            && !(key_was_changed && first < self.strange_until)
+        {
+            self.faults.add(Fault::OtherKey(first, self.expected - 1));
         }
     }
-
-    /// Removes the oldest rows of the record, up to the first that is younger than `moment`; whether there may be more.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub async fn shorten_record(&self, moment: i64, now: i64) -> Result<bool, StoreError> {
-        let key = self.inner.key.clone();
-        self.write(move |connection| shorten(connection, &key, moment, now)).await
-    }
-}
-
-enum Step {
-    More(Head),
-    Through(Result<Chain, Broken>),
-}
-
-/// Some rows, each step in a read of its own, so that a long record holds no read open.
-fn step(connection: &Connection, key: &Key, followed: Option<&Chain>, from: Option<Head>) -> rusqlite::Result<Step> {
-    let Some((ends, seal)) = Ends::read(connection)? else {
-        return Ok(Step::Through(Err(Broken(vec![Fault::None]))));
-    };
-    let keys = std::slice::from_ref(key);
-    let mut faults = Faults::default();
-    if ends.seal(key).as_slice() != seal {
-        faults.add(Fault::Ends);
-    }
-    let beginning = Head { id: ends.first - 1, mac: ends.before.clone() };
-    let from = match (from, followed) {
-        (Some(from), _) => from,
-        (None, Some(Chain(head))) => {
-            if head.id >= ends.first {
-                compare(connection, head, ends.last, &mut faults)?;
-            }
-            head.clone()
-        }
-        (None, None) => beginning.clone(),
-    };
-    let from = if from.id < beginning.id { beginning } else { from };
-    let mut walk = Walk { keys, expected: from.id + 1, before: from.mac, rows: 0, faults };
-    let more = walk.stretch(connection, STRETCH)?;
-    let Walk { expected, before, mut faults, .. } = walk;
-    // What another key file wrote stands in the record of a store that was restored elsewhere.
-    faults.0.retain(|fault| !matches!(fault, Fault::OtherKey(..)));
-    let head = Head { id: expected - 1, mac: before };
-    if !more && head.id < ends.last {
-        faults.add(Fault::CutOff(head.id, ends.last));
-    }
-    if !more && (head.id > ends.last || head.id == ends.last && head.mac != ends.head) {
-        faults.add(Fault::Added(ends.last));
-    }
-    Ok(match faults.0 {
-        faults if !faults.is_empty() => Step::Through(Err(Broken(faults))),
-        _ if more => Step::More(head),
-        _ => Step::Through(Ok(Chain(head))),
-    })
-}
-
-fn shorten(connection: &Connection, key: &Key, moment: i64, now: i64) -> rusqlite::Result<bool> {
-    // What is not as it was written is kept as it is found.
-    let whole = Ends::read(connection)?.filter(|(ends, seal)| ends.seal(key).as_slice() == seal);
-    let Some((ends, _)) = whole else { return Ok(false) };
-    let sql = format!("SELECT {KEPT} FROM audit WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3");
-    let mut find = connection.prepare_cached(&sql)?;
-    let rows = find.query_map([ends.first, ends.last, STRETCH], Kept::read)?;
-    let mut through = None;
-    let mut old = 0;
-    for row in rows {
-        let row = row?;
-        if row.at >= moment {
-            break;
-        }
-        old += 1;
-        through = Some(row);
-    }
-    let Some(last_old) = through else { return Ok(false) };
-    connection.prepare_cached("DELETE FROM audit WHERE id <= ?1")?.execute([last_old.id])?;
-    let rows = format!("rows {} to {}", ends.first, last_old.id);
-    Ends { first: last_old.id + 1, before: last_old.mac, ..ends }.write(connection, key)?;
-    append(connection, key, &Entry::new(By::itself(), Did::ShortenedRecord, now).with(rows))?;
-    Ok(old == STRETCH)
 }

@@ -437,3 +437,87 @@ fn a_redaction_loses_no_receipt_of_a_message_that_stands_in_quarantine_too() {
         assert!(matches!(keep(&store, service, NOW + 1, &later).await, Stored::New(_)));
     });
 }
+
+#[test]
+fn what_a_hold_in_a_backup_keeps_is_not_erased_again_and_loses_no_later_receipt() {
+    for redacts in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let backup = folder.path().join("counterfoil.before");
+        runtime().block_on(async {
+            let (store, service) = store_with_service(folder.path()).await;
+            of_two_people(&store, service).await;
+            let subject = Subject::of_reference("canaryref1").unwrap();
+            let hold = store.add_hold(&Services::All, &subject, asked("case"), &Progress::default()).await.unwrap();
+            assert_eq!(hold.held, 4, "two statuses, the letter and the body with its id");
+            back_up(folder.path(), &backup, &[], &Progress::default()).unwrap();
+            store.remove_hold(&Services::All, hold.id, By::itself(), NOW).await.unwrap().unwrap();
+            if redacts {
+                let (all, subject, progress) = (gathered(&store, &amy()), amy(), Progress::default());
+                store.redact(&Services::All, &subject, all, true, asked("x"), &progress).await.unwrap();
+            } else {
+                erase(&store, &amy()).await;
+            }
+            let _whole = store.close();
+        });
+        let new = folder.path().join("new");
+        let journal = folder.path().join("counterfoil.erased");
+        let restored = restore(&backup, None, Some(&journal), &new, &Progress::default()).unwrap();
+        // A complaint that names nobody holds nothing to redact.
+        assert_eq!((restored.erased_again, restored.held), (Some(if redacts { 4 } else { 5 }), 4));
+        runtime().block_on(async {
+            let store = Store::serve(&new, NOW).unwrap();
+            assert_eq!(exported(&store, &Services::All, &Subject::of_reference("canaryref1").unwrap()).len(), 4);
+            let service = store.tokens().await.unwrap().first().unwrap().service;
+            let later = receipt(&uuid(1), AMY, "canaryref1", "permanent-failure");
+            assert!(matches!(keep(&store, service, NOW, &later).await, Stored::New(_)));
+            assert!(remnants(&new, "7700 900123"), "and it is as it came");
+        });
+    }
+}
+
+#[test]
+fn a_held_message_goes_on_being_kept_when_another_body_that_names_it_is_erased() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        of_two_people(&store, service).await;
+        let odd = format!(r#"{{"id": "{}", "odd": "07700900124"}}"#, uuid(60));
+        keep(&store, service, NOW, &odd).await;
+        let ben = Subject::of_number("07700900124").unwrap();
+        store.add_hold(&Services::All, &ben, asked("case"), &Progress::default()).await.unwrap();
+        for id in [uuid(12), uuid(60)] {
+            let naming = format!(r#"{{"id": "{id}", "odd": "{AMY}"}}"#);
+            assert!(matches!(keep(&store, service, NOW, &naming).await, Stored::New(_)));
+        }
+        assert_eq!(erase(&store, &amy()).await.quarantined, 4);
+        for later in [text(&uuid(12), 124, "later"), text(&uuid(60), 124, "later")] {
+            assert!(matches!(keep(&store, service, NOW, &later).await, Stored::New(_)), "{later}");
+        }
+    });
+}
+
+#[test]
+fn the_text_of_a_message_that_was_known_from_quarantine_alone_is_redacted_when_it_comes() {
+    for restored in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let backup = folder.path().join("counterfoil.before");
+        runtime().block_on(async {
+            let (store, service) = store_with_service(folder.path()).await;
+            let odd = format!(r#"{{"id": "{}", "odd": "{AMY}"}}"#, uuid(70));
+            keep(&store, service, NOW, &odd).await;
+            back_up(folder.path(), &backup, &[], &Progress::default()).unwrap();
+            let (all, subject, progress) = (gathered(&store, &amy()), amy(), Progress::default());
+            store.redact(&Services::All, &subject, all, false, asked("request"), &progress).await.unwrap();
+            let (mut at, mut store) = (folder.path().to_owned(), store);
+            if restored {
+                at = folder.path().join("new");
+                let journal = folder.path().join("counterfoil.erased");
+                restore(&backup, None, Some(&journal), &at, &Progress::default()).unwrap();
+                store = Store::serve(&at, NOW).unwrap();
+            }
+            let later = text(&uuid(70), 123, "canarylater");
+            assert!(matches!(keep(&store, service, NOW, &later).await, Stored::New(_)));
+            assert!(!remnants(&at, "canarylater"), "restored: {restored}");
+        });
+    }
+}
