@@ -20,7 +20,7 @@ use super::{Site, get, one_of};
 use crate::access::Caseworker;
 use crate::clock;
 use crate::notify::Content;
-use crate::store::{Conversation, Did, InboxRow, Kept};
+use crate::store::{Conversation, Did, InboxRow, Kept, Looker, Narrowed};
 
 /// Characters of the latest text that the inbox shows.
 const PREVIEW: usize = 160;
@@ -99,7 +99,7 @@ async fn inbox(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: 
     let caseworker = caseworker?;
     let trail = Trail::of(&query);
     site.record(caseworker.did(Did::ListedMessages, clock::now())).await?;
-    let page = site.store.inbox(caseworker.sees(), trail.before()).await?;
+    let page = site.store.inbox(caseworker.sees(), Narrowed::default(), trail.before()).await?;
     if page.rows.is_empty() && trail.before().is_some() {
         return Ok(see_other(INBOX));
     }
@@ -122,8 +122,8 @@ async fn conversation(
 ) -> Answer {
     let caseworker = caseworker?;
     let trail = Trail::of(&query);
-    let found = site.store.conversation(caseworker.sees(), &opaque, trail.before()).await?;
-    let Conversation { items, earlier, sender } = found.ok_or(Problem::NotFound)?;
+    let found = site.store.conversation(caseworker.sees(), &opaque, trail.before(), Looker::default()).await?;
+    let Conversation { items, earlier, sender, .. } = found.ok_or(Problem::NotFound)?;
     let (path, sender) = (format!("{INBOX}/{opaque}"), named(sender));
     if items.is_empty() && trail.before().is_some() {
         return Ok(see_other(&path));
