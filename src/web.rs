@@ -12,11 +12,13 @@ mod back;
 mod callbacks;
 mod chrome;
 mod confirm;
+mod conversation;
 mod cookies;
 mod download;
 #[cfg(test)]
 mod fuzz;
 mod gap;
+mod handling;
 mod keeping;
 mod messages;
 mod passkeys;
@@ -123,6 +125,8 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         receipts::routes(site),
         receipt::routes(site),
         messages::routes(site),
+        conversation::routes(site),
+        handling::routes(site),
         quarantine::routes(site),
         subjects::routes(site),
         people::routes(site),
@@ -205,7 +209,7 @@ fn methods(path: &str) -> Option<&'static str> {
         | ["people", "invite"]
         | ["tokens", "new"] => "GET, HEAD, POST",
         ["account", "passkeys", id] if id.parse::<i64>().is_ok() => "GET, HEAD, POST",
-        ["sign-out"] | ["sign-in", "code", "passkey"] => "POST",
+        ["sign-out"] | ["sign-in", "code", "passkey"] | ["messages", _, "handling"] => "POST",
         ["subjects", parts @ ..] => return subjects::methods(parts),
         []
         | ["receipts" | "messages" | "quarantine" | "alarms" | "cookies" | "account" | "people" | "tokens"]

@@ -253,7 +253,7 @@ impl Work<'_> {
 
     fn each(&self, rows: Vec<Present>, did: Did, wanted: impl Fn(&Present) -> State) -> rusqlite::Result<Handled> {
         let changes = rows.into_iter().map(|row| (wanted(&row), row)).collect();
-        self.write(changes, did, None, String::new())
+        self.write(changes, did, None, "")
     }
 
     fn hand_over(&self, rows: Vec<Present>, to: i64) -> rusqlite::Result<Handled> {
@@ -264,7 +264,7 @@ impl Work<'_> {
         if changes.is_empty() {
             return Ok(Handled::NotThere);
         }
-        self.write(changes, Did::HandedOver, Some(to), format!(", to {}", account(to)))
+        self.write(changes, Did::HandedOver, Some(to), &format!(", to {}", account(to)))
     }
 
     /// What was changed together is taken back together.
@@ -276,7 +276,7 @@ impl Work<'_> {
         let Some(latest) = rows.iter().filter_map(own).max() else { return Ok(Handled::NotThere) };
         let theirs = rows.into_iter().filter(|row| own(row) == Some(latest));
         let changes = theirs.filter_map(|row| Some((row.before?, row))).collect();
-        self.write(changes, Did::TookBack, None, String::new())
+        self.write(changes, Did::TookBack, None, "")
     }
 
     fn add_note(&self, rows: &[Present], service: ServiceId, text: &str) -> rusqlite::Result<Handled> {
@@ -304,7 +304,7 @@ impl Work<'_> {
         changes: Vec<(State, Present)>,
         did: Did,
         given_to: Option<i64>,
-        more: String,
+        more: &str,
     ) -> rusqlite::Result<Handled> {
         let mut services = String::new();
         for (wanted, row) in changes.into_iter().filter(|(wanted, row)| *wanted != row.state) {

@@ -193,6 +193,22 @@ did! {
     ShortenedRecord "shortened_record" "Removed old rows of the record"
 }
 
+impl Did {
+    /// What changes a conversation, by whose name it stands.
+    pub const OF_CONVERSATIONS: [Did; 10] = [
+        Did::MarkedRead,
+        Did::MarkedUnread,
+        Did::TookConversation,
+        Did::LetConversationGo,
+        Did::HandedOver,
+        Did::DealtWith,
+        Did::Reopened,
+        Did::TookBack,
+        Did::AddedNote,
+        Did::RemovedNote,
+    ];
+}
+
 impl fmt::Display for Did {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -19,6 +19,7 @@ mod commands;
 mod contract;
 mod crash;
 mod damage;
+mod inbox;
 mod layers;
 mod limits;
 mod notify_api;
