@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::notify::time::canonical;
 use crate::notify::{Callback, Complaint, Content, DeliveryReceipt, Kind, ReceivedText, ReturnedLetter};
 use crate::spreadsheet;
-use crate::store::{Exported, HeldSearch, Kept, Origin, Quarantined};
+use crate::store::{Exported, Handling, HeldSearch, Kept, Note, Origin, Quarantined};
 
 /// How it is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,6 +108,8 @@ impl<W: Write> Disclosure<W> {
             Exported::Callback(kept, is_held) => serde_json::to_writer(&mut self.out, &callback(kept, *is_held)?)?,
             Exported::Quarantined(body, is_held) => serde_json::to_writer(&mut self.out, &quarantined(body, *is_held))?,
             Exported::Search(search) => serde_json::to_writer(&mut self.out, &searched(search))?,
+            Exported::Handling(state) => serde_json::to_writer(&mut self.out, &handled(state))?,
+            Exported::Note(note) => serde_json::to_writer(&mut self.out, &noted(note))?,
         }
         Ok(())
     }
@@ -130,7 +132,12 @@ struct Piece<'a, B: Serialize> {
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     service: Option<&'a str>,
-    arrived_at: String,
+    /// When it was written, of a note.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arrived_at: Option<String>,
+    /// Who wrote it, of a note.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    written_by: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     times: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,7 +153,8 @@ fn callback(kept: &Kept, held: bool) -> serde_json::Result<Piece<'_, Box<RawValu
     Ok(Piece {
         kind: kept.callback.kind().words(),
         service: Some(&kept.service_name),
-        arrived_at: canonical(kept.arrived_at),
+        arrived_at: Some(canonical(kept.arrived_at)),
+        written_by: None,
         times: Some(kept.times),
         came_as: Some(came_as(kept.origin)),
         reason: None,
@@ -157,12 +165,16 @@ fn callback(kept: &Kept, held: bool) -> serde_json::Result<Piece<'_, Box<RawValu
 
 const QUARANTINED: &str = "Body in quarantine";
 const SEARCH: &str = "Kept search";
+const HANDLING: &str = "State of the conversation";
+const NOTE: &str = "Note";
+const NO_NOTE: &str = "(removed)";
 
 fn quarantined(body: &Quarantined, held: bool) -> Piece<'_, String> {
     Piece {
         kind: QUARANTINED,
         service: Some(&body.service_name),
-        arrived_at: canonical(body.arrived_at),
+        arrived_at: Some(canonical(body.arrived_at)),
+        written_by: None,
         times: Some(body.times),
         came_as: Some(came_as(body.origin)),
         reason: Some(&body.reason),
@@ -175,12 +187,41 @@ fn searched(search: &HeldSearch) -> Piece<'_, &str> {
     Piece {
         kind: SEARCH,
         service: None,
-        arrived_at: canonical(search.made_at),
+        arrived_at: Some(canonical(search.made_at)),
+        written_by: None,
         times: None,
         came_as: None,
         reason: None,
         held: false,
         body: &search.term,
+    }
+}
+
+fn handled(state: &Handling) -> Piece<'_, String> {
+    Piece {
+        kind: HANDLING,
+        service: Some(&state.service_name),
+        arrived_at: None,
+        written_by: None,
+        times: None,
+        came_as: None,
+        reason: None,
+        held: false,
+        body: state.words(),
+    }
+}
+
+fn noted(note: &Note) -> Piece<'_, &str> {
+    Piece {
+        kind: NOTE,
+        service: Some(&note.service_name),
+        arrived_at: Some(canonical(note.made_at)),
+        written_by: Some(&note.who),
+        times: None,
+        came_as: None,
+        reason: None,
+        held: false,
+        body: note.text.as_deref().unwrap_or(NO_NOTE),
     }
 }
 
@@ -234,6 +275,18 @@ fn row(piece: &Exported) -> Vec<String> {
             put("To or from", Some(search.term.clone()));
             put("Arrived", Some(canonical(search.made_at)));
         }
+        Exported::Handling(state) => {
+            put("Kind", Some(HANDLING.to_owned()));
+            put("Service", Some(state.service_name.clone()));
+            put("Message", Some(state.words()));
+        }
+        Exported::Note(note) => {
+            put("Kind", Some(NOTE.to_owned()));
+            put("Service", Some(note.service_name.clone()));
+            put("Message", Some(note.text.clone().unwrap_or_else(|| NO_NOTE.to_owned())));
+            put("Other details", Some(format!("Written by {}", note.who)));
+            put("Arrived", Some(canonical(note.made_at)));
+        }
     }
     row
 }
@@ -285,5 +338,6 @@ fn fields(callback: &Callback, put: &mut impl FnMut(&str, Option<String>)) {
 #[must_use]
 pub fn counted(counts: &crate::store::OnSubject) -> Vec<(&'static str, u64)> {
     let kinds = Kind::ALL.iter().map(|kind| kind.words()).zip(counts.kinds);
-    kinds.chain([("In quarantine", counts.quarantined), ("Kept searches", counts.searches)]).collect()
+    let others = [counts.quarantined, counts.searches, counts.handling];
+    kinds.chain(["In quarantine", "Kept searches", "Notes and handling"].into_iter().zip(others)).collect()
 }

@@ -13,11 +13,13 @@ mod callbacks;
 mod chrome;
 mod confirm;
 mod contacts;
+mod conversation;
 mod cookies;
 mod download;
 #[cfg(test)]
 mod fuzz;
 mod gap;
+mod handling;
 mod keeping;
 mod messages;
 mod passkeys;
@@ -125,6 +127,8 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         receipt::routes(site),
         messages::routes(site),
         contacts::routes(site),
+        conversation::routes(site),
+        handling::routes(site),
         quarantine::routes(site),
         subjects::routes(site),
         people::routes(site),
@@ -211,7 +215,7 @@ fn methods(path: &str) -> Option<&'static str> {
         ["account", "passkeys", id] if id.parse::<i64>().is_ok() => "GET, HEAD, POST",
         ["contacts", _] => "GET, HEAD, POST",
         ["contacts", _, "csv"] => "GET, HEAD",
-        ["sign-out"] | ["sign-in", "code", "passkey"] => "POST",
+        ["sign-out"] | ["sign-in", "code", "passkey"] | ["messages", _, "handling"] => "POST",
         ["subjects", parts @ ..] => return subjects::methods(parts),
         []
         | [

@@ -40,6 +40,7 @@ pub struct Caseworker {
     /// The network address that the request came from.
     pub(super) source: String,
     alarms: i64,
+    unread: i64,
     left: Left,
     before: Option<SignInBefore>,
 }
@@ -100,6 +101,12 @@ impl Caseworker {
     #[must_use]
     pub fn alarms(&self) -> i64 {
         self.alarms
+    }
+
+    /// How many conversations with unread texts this person may see, as far as they were counted.
+    #[must_use]
+    pub fn unread(&self) -> i64 {
+        self.unread
     }
 
     /// What this person sees or does now, for the record.
@@ -337,11 +344,11 @@ impl Visitors {
     fn caseworker(&self, asking: Asking, source: &str, now: i64) -> Caseworker {
         let (unused, end) = (asking.last_seen_at + IDLE - now, asking.made_at + ABSOLUTE - now);
         let left = Left { seconds: unused.min(end) / SECOND, extends: unused < end };
-        let Asking { person, with_second_factor, alarms, before, .. } = asking;
+        let Asking { person, with_second_factor, alarms, unread, before, .. } = asking;
         let has_password = person.password.is_some() && self.may_use_password(&person);
         let Person { id, email, role, sees, .. } = person;
         let source = source.to_owned();
-        Caseworker { id, email, role, sees, with_second_factor, has_password, source, alarms, left, before }
+        Caseworker { id, email, role, sees, with_second_factor, has_password, source, alarms, unread, left, before }
     }
 
     /// A session for somebody who has come to the end of a sign-in.

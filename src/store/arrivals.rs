@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, params};
 
+use super::destinations::Destinations;
 use super::envelope::{Envelope, Origin, Stored};
 use super::erased::Erased;
 use super::holds::Holds;
@@ -104,6 +105,7 @@ impl Arrival {
 pub(super) struct Ledger {
     pub(super) indexing: Indexing,
     templates: Templates,
+    destinations: Destinations,
     /// When the last sign of life was given.
     alive_at: Option<i64>,
     tally: Tally,
@@ -112,7 +114,8 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Knows nothing yet.
     pub(super) fn new(indexing: Indexing) -> Ledger {
-        Ledger { indexing, templates: Templates::default(), alive_at: None, tally: Tally::default() }
+        let (templates, destinations, tally) = (Templates::default(), Destinations::default(), Tally::default());
+        Ledger { indexing, templates, destinations, alive_at: None, tally }
     }
 
     /// The transaction was committed.
@@ -124,6 +127,7 @@ impl Ledger {
     pub(super) fn forget(&mut self) {
         self.indexing.forget();
         self.templates.forget();
+        self.destinations.forget();
         self.alive_at = None;
         self.tally = Tally::default();
     }
@@ -235,8 +239,10 @@ impl<'a, 'l> Keeping<'a, 'l> {
             let related = self.ledger.indexing.events_before(self.connection, keys, dated_at)?;
             self.holds.join(self.connection, ready, &related, number)?;
         }
-        if let (Content::ReceivedText(_), Some(person)) = (&callback.content, &keys.person) {
-            note_text(self.connection, self.key, person.as_str(), envelope.service, number)?;
+        if let (Content::ReceivedText(text), Some(person)) = (&callback.content, &keys.person) {
+            let to = text.destination_number.as_deref();
+            let to = self.ledger.destinations.number(self.connection, envelope.service, to)?;
+            note_text(self.connection, self.key, person.as_str(), envelope.service, number, to)?;
         }
         self.ledger.indexing.added(keys, number);
         Ok(())
@@ -342,12 +348,14 @@ pub(super) fn standing(callback: &Callback, arrival: i64) -> Option<Standing<'_>
     }
 }
 
+/// A conversation that was dealt with is open again, and is unread, since `read_to` is an arrival before this one.
 fn note_text(
     connection: &Connection,
     key: &Key,
     person: &str,
     service: ServiceId,
     number: i64,
+    destination: Option<i64>,
 ) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
@@ -356,10 +364,11 @@ fn note_text(
         .execute([key.opaque("conversation", person).as_str(), person])?;
     connection
         .prepare_cached(
-            "INSERT INTO conversation_services (conversation, service, texts, latest)
-             SELECT id, ?2, 1, ?3 FROM conversations WHERE person_key = ?1
-             ON CONFLICT (conversation, service) DO UPDATE SET texts = texts + 1, latest = excluded.latest",
+            "INSERT INTO conversation_services (conversation, service, texts, latest, destination, version)
+             SELECT id, ?2, 1, ?3, ?4, 1 FROM conversations WHERE person_key = ?1
+             ON CONFLICT (conversation, service) DO UPDATE SET texts = texts + 1, latest = excluded.latest,
+                 destination = excluded.destination, version = version + 1, done_by = NULL, done_at = NULL",
         )?
-        .execute(params![person, service, number])?;
+        .execute(params![person, service, number, destination])?;
     Ok(())
 }

@@ -2,11 +2,13 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::handling::{self, Handling};
+use super::notes::{self, Note};
 use super::progress::{Progress, Stage};
 use super::quarantine::{self, Quarantined};
 use super::row::{self, Kept};
 use super::subject::{Gathered, len};
-use super::{Services, Store, StoreError, holds};
+use super::{ServiceId, Services, Store, StoreError, holds};
 
 /// A search for somebody that is kept so that its page can be opened again.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,6 +27,9 @@ enum Place<'a> {
     Callback(i64),
     Body(i64),
     Search(&'a str),
+    /// Of a conversation what is done about the texts of one service.
+    Handling(i64, ServiceId),
+    Note(i64),
 }
 
 /// One piece of what is held.
@@ -36,6 +41,10 @@ pub enum Exported {
     Quarantined(Box<Quarantined>, bool),
     /// A kept search.
     Search(HeldSearch),
+    /// What is done about their texts to one service.
+    Handling(Box<Handling>),
+    /// A note on their conversation.
+    Note(Box<Note>),
 }
 
 impl Store {
@@ -57,7 +66,9 @@ impl Store {
         let callbacks = arrivals.into_iter().map(Place::Callback);
         let bodies = gathered.quarantined.iter().copied().map(Place::Body);
         let searches = gathered.searches.iter().map(|opaque| Place::Search(opaque));
-        let places: Vec<Place<'_>> = callbacks.chain(bodies).chain(searches).collect();
+        let handled = gathered.handled.iter().map(|(conversation, service)| Place::Handling(*conversation, *service));
+        let notes = gathered.notes.iter().copied().map(Place::Note);
+        let places: Vec<Place<'_>> = callbacks.chain(bodies).chain(searches).chain(handled).chain(notes).collect();
         let mut done = 0;
         for some in places.chunks(AT_ONCE) {
             let pieces = self.look_long(|index| {
@@ -89,6 +100,12 @@ fn read(connection: &Connection, sees: &Services, place: &Place<'_>) -> rusqlite
             body.map(|body| Exported::Quarantined(Box::new(body), is_held))
         }
         Place::Search(opaque) => search(connection, opaque)?.map(Exported::Search),
+        Place::Handling(conversation, service) if sees.allow(service) => {
+            let mut states = handling::states(connection, conversation, &Services::Only(vec![service]))?;
+            states.pop().map(|state| Exported::Handling(Box::new(state)))
+        }
+        Place::Handling(..) => None,
+        Place::Note(id) => notes::one(connection, id, sees)?.map(|note| Exported::Note(Box::new(note))),
     })
 }
 

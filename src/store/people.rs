@@ -9,7 +9,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::record::{self, By, Did, Entry};
 use super::sessions::{Opening, sign_in};
 use super::{
-    ServiceId, Services, SignInBefore, Store, StoreError, browsers, hours, passkeys, second_factor, sessions, signs,
+    ServiceId, Services, SignInBefore, Store, StoreError, browsers, handling, hours, passkeys, second_factor, sessions,
+    signs,
 };
 use crate::clock::MINUTE;
 
@@ -128,6 +129,8 @@ pub struct Asking {
     pub last_seen_at: i64,
     /// How many alarms stand.
     pub alarms: i64,
+    /// How many conversations with unread texts there are that they may see; at most so many are counted.
+    pub unread: i64,
     /// Whether it began with a second factor.
     pub with_second_factor: bool,
     /// The sign-in before, while it was not told.
@@ -384,8 +387,10 @@ impl Store {
                  WHERE s.mark = ?1 AND p.disabled_at IS NULL"
             );
             let asking = |row: &Row<'_>| {
+                let person = person(row)?;
                 Ok(Asking {
-                    person: person(row)?,
+                    unread: handling::unread(connection, &person.sees)?,
+                    person,
                     made_at: row.get(9)?,
                     last_seen_at: row.get(10)?,
                     alarms: row.get(11)?,
@@ -469,7 +474,7 @@ fn link_owner(connection: &Connection, mark: &Mark, now: i64) -> rusqlite::Resul
     connection.prepare_cached(&sql)?.query_row(params![mark, now], person).optional()
 }
 
-fn person_of(connection: &Connection, id: i64) -> rusqlite::Result<Option<Person>> {
+pub(super) fn person_of(connection: &Connection, id: i64) -> rusqlite::Result<Option<Person>> {
     let sql = format!("SELECT {PERSON} FROM people p WHERE p.id = ?1");
     connection.prepare_cached(&sql)?.query_row([id], person).optional()
 }

@@ -13,6 +13,7 @@ use std::fmt;
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 
 pub use follow::Chain;
+pub(super) use look::opened;
 pub use look::{Looked, RecordPage, Recorded};
 pub use verify::{Broken, Fault, Head, Verified, verify_record};
 
@@ -80,6 +81,26 @@ did! {
     ListedMessages "listed_messages" "Looked at received texts"
     /// Opened a conversation.
     OpenedConversation "opened_conversation" "Opened a conversation"
+    /// Marked what somebody wrote as read.
+    MarkedRead "marked_read" "Marked a conversation as read"
+    /// Marked it as unread.
+    MarkedUnread "marked_unread" "Marked a conversation as unread"
+    /// Looks after a conversation from now on.
+    TookConversation "took_conversation" "Took a conversation"
+    /// Looks after it no longer.
+    LetConversationGo "let_conversation_go" "Gave a conversation back"
+    /// Gave it to a colleague.
+    HandedOver "handed_over" "Handed a conversation over"
+    /// Has dealt with it.
+    DealtWith "dealt_with" "Dealt with a conversation"
+    /// Has not, after all.
+    Reopened "reopened" "Marked a conversation as not dealt with"
+    /// Took back the last change to one.
+    TookBack "took_back" "Took back a change to a conversation"
+    /// Wrote a note on one.
+    AddedNote "added_note" "Wrote a note on a conversation"
+    /// Removed a note of their own.
+    RemovedNote "removed_note" "Removed a note from a conversation"
     /// Saw a list of contacts to check.
     ListedContacts "listed_contacts" "Looked at contacts to check"
     /// Noted that one has been dealt with.
@@ -182,6 +203,22 @@ did! {
     ChangedKey "changed_key" "The key file was changed"
     /// Removed the record's oldest rows.
     ShortenedRecord "shortened_record" "Removed old rows of the record"
+}
+
+impl Did {
+    /// What changes a conversation, by whose name it stands.
+    pub const OF_CONVERSATIONS: [Did; 10] = [
+        Did::MarkedRead,
+        Did::MarkedUnread,
+        Did::TookConversation,
+        Did::LetConversationGo,
+        Did::HandedOver,
+        Did::DealtWith,
+        Did::Reopened,
+        Did::TookBack,
+        Did::AddedNote,
+        Did::RemovedNote,
+    ];
 }
 
 impl fmt::Display for Did {

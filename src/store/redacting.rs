@@ -12,7 +12,7 @@ use super::progress::{Progress, Stage};
 use super::record::Did;
 use super::row::{self, id_value};
 use super::subject::{Gathered, Message, len, message};
-use super::{Services, Store, StoreError, following, holds, removal};
+use super::{Services, Store, StoreError, following, holds, notes, removal};
 use crate::notify::subject::Subject;
 use crate::notify::{Content, Kind};
 
@@ -156,6 +156,10 @@ fn redact_rows(connection: &Connection, message: &Message, redaction: &Redaction
         let callback = kept.callback.redacted(redaction.recipient);
         if callback == kept.callback {
             continue;
+        }
+        if callback.kind() == Kind::ReceivedText {
+            // A note may say what the text said.
+            notes::forget_about(connection, &kept)?;
         }
         if redaction.recipient && callback.kind() == Kind::ReceivedText {
             removal::leave_conversation(connection, *arrival)?;

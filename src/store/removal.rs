@@ -11,7 +11,7 @@ use super::index::gone::{self, STRETCH};
 use super::index::{Facets, Index, Wanted, Way};
 use super::progress::{Progress, Stage};
 use super::{Checkpoint, Services, Store, StoreError};
-use super::{following, holds, open, row};
+use super::{destinations, following, handling, holds, open, row};
 use crate::notify::{Content, Kind};
 
 /// Rows that are removed in one step.
@@ -296,12 +296,14 @@ pub(super) fn leave_conversation(connection: &Connection, arrival: i64) -> rusql
         connection
             .prepare_cached("UPDATE conversation_services SET latest = ?3 WHERE conversation = ?1 AND service = ?2")?
             .execute(params![conversation, kept.service, latest.unwrap_or_default()])?;
+        destinations::note_again(connection, conversation, kept.service)?;
     }
     connection
         .prepare_cached(
             "DELETE FROM conversation_services WHERE conversation = ?1 AND service = ?2 AND (texts <= 0 OR latest = 0)",
         )?
         .execute(params![conversation, kept.service])?;
+    handling::forget_without_texts(connection, conversation, kept.service)?;
     connection
         .prepare_cached(
             "DELETE FROM conversations WHERE id = ?1

@@ -1,8 +1,8 @@
 //! Notify's services: those that callback tokens were made for.
 
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{ServiceId, Store, StoreError};
+use super::{ServiceId, Services, Store, StoreError};
 
 /// A Notify service that sends callbacks here.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,6 +17,13 @@ pub struct Service {
 
 fn service(row: &Row<'_>) -> rusqlite::Result<Service> {
     Ok(Service { id: ServiceId(row.get(0)?), name: row.get(1)?, notify_service_id: row.get(2)? })
+}
+
+/// Those that may be seen, by name.
+pub(super) fn seen(connection: &Connection, sees: &Services) -> rusqlite::Result<Vec<Service>> {
+    let sql = "SELECT id, name, notify_service_id FROM services
+        WHERE ?1 IS NULL OR id IN (SELECT value FROM json_each(?1)) ORDER BY name";
+    connection.prepare_cached(sql)?.query_map([sees.bound()], service)?.collect()
 }
 
 impl Store {

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::index::{Facets, Index, Wanted, Way, short_id};
 use super::progress::{Progress, Stage};
 use super::row;
-use super::{Services, Store, StoreError, holds, open};
+use super::{ServiceId, Services, Store, StoreError, handling, holds, notes, open};
 use crate::notify::Kind;
 use crate::notify::subject::{Subject, ids_in};
 
@@ -21,6 +21,8 @@ pub struct OnSubject {
     pub quarantined: u64,
     /// Kept searches for them.
     pub searches: u64,
+    /// Notes on their conversation, and what is done about it for each service. They go with the texts.
+    pub handling: u64,
     /// Of the callbacks and bodies, those that a hold keeps.
     pub held: u64,
     /// Bodies in quarantine that are compressed, so that nobody can tell whose they are. They are in no other number.
@@ -28,7 +30,7 @@ pub struct OnSubject {
 }
 
 impl OnSubject {
-    /// Callbacks, bodies and searches together.
+    /// Callbacks, bodies and searches together; what goes with them is not counted.
     #[must_use]
     pub fn all(&self) -> u64 {
         self.kinds.iter().sum::<u64>() + self.quarantined + self.searches
@@ -50,6 +52,8 @@ pub struct Gathered {
     pub(super) messages: Vec<Message>,
     pub(super) quarantined: Vec<i64>,
     pub(super) searches: Vec<String>,
+    pub(super) handled: Vec<(i64, ServiceId)>,
+    pub(super) notes: Vec<i64>,
 }
 
 impl Gathered {
@@ -112,6 +116,9 @@ fn gather(index: &Index<'_>, sees: &Services, subject: &Subject, progress: &Prog
         gathered.messages.push(message);
     }
     quarantined(connection, sees, subject, &ids, &mut gathered, progress)?;
+    if let Subject::Person(key) = subject {
+        handled(connection, sees, key.as_str(), &mut gathered)?;
+    }
     if *sees == Services::All {
         gathered.searches = searches(connection, subject)?;
         gathered.counts.searches = len(gathered.searches.len());
@@ -176,6 +183,19 @@ fn quarantined(
         }
     }
     gathered.counts.quarantined = len(gathered.quarantined.len());
+    Ok(())
+}
+
+/// What colleagues did about their texts, and wrote about them.
+fn handled(connection: &Connection, sees: &Services, key: &str, gathered: &mut Gathered) -> rusqlite::Result<()> {
+    let sql = "SELECT id FROM conversations WHERE person_key = ?1";
+    let known: Option<i64> = connection.prepare_cached(sql)?.query_row([key], |row| row.get(0)).optional()?;
+    let Some(conversation) = known else { return Ok(()) };
+    let states = handling::states(connection, conversation, sees)?;
+    let touched = states.iter().filter(|state| state.is_touched());
+    gathered.handled = touched.map(|state| (conversation, state.service)).collect();
+    gathered.notes = notes::on(connection, conversation, sees)?.iter().map(|note| note.id).collect();
+    gathered.counts.handling = len(gathered.handled.len() + gathered.notes.len());
     Ok(())
 }
 

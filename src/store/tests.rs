@@ -1,6 +1,7 @@
 //! The store's facts, on real files.
 
 mod contacts;
+mod handling;
 mod removal;
 mod requeue;
 mod subjects;
@@ -173,15 +174,15 @@ fn a_reader_limited_to_another_service_sees_nothing() {
         keep(&store, receipt("a", "delivered", "x"), service).await;
         let text = br#"{"id": "t", "source_number": "447700900123", "destination_number": "1", "message": "hi", "date_received": "x"}"#;
         keep(&store, Callback::read(text).unwrap(), service).await;
-        let row = store.inbox(&Services::All, None).await.unwrap().rows.pop().unwrap();
+        let row = store.inbox(&Services::All, Narrowed::default(), None).await.unwrap().rows.pop().unwrap();
         let others = Services::Only(vec![ServiceId(service.0 + 1)]);
         assert!(store.receipt(&others, "a").await.unwrap().is_none());
-        assert!(store.inbox(&others, None).await.unwrap().rows.is_empty());
-        assert!(store.conversation(&others, &row.opaque, None).await.unwrap().is_none());
+        assert!(store.inbox(&others, Narrowed::default(), None).await.unwrap().rows.is_empty());
+        assert!(store.conversation(&others, &row.opaque, None, Looker::default()).await.unwrap().is_none());
         let find = Find { sources: vec![Source::Newest], status: None, from: None };
         assert_eq!(store.find(&others, find).await.unwrap().count, 0);
         let own = Services::Only(vec![service]);
-        assert!(store.conversation(&own, &row.opaque, None).await.unwrap().is_some());
+        assert!(store.conversation(&own, &row.opaque, None, Looker::default()).await.unwrap().is_some());
     });
 }
 

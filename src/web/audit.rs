@@ -293,7 +293,9 @@ fn row(row: &Recorded, people: &[Choice]) -> Row {
     let is = |did: Did| row.did == did.as_str();
     let leads_to = |object: &String| match object {
         object if is(Did::OpenedReceipt) => Some(href(object)),
-        object if is(Did::OpenedConversation) => Some(format!("/messages/{object}")),
+        object if is(Did::OpenedConversation) || Did::OF_CONVERSATIONS.into_iter().any(is) => {
+            Some(format!("/messages/{object}"))
+        }
         _ => None,
     };
     Row {

@@ -53,6 +53,17 @@ impl Back {
     }
 }
 
+impl Back {
+    /// A link to another page of the same matter, from which one goes back to the same place.
+    pub(super) fn along(&self, to: &str) -> String {
+        if *self == Back::to_inbox() {
+            return to.to_owned();
+        }
+        let joint = if to.contains('?') { '&' } else { '?' };
+        format!("{to}{joint}{}", from(&self.href))
+    }
+}
+
 fn from(page: &str) -> String {
     form_urlencoded::Serializer::new(String::new()).append_pair("from", page).finish()
 }

@@ -3,7 +3,7 @@
 use super::results::Moment;
 use super::{assets, results};
 use crate::access::{Caseworker, Left, May};
-use crate::store::SignInBefore;
+use crate::store::{SignInBefore, UNREAD_COUNTED};
 
 /// The part of the service that a page belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,7 +75,27 @@ pub(super) struct MenuItem {
     pub(super) words: &'static str,
     pub(super) is_here: bool,
     /// How many there are to look at.
-    pub(super) count: Option<i64>,
+    pub(super) count: Option<Count>,
+}
+
+/// How many there are of something.
+pub(super) struct Count {
+    pub(super) number: String,
+    /// Of what, for whoever does not see where the number stands.
+    pub(super) words: &'static str,
+}
+
+impl Count {
+    fn of(place: Here, person: &Caseworker) -> Option<Count> {
+        let (count, words) = match place {
+            Here::Alarms => (person.alarms(), "to look at"),
+            Here::Messages => (person.unread(), "unread"),
+            _ => return None,
+        };
+        let is_all = place != Here::Messages || count < UNREAD_COUNTED;
+        let number = if is_all { count.to_string() } else { format!("{}+", UNREAD_COUNTED - 1) };
+        (count > 0).then_some(Count { number, words })
+    }
 }
 
 /// A place that the menu may lead to.
@@ -110,7 +130,7 @@ impl Place {
             href: self.href,
             words: self.words,
             is_here: self.here == here,
-            count: Some(person.alarms()).filter(|alarms| self.here == Here::Alarms && *alarms > 0),
+            count: Count::of(self.here, person),
         })
     }
 }

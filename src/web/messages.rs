@@ -1,30 +1,31 @@
-//! `/messages`: who sent text messages, newest first, and `/messages/<name>`: the whole conversation.
+//! `/messages`: who sent text messages, unread or newest first, narrowed to what somebody has to do.
 
 use std::sync::Arc;
 
 use askama::Template;
-use http::HeaderMap;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-use super::back::Back;
 use super::chrome::{Chrome, Here};
 use super::keeping::Keeping;
 use super::plain_text::{self, Piece, grouped};
 use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
-use super::results::{Moment, StatusTag, at, happened, href, status_tag};
+use super::results::{Moment, at};
 use super::trail::Trail;
-use super::{Site, get, one_of};
+use super::{Site, get};
 use crate::access::Caseworker;
 use crate::clock;
 use crate::notify::Content;
-use crate::store::{Conversation, Did, InboxRow, Kept};
+use crate::store::{Did, InboxPage, InboxRow, Kept, Narrowed, ServiceId};
 
 /// Characters of the latest text that the inbox shows.
 const PREVIEW: usize = 160;
-const INBOX: &str = "/messages";
+pub(super) const INBOX: &str = "/messages";
+
+/// What can be asked for beside each other, as it stands in an address and in words.
+const SHOWS: [(&str, &str); 3] = [("unread", "Unread"), ("mine", "Taken by me"), ("open", "Not dealt with")];
 
 #[derive(Template)]
 #[template(path = "messages.html")]
@@ -32,9 +33,24 @@ struct MessagesPage {
     keeping: Keeping,
     chrome: Chrome,
     title: String,
+    shows: Vec<Choice>,
+    services: Vec<Choice>,
+    destinations: Vec<Choice>,
+    newest_first: bool,
+    /// The filters that are set, in words, each with the address without it.
+    filters: Vec<(String, String)>,
+    /// The address without any.
+    clear: String,
+    caption: &'static str,
     rows: Vec<Row>,
     previous: Option<String>,
     next: Option<String>,
+}
+
+struct Choice {
+    value: String,
+    words: String,
+    is_chosen: bool,
 }
 
 struct Row {
@@ -44,140 +60,174 @@ struct Row {
     preview: Vec<Piece>,
     texts: String,
     arrived: Moment,
-}
-
-#[derive(Template)]
-#[template(path = "conversation.html")]
-struct ConversationPage {
-    chrome: Chrome,
-    back: Back,
-    title: String,
-    sender: String,
-    /// In the order of their arrival: the only one that stays the same from page to page, since a report can come days after
-    /// its message.
-    items: Vec<Item>,
-    newer: Option<String>,
-    earlier: Option<String>,
-}
-
-struct Item {
-    arrived: Moment,
-    /// When it happened by its own account, where that is not when it arrived.
-    own: Option<Moment>,
-    service: String,
-    said: Said,
-}
-
-enum Said {
-    Text { message: Vec<Piece>, to: String },
-    Sent { href: String, reference: Option<String>, status: StatusTag },
+    is_unread: bool,
+    is_dealt_with: bool,
+    taken_by: Option<String>,
 }
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
-    one_of([
-        warp::path!("messages")
-            .and(get())
-            .and(request::site(site))
-            .and(request::caseworker(site))
-            .and(request::query())
-            .then(inbox)
-            .map(answer)
-            .boxed(),
-        warp::path!("messages" / String)
-            .and(get())
-            .and(request::site(site))
-            .and(request::caseworker(site))
-            .and(warp::header::headers_cloned())
-            .and(request::query())
-            .then(conversation)
-            .map(answer)
-            .boxed(),
-    ])
+    warp::path!("messages")
+        .and(get())
+        .and(request::site(site))
+        .and(request::caseworker(site))
+        .and(request::query())
+        .then(inbox)
+        .map(answer)
+        .boxed()
+}
+
+/// What of the inbox is asked for.
+#[derive(Clone, Default)]
+struct Asked {
+    shows: Vec<&'static str>,
+    service: Option<i64>,
+    /// A number that texts are sent to, by its own number here: it stands in no address.
+    to: Option<i64>,
+    newest_first: bool,
+}
+
+impl Asked {
+    fn of(query: &Words) -> Asked {
+        let is_asked = |name: &str| query.all("show").any(|show| show == name);
+        Asked {
+            shows: SHOWS.into_iter().map(|(name, _)| name).filter(|name| is_asked(name)).collect(),
+            service: query.number("service"),
+            to: query.number("to"),
+            newest_first: query.get("sort") == Some("newest"),
+        }
+    }
+
+    fn shows(&self, name: &str) -> bool {
+        self.shows.contains(&name)
+    }
+
+    fn narrowed(&self, caseworker: &Caseworker) -> Narrowed {
+        Narrowed {
+            unread: self.shows("unread"),
+            taken_by: caseworker.by().person.filter(|_| self.shows("mine")),
+            open: self.shows("open"),
+            service: self.service.map(ServiceId),
+            destination: self.to,
+            newest_first: self.newest_first,
+        }
+    }
+
+    /// Its address.
+    fn link(&self) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(self.shows.iter().map(|show| ("show", *show)));
+        let numbers = [("service", self.service), ("to", self.to)];
+        query.extend_pairs(numbers.iter().filter_map(|(name, number)| Some((*name, number.as_ref()?.to_string()))));
+        if self.newest_first {
+            query.append_pair("sort", "newest");
+        }
+        match query.finish().as_str() {
+            "" => INBOX.to_owned(),
+            query => format!("{INBOX}?{query}"),
+        }
+    }
+
+    /// The filters that are set, each with the address without it.
+    fn filters(&self, services: &[Choice], destinations: &[Choice]) -> Vec<(String, String)> {
+        let shows = SHOWS.into_iter().filter(|(name, _)| self.shows(name)).map(|(name, words)| {
+            let shows = self.shows.iter().copied().filter(|show| *show != name).collect();
+            (words.to_owned(), Asked { shows, ..self.clone() })
+        });
+        let words = |choices: &[Choice], what: &str| {
+            let chosen = choices.iter().find(|choice| choice.is_chosen).map(|choice| choice.words.clone());
+            chosen.unwrap_or_else(|| what.to_owned())
+        };
+        let service = self.service.map(|_| (words(services, "A service"), Asked { service: None, ..self.clone() }));
+        let to = self
+            .to
+            .map(|_| (format!("Sent to {}", words(destinations, "a number")), Asked { to: None, ..self.clone() }));
+        shows.chain(service).chain(to).map(|(words, without)| (words, without.link())).collect()
+    }
 }
 
 async fn inbox(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Words) -> Answer {
     let caseworker = caseworker?;
-    let trail = Trail::of(&query);
+    let (trail, asked) = (Trail::of(&query), Asked::of(&query));
     site.record(caseworker.did(Did::ListedMessages, clock::now())).await?;
-    let page = site.store.inbox(caseworker.sees(), trail.before()).await?;
+    let page = site.store.inbox(caseworker.sees(), asked.narrowed(&caseworker), trail.before()).await?;
     if page.rows.is_empty() && trail.before().is_some() {
-        return Ok(see_other(INBOX));
+        return Ok(see_other(&asked.link()));
     }
+    let InboxPage { rows, next, services, destinations } = page;
+    let choice = |id: i64, words: &str, chosen: Option<i64>| Choice {
+        value: id.to_string(),
+        words: plain_text::line(words),
+        is_chosen: chosen == Some(id),
+    };
+    let services: Vec<Choice> =
+        services.iter().map(|service| choice(service.id.0, &service.name, asked.service)).collect();
+    let destinations: Vec<Choice> = destinations.iter().map(|to| choice(to.id, &to.number, asked.to)).collect();
+    let show = |(name, words): (&str, &str)| Choice {
+        value: name.to_owned(),
+        words: words.to_owned(),
+        is_chosen: asked.shows(name),
+    };
     html(&MessagesPage {
         keeping: Keeping::of(&site),
         chrome: Chrome::new(Some(&caseworker), Here::Messages),
         title: trail.title("Received text messages"),
-        rows: page.rows.iter().map(row).collect(),
-        previous: trail.previous(INBOX),
-        next: trail.next(INBOX, page.next),
+        shows: SHOWS.map(show).into(),
+        filters: asked.filters(&services, &destinations),
+        clear: Asked { newest_first: asked.newest_first, ..Asked::default() }.link(),
+        services,
+        destinations,
+        newest_first: asked.newest_first,
+        caption: if asked.newest_first { "Senders, newest text message first" } else { "Senders, unread first" },
+        rows: rows.into_iter().map(row).collect(),
+        previous: trail.previous(&asked.link()),
+        next: trail.next(&asked.link(), next),
     })
 }
 
-async fn conversation(
-    opaque: String,
-    site: Arc<Site>,
-    caseworker: Result<Caseworker, Problem>,
-    headers: HeaderMap,
-    query: Words,
-) -> Answer {
-    let caseworker = caseworker?;
-    let trail = Trail::of(&query);
-    let found = site.store.conversation(caseworker.sees(), &opaque, trail.before()).await?;
-    let Conversation { items, earlier, sender } = found.ok_or(Problem::NotFound)?;
-    let (path, sender) = (format!("{INBOX}/{opaque}"), named(sender));
-    if items.is_empty() && trail.before().is_some() {
-        return Ok(see_other(&path));
-    }
-    let person = items.iter().find_map(|kept| kept.callback.match_key()).map(|key| key.as_str().to_owned());
-    site.record(caseworker.did(Did::OpenedConversation, clock::now()).of(&opaque).about(person)).await?;
-    let back = Back::of(&headers, &query, &path, Back::to_inbox());
-    let onward = |to: &str| back.onward(&trail.here(&path), to);
-    html(&ConversationPage {
-        chrome: Chrome::new(Some(&caseworker), Here::Messages),
-        title: trail.title(&format!("Conversation with {}", plain_text::line(&sender))),
-        sender,
-        items: items.iter().map(|kept| item(kept, onward)).collect(),
-        newer: trail.previous(&path),
-        earlier: trail.next(&path, earlier),
-        back,
-    })
-}
-
-fn row(row: &InboxRow) -> Row {
+fn row(row: InboxRow) -> Row {
     Row {
-        href: format!("/messages/{}", row.opaque),
+        href: format!("{INBOX}/{}", row.opaque),
         sender: named(row.latest.callback.person().unwrap_or_default().to_owned()),
         service: row.latest.service_name.clone(),
         preview: plain_text::pieces(&plain_text::preview(message(&row.latest), PREVIEW)),
         texts: grouped(row.texts),
         arrived: at(row.latest.arrived_at),
+        is_unread: row.is_unread,
+        is_dealt_with: row.is_dealt_with,
+        taken_by: row.taken_by.map(|people| people.replace(',', ", ")),
     }
 }
 
-fn named(sender: String) -> String {
+pub(super) fn named(sender: String) -> String {
     if sender.is_empty() { "Unknown sender".into() } else { sender }
 }
 
-fn message(kept: &Kept) -> &str {
+/// What a text says.
+pub(super) fn message(kept: &Kept) -> &str {
     match &kept.callback.content {
         Content::ReceivedText(text) => text.message.as_deref().unwrap_or_default(),
         _ => "",
     }
 }
 
-fn item(kept: &Kept, onward: impl Fn(&str) -> String) -> Item {
-    let said = match &kept.callback.content {
-        Content::ReceivedText(text) => Said::Text {
-            message: plain_text::pieces(message(kept)),
-            to: text.destination_number.clone().unwrap_or_default(),
-        },
-        _ => Said::Sent {
-            href: onward(&href(kept.callback.notify_id())),
-            reference: kept.callback.reference().map(str::to_owned),
-            status: status_tag(&kept.callback),
-        },
-    };
-    let (arrived, own) = (at(kept.arrived_at), happened(kept));
-    let own = (own.words != arrived.words).then_some(own);
-    Item { arrived, own, service: kept.service_name.clone(), said }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_filter_has_an_address_without_it_and_the_order_stays() {
+        let asked = Asked::of(&Words::parse(b"show=open&show=unread&show=none&service=2&to=x&sort=newest&before=9"));
+        assert_eq!(asked.link(), "/messages?show=unread&show=open&service=2&sort=newest");
+        let filters = asked.filters(&[], &[]);
+        let links: Vec<(&str, &str)> = filters.iter().map(|(words, link)| (words.as_str(), link.as_str())).collect();
+        assert_eq!(
+            links,
+            [
+                ("Unread", "/messages?show=open&service=2&sort=newest"),
+                ("Not dealt with", "/messages?show=unread&service=2&sort=newest"),
+                ("A service", "/messages?show=unread&show=open&sort=newest"),
+            ]
+        );
+        assert_eq!(Asked::of(&Words::default()).link(), "/messages");
+    }
 }

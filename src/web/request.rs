@@ -64,19 +64,24 @@ pub(super) fn caseworker(of: &Arc<Site>) -> BoxedFilter<(Result<Caseworker, Prob
 
 /// As [`caseworker`], for a page that is not for everybody.
 pub(super) fn allowed(of: &Arc<Site>, what: May) -> BoxedFilter<(Result<Caseworker, Problem>,)> {
-    caseworker(of)
-        .map(move |asks: Result<Caseworker, Problem>| match asks {
-            Ok(caseworker) if !caseworker.may(what) => {
-                let account = caseworker.by().person;
-                tracing::warn!(
-                    event = "access.forbidden",
-                    account,
-                    ?what,
-                    "someone asked for what their role does not give them"
-                );
-                Err(Problem::Forbidden)
-            }
-            asks => asks,
+    caseworker(of).map(move |asks: Result<Caseworker, Problem>| permitted(asks?, what)).boxed()
+}
+
+fn permitted(caseworker: Caseworker, what: May) -> Result<Caseworker, Problem> {
+    if caseworker.may(what) {
+        return Ok(caseworker);
+    }
+    let account = caseworker.by().person;
+    tracing::warn!(event = "access.forbidden", account, ?what, "someone asked for what their role does not give them");
+    Err(Problem::Forbidden)
+}
+
+/// As [`form_kept`], for a form that is not for everybody.
+pub(super) fn form_kept_allowed(of: &Arc<Site>, what: May) -> BoxedFilter<(Result<(Caseworker, Words), Problem>,)> {
+    form_kept(of)
+        .map(move |asked: Result<(Caseworker, Words), Problem>| {
+            let (caseworker, form) = asked?;
+            Ok((permitted(caseworker, what)?, form))
         })
         .boxed()
 }

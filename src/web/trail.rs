@@ -46,11 +46,8 @@ impl Trail {
 
 fn link(path: &str, steps: &[i64]) -> String {
     let steps: Vec<String> = steps.iter().map(i64::to_string).collect();
-    if steps.is_empty() {
-        return path.to_owned();
-    }
     let joint = if path.contains('?') { '&' } else { '?' };
-    format!("{path}{joint}before={}", steps.join("."))
+    if steps.is_empty() { path.to_owned() } else { format!("{path}{joint}before={}", steps.join(".")) }
 }
 
 #[cfg(test)]
@@ -69,6 +66,7 @@ mod tests {
         let third = trail("before=90.40");
         assert_eq!((third.before(), third.title("M")), (Some(40), "M (page 3)".into()));
         assert_eq!(third.here("/m"), "/m?before=90.40");
+        assert_eq!(third.here("/m?show=unread"), "/m?show=unread&before=90.40", "and stays narrowed");
         assert_eq!(third.previous("/m").as_deref(), Some("/m?before=90"));
         assert_eq!(trail("before=90").previous("/m").as_deref(), Some("/m"));
         assert_eq!(third.next("/m", None), None);

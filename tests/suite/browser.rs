@@ -138,6 +138,32 @@ fn a_manager_holds_redacts_and_erases_what_is_held_on_somebody_in_a_browser_with
 }
 
 #[test]
+fn a_team_shares_the_inbox_in_two_browsers_with_and_without_javascript() {
+    let Some(mut journey) = journey("inbox.mjs") else { return };
+    let server = Server::start();
+    // One for each time the journey is made.
+    let numbers: Vec<String> = (0..6).map(|n| format!("44770090010{n}")).collect();
+    for (n, number) in numbers.iter().enumerate() {
+        for (id, said) in
+            [("long", "x".repeat(1600)), ("rtl", "שלום 👩\u{200d}🚒 <b>".to_owned()), ("text", TEXT.to_owned())]
+        {
+            let body = serde_json::json!({
+                "id": format!("{id}{n}"), "source_number": number, "destination_number": "07860039001", "message": said
+            });
+            assert_eq!(server.post("/callbacks", body.to_string().as_bytes()).status, 200);
+        }
+    }
+    let other =
+        serde_json::json!({"id": "other", "source_number": "447700900200", "destination_number": "07860039002"});
+    assert_eq!(server.post("/callbacks", other.to_string().as_bytes()).status, 200);
+    server.signed_in("caseworker");
+    server.signed_in("manager");
+    journey.env("EMAIL", "caseworker@example.gov.uk").env("COLLEAGUE", "manager@example.gov.uk");
+    journey.env("PASSWORD", PASSWORD).env("TEXT", TEXT).env("NUMBERS", numbers.join(","));
+    go(journey, &server);
+}
+
+#[test]
 fn a_passkey_is_added_used_and_removed_in_a_browser_with_and_without_javascript() {
     let Some(mut journey) = journey("passkeys.mjs") else { return };
     let server = Server::start();

@@ -37,6 +37,10 @@ const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/messages", [303, 200, 200, 200, 200]),
     ("GET", "/messages/none", [303, 404, 404, 404, 404]),
     ("GET", "/messages/CONVERSATION", [303, 200, 200, 200, 200]),
+    ("GET", "/messages?show=unread&service=1", [303, 200, 200, 200, 200]),
+    // What was sent is kept in the form, and asks for nothing.
+    ("POST", "/messages/none/handling", [200, 403, 400, 400, 400]),
+    ("POST", "/messages/CONVERSATION/handling", [200, 403, 400, 400, 400]),
     ("GET", "/contacts", [303, 303, 303, 303, 303]),
     ("GET", "/contacts/failed", [303, 200, 200, 200, 200]),
     ("GET", "/contacts/asked-to-stop?dealt=yes", [303, 200, 200, 200, 200]),

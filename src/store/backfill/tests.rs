@@ -133,7 +133,10 @@ fn a_callback_that_comes_after_all_takes_the_place_of_what_was_fetched_for_it() 
         assert_eq!(kept.events[0].callback.body(), text("a", EARLY).body());
         assert!(matches!(called(&store, service, text("a", EARLY)).await, Stored::Again(_)));
         assert_eq!(events(&store, "a").await, [(Origin::CalledBack, 2, true)]);
-        assert_eq!(store.inbox(&Services::All, None).await.unwrap().rows[0].texts, 1);
+        assert_eq!(
+            store.inbox(&Services::All, crate::store::Narrowed::default(), None).await.unwrap().rows[0].texts,
+            1
+        );
         assert!(matches!(called(&store, service, receipt("b", "permanent-failure", LATE)).await, Stored::New(_)));
         assert_eq!(events(&store, "b").await, [(Origin::Fetched, 1, false), (Origin::CalledBack, 1, true)]);
     });

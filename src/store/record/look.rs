@@ -1,8 +1,9 @@
 //! Reading the record: by person, by whose data, by time.
 
-use rusqlite::{Row, params};
+use rusqlite::{Connection, Row, params};
 
-use super::subject_mark;
+use super::{Did, subject_mark};
+use crate::store::key::Key;
 use crate::store::{Store, StoreError};
 
 /// What of the record is wanted. Everything where nothing is set.
@@ -90,6 +91,27 @@ impl Store {
         })
         .await
     }
+}
+
+/// Rows of somebody that are looked through for who opened what.
+const OPENED: i64 = 100;
+
+/// Which accounts have opened an object of somebody's since a moment, with when, the latest first.
+pub(in crate::store) fn opened(
+    connection: &Connection,
+    key: &Key,
+    (did, object, subject): (Did, &str, &str),
+    since: i64,
+) -> rusqlite::Result<Vec<(i64, i64)>> {
+    connection
+        .prepare_cached(
+            "SELECT person, max(at) FROM (SELECT person, at, did, object FROM audit WHERE subject = ?1 ORDER BY id DESC LIMIT ?2)
+             WHERE did = ?3 AND object = ?4 AND at >= ?5 AND person IS NOT NULL GROUP BY person ORDER BY max(at) DESC",
+        )?
+        .query_map(params![subject_mark(key, subject), OPENED, did.as_str(), object, since], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
+        .collect()
 }
 
 fn recorded(row: &Row<'_>) -> rusqlite::Result<Recorded> {

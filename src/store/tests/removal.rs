@@ -65,7 +65,7 @@ fn what_is_removed_leaves_no_trace_in_the_file_and_the_rest_stays() {
         }
         assert_eq!(remove(&store, Limits::both(300)).await, 900);
         assert_eq!(count(&store, "newperson").await, 100);
-        let inbox = store.inbox(&Services::All, None).await.unwrap();
+        let inbox = store.inbox(&Services::All, Narrowed::default(), None).await.unwrap();
         assert_eq!(inbox.rows.len(), 50);
         assert!(inbox.rows.iter().all(|row| row.texts == 1));
         assert!(store.receipt(&Services::All, "299").await.unwrap().is_none());
@@ -139,10 +139,10 @@ fn what_a_wrong_clock_dated_years_ahead_stops_no_removal_after_it() {
         assert_eq!(count(&store, "person").await, 60, "the ten and the newest fifty");
         // Of one conversation the latest goes before those that a wrong clock dated.
         assert_eq!(remove(&store, Limits::both(200)).await, 100);
-        let inbox = store.inbox(&Services::All, None).await.unwrap();
+        let inbox = store.inbox(&Services::All, Narrowed::default(), None).await.unwrap();
         assert_eq!(inbox.rows.iter().map(|row| row.texts).collect::<Vec<_>>(), [10]);
         assert_eq!(remove(&store, Limits::both(2 * ahead)).await, 20, "and they go when their own time has come");
-        assert!(store.inbox(&Services::All, None).await.unwrap().rows.is_empty());
+        assert!(store.inbox(&Services::All, Narrowed::default(), None).await.unwrap().rows.is_empty());
     });
 }
 

@@ -76,6 +76,8 @@ fn exported(store: &Store, sees: &Services, subject: &Subject) -> Vec<String> {
             Exported::Callback(kept, _) => String::from_utf8(kept.callback.body()).unwrap(),
             Exported::Quarantined(body, _) => String::from_utf8(body.body.unwrap()).unwrap(),
             Exported::Search(search) => search.term,
+            Exported::Handling(state) => state.words(),
+            Exported::Note(note) => note.text.unwrap_or_default(),
         });
         true
     };
@@ -173,7 +175,7 @@ fn what_is_erased_leaves_no_trace_in_the_files_nor_in_a_later_backup_and_the_res
                 }
             }
             assert_eq!(gathered(&store, &amy()).counts.all(), 0);
-            let inbox = store.inbox(&Services::All, None).await.unwrap();
+            let inbox = store.inbox(&Services::All, Narrowed::default(), None).await.unwrap();
             assert_eq!(inbox.rows.len(), 1, "Ben's conversation");
             assert_eq!(store.close(), Checkpoint::Whole);
         });
@@ -325,7 +327,7 @@ fn a_hold_is_respected_by_retention_purge_and_erase_and_what_arrives_joins_it() 
         assert!(!remnants(folder.path(), "bystander"));
         let done = erase(&store, &amy()).await;
         assert_eq!((done.callbacks, done.quarantined, done.held), (0, 0, 12));
-        assert_eq!(store.inbox(&Services::All, None).await.unwrap().rows.len(), 1);
+        assert_eq!(store.inbox(&Services::All, Narrowed::default(), None).await.unwrap().rows.len(), 1);
         // Nothing is due but what is held.
         let retention = Retention { receipts: Keep::Days(1), messages: Keep::Days(1) };
         let due = store.due(retention, NOW + 1000 * crate::clock::DAY).await.unwrap();
@@ -403,7 +405,7 @@ fn a_redaction_takes_the_text_and_where_asked_the_recipient_and_keeps_the_receip
             assert_eq!(found(Source::Person("+447700900123".into())).await.rows.is_empty(), recipient);
             let by_word = found(Source::Words(vec!["canarymessage".into()])).await;
             assert_eq!((by_word.rows.len(), by_word.count), (0, 0));
-            let inbox = store.inbox(&Services::All, None).await.unwrap();
+            let inbox = store.inbox(&Services::All, Narrowed::default(), None).await.unwrap();
             assert_eq!(inbox.rows.len(), if recipient { 1 } else { 2 });
             // A retry is the same row again, and another status is redacted before it is stored.
             let again =
