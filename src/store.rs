@@ -74,7 +74,7 @@ pub use conversations::{Conversation, InboxPage, InboxRow};
 pub use envelope::{Envelope, Origin, Stored};
 pub use erasing::{Asked, Erasure};
 pub use export::{Exported, HeldSearch};
-pub use find::{Cursor, Find, Found, Place, Source};
+pub use find::{Cursor, Find, Found, Only, Place, Source};
 pub use holds::{Hold, HoldAdded};
 pub use hours::Silence;
 pub use open::OpenError;

@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Row};
 
-use super::{ServiceId, Store, StoreError};
+use super::{ServiceId, Services, Store, StoreError};
 
 /// A Notify service that sends callbacks here.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,5 +43,15 @@ impl Store {
             connection.prepare_cached(sql)?.query_map([], service)?.collect()
         })
         .await
+    }
+
+    /// The services whose callbacks may be seen, by name.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn services_seen(&self, sees: &Services) -> Result<Vec<Service>, StoreError> {
+        let mut services = self.services().await?;
+        services.retain(|service| sees.allow(service.id));
+        Ok(services)
     }
 }
