@@ -3,6 +3,7 @@
 pub mod api;
 pub mod api_key;
 pub mod filter;
+pub mod medium;
 pub mod reason;
 pub mod recipient;
 pub mod status;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use counterfoil::notify::filter::Filter;
 use counterfoil::notify::recipient::{MatchKey, reference_key};
 use counterfoil::notify::words;
-use counterfoil::store::{Checkpoint, Cursor, Find, ServiceId, Services, Source, Store};
+use counterfoil::store::{Checkpoint, Cursor, Find, Only, ServiceId, Services, Source, Store};
 
 use crate::filled::START;
 use crate::machine::quantile;
@@ -59,9 +59,9 @@ fn kinds(sample: &Sample) -> Vec<(&'static str, Vec<Find>)> {
 }
 
 fn find(source: Source) -> Find {
-    Find { sources: vec![source], status: None, from: None }
+    Find { sources: vec![source], only: Only::default(), from: None }
 }
 
 fn filtered(filter: Filter) -> Find {
-    Find { status: Some(filter), ..find(Source::Newest) }
+    Find { only: Only { status: Some(filter), ..Only::default() }, ..find(Source::Newest) }
 }

@@ -1,7 +1,7 @@
 //! What a list of messages can be narrowed to: what stands there in the same words. Every message meets one filter at most.
 
 use super::Kind;
-use super::status::Status;
+use super::status::{Status, Tone};
 
 /// A status as a list can be narrowed to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,6 +89,16 @@ impl Filter {
             Filter::MarkedAsSpam => vec![Kind::Complaint],
             _ => vec![Kind::DeliveryReceipt],
         }
+    }
+}
+
+/// Whether a message did not reach whom it was for, by its kind and, where it is a receipt, by its status.
+#[must_use]
+pub fn has_failed(kind: Kind, status: &Status) -> bool {
+    match kind {
+        Kind::DeliveryReceipt => status.tone() == Tone::Bad,
+        Kind::ReturnedLetter => true,
+        Kind::ReceivedText | Kind::Complaint => false,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What somebody types into the search box: a person, in whatever form and with whatever round it, or a reference.
+//! What somebody types into the search box: a person, in whatever form and with whatever round it, words, or a reference.
 //!
 //! Where it may be a person it is taken for one. A reference that is taken for a person is found all the same; a number that
 //! is taken for a reference would stand in an address.
@@ -6,6 +6,7 @@
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::recipient::{MatchKey, digit, is_dash, reference_key, visible};
+use super::words;
 
 /// Fewer digits are no phone number.
 const SHORTEST: usize = 7;
@@ -20,6 +21,8 @@ pub enum Term {
     /// Phone numbers or email addresses: everything that holds any, so that nothing personal stands in an address. Where none
     /// of them could be read there are no keys.
     People(Vec<MatchKey>),
+    /// Several words, as they are searched in texts: they may be of a message, or somebody's name.
+    Words(Vec<String>),
     /// Anything else, as a reference key.
     Reference(String),
 }
@@ -39,6 +42,10 @@ impl Term {
         } else if holds_a_number(&plain) {
             numbers(&plain)
         } else {
+            let words: Vec<String> = words::of(typed).collect();
+            if are_words(&plain) && words.len() > 1 {
+                return Some(Term::Words(words));
+            }
             return (!reference.is_empty()).then_some(Term::Reference(reference));
         };
         let mut keys: Vec<MatchKey> = Vec::new();
@@ -55,6 +62,15 @@ impl Term {
 #[must_use]
 pub fn may_be_personal(typed: &str) -> bool {
     matches!(Term::of(typed), Some(Term::People(_)))
+}
+
+/// Whether two words or more of letters alone stand in it, so that it may be what somebody wrote, or a name.
+fn are_words(plain: &str) -> bool {
+    let is_word = |word: &&str| {
+        let word = word.trim_matches(|character: char| !character.is_alphanumeric());
+        word.chars().count() > 1 && !word.chars().any(char::is_numeric)
+    };
+    plain.split_whitespace().filter(is_word).count() > 1
 }
 
 /// In one form whatever the keyboard: plain digits, plain spaces, nothing that cannot be seen.
@@ -280,6 +296,23 @@ mod tests {
             ("550e8400-e29b-41d4-a716-446655440000", "550e8400e29b41d4a716446655440000"),
         ] {
             assert_eq!(Term::of(typed), Some(Term::Reference(key.into())), "{typed}");
+        }
+    }
+
+    #[test]
+    fn what_holds_several_words_may_be_of_a_text_or_a_name() {
+        for (typed, words) in [
+            ("Amy  Smith", &["amy", "smith"][..]),
+            ("change my appointment?", &["change", "my", "appointment"]),
+            ("meet at 10:30 Thursday", &["meet", "at", "10", "30", "thursday"]),
+            ("O’Brien café", &["obrien", "cafe"]),
+            ("ёлка 東京", &["елка", "東京"]),
+        ] {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            assert_eq!(Term::of(typed), Some(Term::Words(words)), "{typed}");
+        }
+        for typed in ["MYBANK", "hb 2026 004217", "HB 12 A", "Smith", "a b"] {
+            assert_eq!(Term::of(typed), Some(Term::Reference(reference_key(typed))), "{typed}");
         }
     }
 

@@ -217,6 +217,7 @@ fn fuzz_people_and_terms() {
         "\u{202a}07700\u{a0}900123\u{202c}",
         "Amy <amy@example.com>, 020 7946 0018",
         "8d1ee2f1-0a55-4a1f-a2b2-3bd4b1c5f6aa",
+        "Can I change my appointment?",
     ];
     fuzz("people", 10_000, &seeds.map(str::as_bytes), |bytes| {
         let typed = String::from_utf8_lossy(bytes);
@@ -232,6 +233,10 @@ fn fuzz_people_and_terms() {
                 let same = keys[2].as_ref().is_none_or(|key| people.contains(key) || people.len() >= 5);
                 assert!(same, "who is written so is found so");
                 2
+            }
+            Some(Term::Words(words)) => {
+                assert!(!typed.contains('@') && words.len() > 1, "{words:?}");
+                4
             }
             Some(Term::Reference(_)) => {
                 assert!(!typed.contains('@'), "an address is a person's");

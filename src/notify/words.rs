@@ -1,5 +1,7 @@
 //! The words of a text message, as they are searched.
 
+use std::ops::Range;
+
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
@@ -8,9 +10,21 @@ const LONGEST: usize = 40;
 
 /// The words in order, in lower case and without accents; an apostrophe does not part a word.
 pub fn of(text: &str) -> impl Iterator<Item = String> {
+    placed(text).map(|(_, word)| word)
+}
+
+/// The same, each with the bytes where it stands.
+pub fn placed(text: &str) -> impl Iterator<Item = (Range<usize>, String)> {
     let apart =
         |character: char| !character.is_alphanumeric() && !is_apostrophe(character) && !is_combining_mark(character);
-    text.split(apart).map(word).filter(|word| !word.is_empty())
+    let mut at = 0;
+    let written = text.split_inclusive(apart).map(move |piece| {
+        let begin = at;
+        at += piece.len();
+        (begin, piece.trim_end_matches(apart))
+    });
+    let placed = written.map(|(begin, written)| (begin..begin + written.len(), word(written)));
+    placed.filter(|(_, word)| !word.is_empty())
 }
 
 fn word(written: &str) -> String {
@@ -33,5 +47,12 @@ mod tests {
         assert_eq!(words("Cafe\u{301} Ŵyl 😕 --"), ["cafe", "wyl"]);
         assert_eq!(words("ЁЛКА 東京"), ["елка", "東京"]);
         assert!(words(" ’ ").is_empty());
+    }
+
+    #[test]
+    fn each_word_stands_where_it_was_written() {
+        let text = "O'Brien’s CAFÉ, at 10:30… Cafe\u{301} 東京";
+        let written: Vec<&str> = placed(text).map(|(at, _)| &text[at]).collect();
+        assert_eq!(written, ["O'Brien’s", "CAFÉ", "at", "10", "30", "Cafe\u{301}", "東京"]);
     }
 }

@@ -216,8 +216,8 @@ fn remove(connection: &Connection, mut arrivals: Vec<i64>) -> rusqlite::Result<u
     arrivals.dedup();
     let mut removed = 0;
     for arrival in &arrivals {
-        let Some(head) = row::head(connection, *arrival)? else { continue };
-        removal::remove_row(connection, *arrival, head.kind)?;
+        let Some(kind) = row::kind(connection, *arrival)? else { continue };
+        removal::remove_row(connection, *arrival, kind)?;
         removed += 1;
     }
     for (stretch, arrivals) in by_stretch(&arrivals) {

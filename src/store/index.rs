@@ -16,6 +16,7 @@ mod look;
 mod merge;
 mod runs;
 mod seen;
+mod tally;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -24,6 +25,7 @@ use sha2::{Digest, Sha256};
 
 pub(super) use facets::{Facets, Mark, SENT};
 pub(super) use look::{Arrivals, Index, Wanted, Way};
+pub(super) use tally::Tally;
 
 use self::chunk::{Damaged, Entry, LONGEST_KEY};
 use self::learning::Learning;

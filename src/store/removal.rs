@@ -319,7 +319,7 @@ fn text_before(connection: &Connection, person: &str, kept: &row::Kept) -> rusql
     let facets = Facets::of(&Services::Only(vec![kept.service])).of_kinds(vec![Kind::ReceivedText]);
     let mut texts = index.arrivals(Wanted::Person(person.to_owned()), facets, Way::NewestFirst, kept.arrival);
     while let Some(arrival) = texts.next()? {
-        if row::head(connection, arrival)?.is_some() {
+        if row::kind(connection, arrival)?.is_some() {
             return Ok(Some(arrival));
         }
     }

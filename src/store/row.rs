@@ -124,44 +124,42 @@ fn mark(kind: Kind, row: &Row<'_>, at: usize) -> rusqlite::Result<Mark> {
     })
 }
 
-/// What decides whether a row may be shown.
-pub(super) struct Head {
-    pub(super) kind: Kind,
-    pub(super) service: ServiceId,
-    pub(super) shown: bool,
-    /// The filter that it meets.
-    pub(super) filter: Option<Filter>,
-}
-
 impl Kept {
-    /// What decides whether it may be shown.
-    pub(super) fn head(&self) -> Head {
+    /// The status that it has in the lists to choose from.
+    pub(super) fn filter(&self) -> Option<Filter> {
         let kind = self.callback.kind();
-        let filter = match &self.callback.content {
+        match &self.callback.content {
             Content::DeliveryReceipt(receipt) => {
                 Filter::met_by(kind, &receipt.status, receipt.notification_type.as_deref())
             }
             _ => Filter::met_by(kind, &Status::Other(String::new()), None),
-        };
-        Head { kind, service: self.service, shown: self.shown, filter }
+        }
     }
 }
 
-/// Whether pages show another event in place of this one.
-pub(super) fn is_hidden(connection: &Connection, arrival: i64) -> rusqlite::Result<bool> {
-    let sql = "SELECT 1 FROM callbacks INDEXED BY hidden_callbacks WHERE shown = 0 AND arrival = ?1";
-    connection.prepare_cached(sql)?.exists([arrival])
+/// The first arrival, from this one on, in whose place pages show another event.
+pub(super) fn hidden_from(connection: &Connection, arrival: i64) -> rusqlite::Result<Option<i64>> {
+    let sql = "SELECT arrival FROM callbacks INDEXED BY hidden_callbacks WHERE shown = 0 AND arrival >= ?1
+        ORDER BY arrival LIMIT 1";
+    connection.prepare_cached(sql)?.query_row([arrival], |row| row.get(0)).optional()
 }
 
-/// The head of an arrival's row, without reading the rest of it.
-pub(super) fn head(connection: &Connection, arrival: i64) -> rusqlite::Result<Option<Head>> {
-    let mut find = connection
-        .prepare_cached("SELECT kind, service, shown, status, notification_type FROM callbacks WHERE arrival = ?1")?;
-    let read = |row: &Row<'_>| {
-        let kind = Kind::from_code(row.get(0)?).unwrap_or(Kind::DeliveryReceipt);
-        let filter = Filter::met_by(kind, &status(row.get_ref(3)?), type_text(row.get_ref(4)?).as_deref());
-        Ok(Head { kind, service: ServiceId(row.get(1)?), shown: row.get(2)?, filter })
-    };
+/// When what arrived then or next came.
+pub(super) fn came_from(connection: &Connection, arrival: i64) -> rusqlite::Result<Option<(i64, i64)>> {
+    let sql = "SELECT arrival, arrived_at FROM callbacks WHERE arrival >= ?1 ORDER BY arrival LIMIT 1";
+    connection.prepare_cached(sql)?.query_row([arrival], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+}
+
+/// A template's number here.
+pub(super) fn template_number(connection: &Connection, template_id: &str) -> rusqlite::Result<Option<i64>> {
+    let sql = "SELECT id FROM templates WHERE template_id = ?1";
+    connection.prepare_cached(sql)?.query_row([id_value(template_id)], |row| row.get(0)).optional()
+}
+
+/// The kind of an arrival, where its row is there.
+pub(super) fn kind(connection: &Connection, arrival: i64) -> rusqlite::Result<Option<Kind>> {
+    let mut find = connection.prepare_cached("SELECT kind FROM callbacks WHERE arrival = ?1")?;
+    let read = |row: &Row<'_>| Ok(Kind::from_code(row.get(0)?).unwrap_or(Kind::DeliveryReceipt));
     find.query_row([arrival], read).optional()
 }
 

@@ -51,4 +51,14 @@ impl Store {
         })
         .await
     }
+
+    /// The services whose callbacks may be seen, by name.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn services_seen(&self, sees: &Services) -> Result<Vec<Service>, StoreError> {
+        let mut services = self.services().await?;
+        services.retain(|service| sees.allow(service.id));
+        Ok(services)
+    }
 }

@@ -1,6 +1,7 @@
 //! The store's facts, on real files.
 
 mod contacts;
+mod find;
 mod handling;
 mod removal;
 mod requeue;
@@ -65,10 +66,14 @@ fn a_final_status_steps_before_one_that_is_not() {
         let (store, service) = store_with_service(folder.path()).await;
         keep(&store, receipt("a", "sending", "2026-01-02T00:00:00.000000Z"), service).await;
         keep(&store, receipt("a", "delivered", "2026-01-01T00:00:00.000000Z"), service).await;
-        let find = Find { sources: vec![Source::Newest], status: None, from: None };
+        let find = Find { sources: vec![Source::Newest], only: Only::default(), from: None };
         let found = store.find(&Services::All, find).await.unwrap();
         assert_eq!((found.rows.len(), found.count), (1, 1));
-        let find = Find { sources: vec![Source::Newest], status: Some(Filter::Delivered), from: None };
+        let find = Find {
+            sources: vec![Source::Newest],
+            only: Only { status: Some(Filter::Delivered), ..Only::default() },
+            from: None,
+        };
         assert_eq!(store.find(&Services::All, find).await.unwrap().rows.len(), 1);
     });
 }
@@ -85,7 +90,7 @@ fn pages_walk_forwards_and_back_over_exact_and_longer_references() {
             }
         }
         let sources = vec![Source::Reference("ab1".into()), Source::ReferenceBeginsWith("ab1".into())];
-        let ask = |from| store.find(&Services::All, Find { sources: sources.clone(), status: None, from });
+        let ask = |from| store.find(&Services::All, Find { sources: sources.clone(), only: Only::default(), from });
         let first = ask(None).await.unwrap();
         let second = ask(first.next.map(Cursor::After)).await.unwrap();
         let third = ask(second.next.map(Cursor::After)).await.unwrap();
@@ -112,7 +117,7 @@ fn an_event_that_pages_do_not_show_is_not_counted() {
         }
         for source in [Source::Newest, Source::Reference("ref1".into()), Source::Person("+447700900123".into())] {
             for (status, count) in [(None, 80), (Some(Filter::Delivered), 80), (Some(Filter::NotAccepting), 0)] {
-                let find = Find { sources: vec![source.clone()], status, from: None };
+                let find = Find { sources: vec![source.clone()], only: Only { status, ..Only::default() }, from: None };
                 let first = store.find(&Services::All, find.clone()).await.unwrap();
                 assert_eq!((first.count, first.more), (count, false), "{source:?} {status:?}");
                 let Some(next) = first.next else { continue };
@@ -137,7 +142,7 @@ fn what_two_sources_find_stands_once_and_is_counted_once() {
             Source::Reference(key.clone()),
             Source::ReferenceBeginsWith("amy".into()),
         ];
-        let found = store.find(&Services::All, Find { sources, status: None, from: None }).await.unwrap();
+        let found = store.find(&Services::All, Find { sources, only: Only::default(), from: None }).await.unwrap();
         assert_eq!((found.rows.len(), found.count, found.more), (1, 1, false));
     });
 }
@@ -159,7 +164,7 @@ fn a_long_reference_is_found_whole_and_by_any_begin_of_it() {
             (Source::ReferenceBeginsWith(long[..402].into()), 1),
             (Source::ReferenceBeginsWith(long.clone()), 0),
         ] {
-            let find = Find { sources: vec![source], status: None, from: None };
+            let find = Find { sources: vec![source], only: Only::default(), from: None };
             let found = store.find(&Services::All, find).await.unwrap();
             assert_eq!((found.rows.len(), found.count), (expected, i64::try_from(expected).unwrap()));
         }
@@ -179,7 +184,7 @@ fn a_reader_limited_to_another_service_sees_nothing() {
         assert!(store.receipt(&others, "a").await.unwrap().is_none());
         assert!(store.inbox(&others, Narrowed::default(), None).await.unwrap().rows.is_empty());
         assert!(store.conversation(&others, &row.opaque, None, Looker::default()).await.unwrap().is_none());
-        let find = Find { sources: vec![Source::Newest], status: None, from: None };
+        let find = Find { sources: vec![Source::Newest], only: Only::default(), from: None };
         assert_eq!(store.find(&others, find).await.unwrap().count, 0);
         let own = Services::Only(vec![service]);
         assert!(store.conversation(&own, &row.opaque, None, Looker::default()).await.unwrap().is_some());
@@ -424,7 +429,7 @@ fn of_no_word_no_text_is_found_and_of_two_those_that_hold_both() {
         {
             let source = Source::Words(words.iter().map(|word| (*word).to_owned()).collect());
             for sees in [Services::All, Services::Only(vec![service])] {
-                let find = Find { sources: vec![source.clone()], status: None, from: None };
+                let find = Find { sources: vec![source.clone()], only: Only::default(), from: None };
                 let found = store.find(&sees, find).await.unwrap();
                 let ids: Vec<&str> = found.rows.iter().map(|kept| kept.callback.notify_id()).collect();
                 assert_eq!(ids, expected, "{words:?}");

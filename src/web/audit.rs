@@ -16,7 +16,7 @@ use super::results::{Moment, at, href};
 use super::trail::Trail;
 use super::{Site, get, one_of, search, uk_time};
 use crate::access::{Caseworker, May, Secret};
-use crate::clock::{self, LONDON};
+use crate::clock;
 use crate::notify::recipient::reference_key;
 use crate::notify::term::Term;
 use crate::spreadsheet;
@@ -140,7 +140,7 @@ impl Asked {
             (_, Err(error)) => return Ok(Err(("until", format!("Last day {error}")))),
             (Ok(from), Ok(until)) => (from, until),
         };
-        let (from, until) = (from.map(|day| starts(day, 0)), until.map(|day| starts(day, 1)));
+        let (from, until) = (from.map(|day| uk_time::starts(day, 0)), until.map(|day| uk_time::starts(day, 1)));
         if from.is_some_and(|from| until.is_some_and(|until| until <= from)) {
             return Ok(Err(("until", "Last day must be the first day or later".to_owned())));
         }
@@ -176,13 +176,6 @@ fn begins(typed: &str) -> Result<Option<Date>, &'static str> {
         return Ok(None);
     }
     uk_time::day(typed).map(Some).ok_or("must be a real date, like 27 3 2026")
-}
-
-/// When the day some days after `day` begins in London, in microseconds since 1970 UTC.
-fn starts(day: Date, later: i64) -> i64 {
-    let day = day.saturating_add(jiff::Span::new().days(later));
-    let start = day.to_zoned_datetime(LONDON.clone());
-    start.map_or(i64::MAX, |start| start.timestamp().as_microsecond())
 }
 
 async fn show(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Words) -> Answer {

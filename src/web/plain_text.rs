@@ -1,5 +1,7 @@
 //! Text as it was sent, with what cannot be seen made visible: control characters, direction overrides, zero-width spaces.
 
+use std::ops::Range;
+
 use unicode_normalization::char::is_combining_mark;
 
 /// The same token so often in a row is written once, with how often.
@@ -20,11 +22,21 @@ pub(super) enum Piece {
 
 /// Cuts a text into pieces.
 pub(super) fn pieces(text: &str) -> Vec<Piece> {
+    pieces_of(text, 0..text.len())
+}
+
+/// The pieces of a part of a text: what stands round it says whether a joiner in it joins.
+pub(super) fn pieces_of(text: &str, part: Range<usize>) -> Vec<Piece> {
+    let (before, text, after) = (
+        text.get(..part.start).unwrap_or_default(),
+        text.get(part.clone()).unwrap_or_default(),
+        text.get(part.end..).unwrap_or_default(),
+    );
     let mut pieces = Pieces::default();
-    let mut before = ' ';
+    let mut before = before.chars().next_back().unwrap_or(' ');
     let mut rest = text.char_indices();
     while let Some((at, character)) = rest.next() {
-        let next = rest.clone().next().map(|(_, next)| next);
+        let next = rest.clone().next().map_or_else(|| after.chars().next(), |(_, next)| Some(next));
         let joins = is_joiner(character) && !before.is_ascii() && next.is_none_or(|next| !next.is_ascii());
         if character == FLAG {
             let flag = flag(text.get(at..).unwrap_or_default());
@@ -207,6 +219,29 @@ mod tests {
         assert_eq!(pieces("a\u{200d}b"), [plain("a"), hidden("U+200D"), plain("b")]);
         for odd in ['\u{3164}', '\u{115f}', '\u{1160}', '\u{34f}', '\u{2800}', '\u{e0041}'] {
             assert_eq!(pieces(&odd.to_string()), [hidden(&format!("U+{:04X}", u32::from(odd)))]);
+        }
+    }
+
+    #[test]
+    fn parts_of_a_text_are_shown_as_the_whole_is() {
+        for text in ["ab\u{200d}c", "می\u{200c}خواهم", "👩\u{200d}🚒 a\r\nb", "a\u{202e}"] {
+            let ends = text
+                .char_indices()
+                .map(|(at, _)| at)
+                .filter(|at| text.get(*at..).is_some_and(|rest| !rest.starts_with('\n')));
+            for at in ends {
+                let parts = [pieces_of(text, 0..at), pieces_of(text, at..text.len())].concat();
+                let said = |pieces: Vec<Piece>| {
+                    pieces
+                        .iter()
+                        .map(|piece| match piece {
+                            Piece::Plain(text) | Piece::Hidden(text) => text.clone(),
+                            Piece::Break => String::new(),
+                        })
+                        .collect::<String>()
+                };
+                assert_eq!(said(parts), said(pieces(text)), "{text:?} at {at}");
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! The results: `/receipts?q=…` for references, `/search/<name>` for people, `/receipts` for the newest.
+//! The results: `/receipts?q=…` for references, `/search/<name>` for what is personal, `/receipts` for the newest.
 
 use std::sync::Arc;
 
@@ -8,25 +8,29 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::chrome::{Chrome, Here};
+use super::confirm::Faults;
+use super::filters::Filters;
 use super::gap::{self, GapNotice};
 use super::keeping::Keeping;
 use super::plain_text::{self, grouped};
 use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
-use super::results::ResultRow;
+use super::results::{self, Moment, ResultRow};
+use super::said::LookedFor;
 use super::silence::{self, SilenceNotice};
+use super::taken::Taken;
 use super::{Site, get, one_of, search};
 use crate::access::Caseworker;
 use crate::clock;
-use crate::notify::filter::Filter as Narrowed;
-use crate::notify::recipient::{MatchKey, reference_key};
+use crate::notify::recipient::reference_key;
 use crate::notify::term::Term;
+use crate::notify::words;
 use crate::store::{Cursor, Did, Entry, Find, Found, Place, Source};
 
 /// Rows on a page.
 const PAGE: i64 = 50;
-/// A sender's name has at most so many characters; a longer query is no such name.
-const LONGEST_SENDER: usize = 11;
+/// In the address of a page that goes on where reading through stopped: nobody knows its number.
+const FURTHER: &str = "further";
 
 #[derive(Template)]
 #[template(path = "receipts.html")]
@@ -41,23 +45,40 @@ struct ReceiptsPage {
     title: String,
     caption: String,
     searched: bool,
+    /// What the term was taken for.
+    said: Option<String>,
+    ways: Vec<Way>,
     rows: Vec<ResultRow>,
     /// Which of them, where they are more than one page.
     showing: Option<String>,
-    /// Where the filter's form goes, with GET.
+    /// Whether the page goes on where reading through stopped.
+    is_further: bool,
+    /// How far reading through came, and where it goes on.
+    further: Option<(Moment, String)>,
+    /// When the oldest receipt came that this person may see, where nothing was found.
+    oldest: Option<Moment>,
+    filters: Filters,
+    faults: Faults,
+    /// Where the filters' form goes, with GET, and what goes along.
     action: String,
-    q: String,
-    statuses: Vec<Choice>,
-    /// The filter that is set, in words, and the address without it.
-    filter: Option<(&'static str, String)>,
+    hidden: Vec<(&'static str, String)>,
+    /// The filters that are set, in words, each with the address without it.
+    set: Vec<(String, String)>,
+    clear: String,
     previous: Option<String>,
     next: Option<String>,
 }
 
-struct Choice {
-    value: &'static str,
+/// Another way to search for the same.
+struct Way {
     words: &'static str,
-    chosen: bool,
+    to: To,
+}
+
+enum To {
+    Link(String),
+    /// By the form of the search box, so that what was typed stands in no address.
+    Form(&'static str),
 }
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
@@ -76,7 +97,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
             .and(request::site(site))
             .and(request::caseworker(site))
             .and(request::query())
-            .then(by_person)
+            .then(by_name)
             .map(answer)
             .boxed(),
     ])
@@ -85,193 +106,333 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
 async fn by_reference(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Words) -> Answer {
     let caseworker = caseworker?;
     let typed = query.get("q").unwrap_or_default().trim().to_owned();
-    let sources = match search::term(&typed) {
-        _ if typed.is_empty() => vec![Source::Newest],
-        Ok(Term::Reference(_)) => reference_sources(&typed),
-        // It stands in this address already, but in no other page's.
-        Ok(Term::People(_)) => {
-            let page = search::page_of(&site, &typed, narrowed(&query)).await?;
-            return page
-                .map_or_else(|nothing| search::refused(&caseworker, &typed, nothing), |page| Ok(see_other(&page)));
-        }
+    let filters = filters(&site, &caseworker, &query).await?;
+    let action = "/receipts".to_owned();
+    if typed.is_empty() {
+        site.record(caseworker.did(Did::ListedReceipts, clock::now())).await?;
+        let asked = Asked { typed, action, search: None, in_query: true, filters };
+        return results(&site, &caseworker, asked, &query).await;
+    }
+    let term = match search::term(&typed) {
+        Ok(term) => term,
         Err(nothing) => return search::refused(&caseworker, &typed, nothing),
     };
-    let seen = match typed.as_str() {
-        "" => caseworker.did(Did::ListedReceipts, clock::now()),
-        typed => searched(&caseworker, Some(reference_key(typed)), "reference"),
-    };
-    site.record(seen).await?;
-    let asked = Asked { typed, action: "/receipts".into(), sources, in_query: true };
+    let asked_as = query.get("as");
+    if search::is_personal(&term, asked_as) {
+        // It stands in this address already, but in no other page's.
+        let mut pairs = filters.pairs_without(&[]);
+        pairs.extend(asked_as.map(|value| ("as".to_owned(), value.to_owned())));
+        let page = search::page_of(&site, &typed, Some(pairs)).await?;
+        return page.map_or_else(|nothing| search::refused(&caseworker, &typed, nothing), |page| Ok(see_other(&page)));
+    }
+    let taken = Taken::asked(asked_as, &typed, &term);
+    site.record(searched(&caseworker, &typed, taken, &term)).await?;
+    let asked = Asked { typed, action, search: Some((taken, term)), in_query: true, filters };
     results(&site, &caseworker, asked, &query).await
 }
 
-async fn by_person(opaque: String, site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Words) -> Answer {
+async fn by_name(opaque: String, site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Words) -> Answer {
     let caseworker = caseworker?;
     let since = clock::now() - search::KEPT;
     let typed = site.store.search_term(opaque.clone(), since).await?.ok_or(Problem::NoSearch)?;
-    let mut sources = reference_sources(&typed);
-    let mut person = None;
-    if let Some(Term::People(keys)) = Term::of(&typed) {
-        sources.retain(|source| !matches!(source, Source::Person(_)));
-        person = keys.first().map(|key| key.as_str().to_owned());
-        sources.splice(0..0, keys.iter().map(|key| Source::Person(key.as_str().to_owned())));
-    }
-    site.record(searched(&caseworker, person, "person")).await?;
-    let asked = Asked { typed, action: format!("/search/{opaque}"), sources, in_query: false };
+    let term = search::term(&typed).map_err(|_| Problem::NoSearch)?;
+    let filters = filters(&site, &caseworker, &query).await?;
+    let taken = Taken::asked(query.get("as"), &typed, &term);
+    site.record(searched(&caseworker, &typed, taken, &term)).await?;
+    let action = format!("/search/{opaque}");
+    let asked = Asked { typed, action, search: Some((taken, term)), in_query: false, filters };
     results(&site, &caseworker, asked, &query).await
 }
 
-/// A search as it stands in the record: for whom or what only as a mark.
-fn searched(caseworker: &Caseworker, subject: Option<String>, kind: &str) -> Entry {
-    caseworker.did(Did::Searched, clock::now()).about(subject).with(kind)
+async fn filters(site: &Site, caseworker: &Caseworker, query: &Words) -> Result<Filters, Problem> {
+    Ok(Filters::of(query, site.store.services_seen(caseworker.sees()).await?))
 }
 
-/// What a reference may be found by: exactly, as an id of Notify's, as the name of a sender, then by its beginning.
-fn reference_sources(typed: &str) -> Vec<Source> {
-    let key = reference_key(typed);
-    let mut sources = vec![];
-    if !key.is_empty() {
-        sources.push(Source::Reference(key.clone()));
-    }
-    // However its hyphens, spaces and letters were typed; any other id as it is.
-    let plain = uuid::Uuid::try_parse(&key).map(|id| id.hyphenated().to_string()).ok();
-    sources.extend(plain.filter(|id| id != typed).map(Source::NotifyId));
-    sources.push(Source::NotifyId(typed.to_owned()));
-    if typed.chars().count() <= LONGEST_SENDER {
-        sources.extend(MatchKey::of_search(typed).map(|sender| Source::Person(sender.as_str().to_owned())));
-    }
-    if !key.is_empty() {
-        sources.push(Source::ReferenceBeginsWith(key));
-    }
-    sources
+/// A search as it stands in the record: for whom or what only as a mark.
+fn searched(caseworker: &Caseworker, typed: &str, taken: Taken, term: &Term) -> Entry {
+    let subject = match term {
+        Term::People(keys) if taken == Taken::Person => keys.first().map(|key| key.as_str().to_owned()),
+        _ => Some(reference_key(typed)),
+    };
+    let kind = if taken == Taken::Id { Taken::Reference } else { taken };
+    caseworker.did(Did::Searched, clock::now()).about(subject).with(kind.value())
 }
 
 /// A question as it was put.
 struct Asked {
     typed: String,
     action: String,
-    sources: Vec<Source>,
+    /// What the term is taken for; `None` where none was typed.
+    search: Option<(Taken, Term)>,
     /// Whether what was typed may stand in an address.
     in_query: bool,
+    filters: Filters,
 }
 
 impl Asked {
-    fn link(&self, status: Option<Narrowed>, page: Option<(&str, Place, i64)>) -> String {
+    /// What the search is taken for, where that is not what it usually is.
+    fn not_usual(&self) -> Option<Taken> {
+        let (taken, term) = self.search.as_ref()?;
+        Some(*taken).filter(|taken| *taken != Taken::usually(&self.typed, term))
+    }
+
+    /// What stands in the address beside the filters.
+    fn searched(&self) -> Vec<(&'static str, String)> {
+        let typed = (self.in_query && !self.typed.is_empty()).then(|| ("q", self.typed.clone()));
+        typed.into_iter().chain(self.not_usual().map(|taken| ("as", taken.value().to_owned()))).collect()
+    }
+
+    /// The same question with these filters, on its first page or another.
+    fn narrowed(&self, filters: &[(String, String)], page: Option<(&str, Place, Number)>) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        if self.in_query && !self.typed.is_empty() {
+        query.extend_pairs(self.searched()).extend_pairs(filters);
+        self.address(query, page)
+    }
+
+    fn link(&self, page: Option<(&str, Place, Number)>) -> String {
+        self.narrowed(&self.filters.pairs_without(&[]), page)
+    }
+
+    /// The same taken for something else.
+    fn taken_for(&self, other: Taken, term: &Term) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        if self.in_query {
             query.append_pair("q", &self.typed);
         }
-        if let Some(status) = status {
-            query.append_pair("status", status.value());
+        if other != Taken::usually(&self.typed, term) {
+            query.append_pair("as", other.value());
         }
+        query.extend_pairs(self.filters.pairs_without(&[]));
+        self.address(query, None)
+    }
+
+    fn address(
+        &self,
+        mut query: form_urlencoded::Serializer<'_, String>,
+        page: Option<(&str, Place, Number)>,
+    ) -> String {
         if let Some((name, place, number)) = page {
-            query.append_pair(name, &place.to_string()).append_pair("page", &number.to_string());
+            query.append_pair(name, &place.to_string());
+            match number {
+                Number::Known(number) => query.append_pair("page", &number.to_string()),
+                Number::Further => query.append_pair(FURTHER, "yes"),
+            };
         }
         match query.finish().as_str() {
             "" => self.action.clone(),
             query => format!("{}?{query}", self.action),
         }
     }
+
+    fn sources(&self) -> Vec<Source> {
+        match &self.search {
+            None => vec![Source::Newest],
+            Some((taken, term)) => taken.sources(&self.typed, term),
+        }
+    }
+
+    fn ways(&self) -> Vec<Way> {
+        let Some((taken, term)) = &self.search else { return Vec::new() };
+        let way = |(other, words): (Taken, &'static str)| {
+            let is_personal = self.in_query && search::is_personal(term, Some(other.value()));
+            let to = if is_personal { To::Form(other.value()) } else { To::Link(self.taken_for(other, term)) };
+            Way { words, to }
+        };
+        taken.others(&self.typed, term).into_iter().map(way).collect()
+    }
+}
+
+/// Which page it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Number {
+    Known(i64),
+    /// One that goes on where reading through stopped.
+    Further,
+}
+
+impl Number {
+    fn next(self) -> Number {
+        match self {
+            Number::Known(number) => Number::Known(number + 1),
+            Number::Further => Number::Further,
+        }
+    }
+
+    fn previous(self) -> Number {
+        match self {
+            Number::Known(number) => Number::Known((number - 1).max(1)),
+            Number::Further => Number::Further,
+        }
+    }
 }
 
 async fn results(site: &Site, caseworker: &Caseworker, asked: Asked, query: &Words) -> Answer {
-    let status = narrowed(query);
+    let faults = asked.filters.faults();
+    if !faults.all().is_empty() {
+        let heading = if asked.typed.is_empty() { "Newest receipts" } else { "Results for" };
+        let nothing = Found::default();
+        return html(&ReceiptsPage { faults, ..page(caseworker, asked, heading.into(), Number::Known(1), &nothing) });
+    }
     let place = |name| query.get(name).and_then(|text| text.parse::<Place>().ok());
     let from = place("after").map(Cursor::After).or_else(|| place("before").map(Cursor::Before));
-    let find = Find { sources: asked.sources.clone(), status, from };
+    let find = Find { sources: asked.sources(), only: asked.filters.only(), from };
     let found = site.store.find(caseworker.sees(), find).await?;
-    if from.is_some() && found.rows.is_empty() {
-        return Ok(see_other(&asked.link(status, None)));
+    let number = match query.number("page") {
+        _ if from.is_none() => Number::Known(1),
+        _ if query.get(FURTHER).is_some() => Number::Further,
+        page => Number::Known(page.unwrap_or(2).clamp(1, 1_000_000)),
+    };
+    if number != Number::Further && from.is_some() && found.rows.is_empty() && found.reached.is_none() {
+        return Ok(see_other(&asked.link(None)));
     }
-    let number = if from.is_some() { query.number("page").unwrap_or(2).clamp(1, 1_000_000) } else { 1 };
     // The first page is where people begin.
     let begins = asked.typed.is_empty() && from.is_none();
     let gap = if begins { gap::notice(site, caseworker).await? } else { None };
     let silences = if begins { silence::notices(site, caseworker).await? } else { Vec::new() };
+    let oldest = if found.rows.is_empty() { site.store.oldest_receipt(caseworker.sees()).await? } else { None };
+    let heading = heading(&asked, &found, number);
     html(&ReceiptsPage {
         gap,
         silences,
         keeping: Keeping::of(site),
-        ..page(caseworker, &asked, status, number, &found)
+        oldest: oldest.map(results::at),
+        ..page(caseworker, asked, heading, number, &found)
     })
 }
 
-fn narrowed(query: &Words) -> Option<Narrowed> {
-    query.get("status").and_then(Narrowed::of)
-}
-
-fn page(caseworker: &Caseworker, asked: &Asked, status: Option<Narrowed>, number: i64, found: &Found) -> ReceiptsPage {
-    let heading = heading(&asked.typed, found);
+fn page(caseworker: &Caseworker, asked: Asked, heading: String, number: Number, found: &Found) -> ReceiptsPage {
     let caption = match asked.typed.as_str() {
         "" => heading.clone(),
         typed => format!("{heading} ‘{}’", plain_text::line(typed)),
     };
-    let title = if number > 1 { format!("{caption} (page {number})") } else { caption.clone() };
+    // The browser keeps titles, so what is personal stands in none.
+    let named = if asked.in_query { caption.as_str() } else { "Search results" };
+    let title = match number {
+        Number::Known(1) => named.to_owned(),
+        Number::Known(number) => format!("{named} (page {number})"),
+        Number::Further => format!("{named} (further back)"),
+    };
+    let looked_for: Vec<String> = words::of(&asked.typed).collect();
+    let looked_for = match &asked.search {
+        Some((Taken::Words | Taken::Anything, _)) => LookedFor::Words(&looked_for),
+        Some((Taken::Anywhere, _)) => LookedFor::Part(&asked.typed),
+        _ => LookedFor::Nothing,
+    };
+    let rows = found.rows.iter().zip(&found.conversations);
+    let set = asked.filters.set();
     ReceiptsPage {
         keeping: Keeping::default(),
         gap: None,
         silences: Vec::new(),
+        oldest: None,
+        faults: Vec::new().into(),
         chrome: Chrome::new(Some(caseworker), Here::Receipts).with_search(&asked.typed),
         heading,
         typed: asked.typed.clone(),
         title,
         caption,
         searched: !asked.typed.is_empty(),
-        rows: found.rows.iter().map(ResultRow::of).collect(),
-        showing: showing(number, found),
-        action: asked.action.clone(),
-        q: if asked.in_query { asked.typed.clone() } else { String::new() },
-        statuses: Narrowed::ALL
-            .into_iter()
-            .map(|filter| Choice { value: filter.value(), words: filter.words(), chosen: status == Some(filter) })
+        said: asked.search.as_ref().map(|(taken, term)| taken.said(term)),
+        ways: asked.ways(),
+        rows: rows
+            .map(|(kept, conversation)| ResultRow::of(kept).with_text(kept, conversation.as_ref(), looked_for))
             .collect(),
-        filter: status.map(|filter| (filter.words(), asked.link(None, None))),
-        previous: found.previous.map(|place| {
-            let before = (number - 1).max(1);
-            asked.link(status, Some(("before", place, before)))
-        }),
-        next: found.next.map(|place| asked.link(status, Some(("after", place, number + 1)))),
+        showing: showing(number, found),
+        is_further: number == Number::Further,
+        further: found
+            .reached
+            .map(|(place, at)| (results::at(at), asked.link(Some(("after", place, Number::Further))))),
+        action: asked.action.clone(),
+        hidden: asked.searched(),
+        set: set.iter().map(|set| (set.words.clone(), asked.narrowed(&set.gone_from(&asked.filters), None))).collect(),
+        clear: asked.narrowed(&[], None),
+        previous: found.previous.map(|place| asked.link(Some(("before", place, number.previous())))),
+        next: found.next.map(|place| asked.link(Some(("after", place, number.next())))),
+        filters: asked.filters,
     }
 }
 
-fn heading(typed: &str, found: &Found) -> String {
-    if typed.is_empty() {
-        return "Newest receipts".into();
+fn heading(asked: &Asked, found: &Found, number: Number) -> String {
+    if asked.typed.is_empty() {
+        let texts = asked.filters.are_of_texts();
+        return if texts { "Newest received text messages" } else { "Newest receipts" }.into();
     }
     let results = if found.count == 1 && !found.more { "result" } else { "results" };
-    format!("{} {results} for", counted(found))
+    match counted(number, found) {
+        _ if number == Number::Further => "More results for".into(),
+        (0, true) => "No results yet for".into(),
+        (count, more) => format!("{} {results} for", capped(count, more)),
+    }
 }
 
-/// "Showing 51 to 100 of 200+"; nothing where all are on one page.
-fn showing(number: i64, found: &Found) -> Option<String> {
+/// "Showing 51 to 100 of 10,000+"; nothing where all are on one page, or nobody knows which they are.
+fn showing(number: Number, found: &Found) -> Option<String> {
+    let Number::Known(page) = number else { return None };
     let rows = i64::try_from(found.rows.len()).ok().filter(|rows| *rows > 0)?;
     found.next.or(found.previous)?;
-    let first = (number - 1) * PAGE + 1;
-    Some(format!("Showing {} to {} of {}", grouped(first), grouped(first + rows - 1), counted(found)))
+    let first = (page - 1) * PAGE + 1;
+    let (count, more) = counted(number, found);
+    Some(format!("Showing {} to {} of {}", grouped(first), grouped(first + rows - 1), capped(count, more)))
 }
 
-/// How many there are, as far as they were counted.
-fn counted(found: &Found) -> String {
-    format!("{}{}", grouped(found.count), if found.more { "+" } else { "" })
+/// How many there are as far as they were counted, which is never less than were seen, and whether there may be more.
+fn counted(number: Number, found: &Found) -> (i64, bool) {
+    let rows = i64::try_from(found.rows.len()).unwrap_or(i64::MAX);
+    let before = if let Number::Known(page) = number { (page - 1) * PAGE } else { 0 };
+    (if found.more { found.count.max(before + rows) } else { found.count }, found.more)
+}
+
+fn capped(count: i64, more: bool) -> String {
+    format!("{}{}", grouped(count), if more { "+" } else { "" })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn asked(typed: &str, in_query: bool, query: &str) -> Asked {
+        let term = search::term(typed).unwrap();
+        let query = Words::parse(query.as_bytes());
+        let taken = Taken::asked(query.get("as"), typed, &term);
+        let action = if in_query { "/receipts" } else { "/search/x" };
+        let filters = Filters::of(&query, Vec::new());
+        Asked { typed: typed.into(), action: action.into(), search: Some((taken, term)), in_query, filters }
+    }
+
     #[test]
     fn counts_are_written_as_people_write_them() {
-        let found = |count, more| Found { rows: vec![], count, more, reached: None, next: None, previous: None };
-        assert_eq!(heading("X", &found(1, false)), "1 result for");
-        assert_eq!(heading("X", &found(0, false)), "0 results for");
-        assert_eq!(heading("X", &found(1234, false)), "1,234 results for");
-        assert_eq!(heading("X", &found(200, true)), "200+ results for");
+        let found = |count, more| Found { count, more, ..Found::default() };
+        let said = |count, more| heading(&asked("X1", true, ""), &found(count, more), Number::Known(1));
+        assert_eq!(said(1, false), "1 result for");
+        assert_eq!(said(0, false), "0 results for");
+        assert_eq!(said(1234, false), "1,234 results for");
+        assert_eq!(said(10_000, true), "10,000+ results for");
+        assert_eq!(said(0, true), "No results yet for");
     }
 
     #[test]
     fn what_is_personal_stands_in_no_link() {
-        let asked =
-            Asked { typed: "07700 900123".into(), action: "/search/x".into(), sources: vec![], in_query: false };
-        assert_eq!(asked.link(Some(Narrowed::Delivered), None), "/search/x?status=delivered");
+        let asked = asked("07700 900123", false, "status=delivered&as=words");
+        assert_eq!(asked.link(None), "/search/x?as=words&status=delivered");
+        let links = asked.ways().into_iter().map(|way| match way.to {
+            To::Link(link) => link,
+            To::Form(value) => value.into(),
+        });
+        let links: Vec<String> = links.collect();
+        let expected = [
+            "/search/x?status=delivered",
+            "/search/x?as=reference&status=delivered",
+            "/search/x?as=anywhere&status=delivered",
+        ];
+        assert_eq!(links, expected);
+    }
+
+    #[test]
+    fn words_of_a_text_go_from_an_address_that_holds_a_reference_by_a_form() {
+        let ways = asked("HB-1", true, "status=delivered").ways();
+        let [Way { to: To::Form("words"), .. }, Way { to: To::Link(anywhere), .. }] = ways.as_slice() else {
+            panic!("a form and a link")
+        };
+        assert_eq!(anywhere, "/receipts?q=HB-1&as=anywhere&status=delivered");
     }
 }

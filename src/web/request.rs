@@ -156,8 +156,9 @@ pub(super) fn address(peer: Option<Peer>) -> String {
 fn wanted(path: &str, query: &str) -> String {
     let typed = Words::parse(query.as_bytes());
     let mut searches = typed.0.iter().filter(|(name, _)| name == "q");
-    let personal =
-        searches.any(|(_, typed)| typed.len() > LONGEST_SEARCH || matches!(Term::of(typed), Some(Term::People(_))));
+    let personal = searches.any(|(_, typed)| {
+        typed.len() > LONGEST_SEARCH || matches!(Term::of(typed), Some(Term::People(_) | Term::Words(_)))
+    });
     if query.is_empty() || personal { path.to_owned() } else { format!("{path}?{query}") }
 }
 

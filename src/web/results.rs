@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::back::Back;
+use super::said::{LookedFor, Part, said};
 use super::uk_time;
 use crate::notify::status::Tone;
 use crate::notify::{Callback, Content, time};
@@ -36,6 +37,15 @@ pub(super) struct ResultRow {
     pub(super) kind: String,
     pub(super) status: StatusTag,
     pub(super) when: Moment,
+    /// What a received text says.
+    pub(super) text: Option<RowText>,
+}
+
+/// What a received text says, as a row shows it.
+pub(super) struct RowText {
+    pub(super) parts: Vec<Part>,
+    /// The whole conversation.
+    pub(super) conversation: Option<String>,
 }
 
 impl ResultRow {
@@ -49,11 +59,18 @@ impl ResultRow {
             kind: kind_words(callback),
             status: status_tag(callback),
             when: happened(kept),
+            text: None,
         }
     }
-}
 
-impl ResultRow {
+    /// With what a received text says, and its conversation.
+    pub(super) fn with_text(self, kept: &Kept, conversation: Option<&String>, looked_for: LookedFor<'_>) -> ResultRow {
+        let Content::ReceivedText(text) = &kept.callback.content else { return self };
+        let parts = said(text.message.as_deref().unwrap_or_default(), looked_for);
+        let conversation = conversation.map(|name| format!("/messages/{name}"));
+        ResultRow { text: Some(RowText { parts, conversation }), ..self }
+    }
+
     /// Its link as one that carries the way back to the page `here`.
     pub(super) fn with_way_back(self, back: &Back, here: &str) -> ResultRow {
         ResultRow { href: back.onward(here, &self.href), ..self }

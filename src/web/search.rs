@@ -1,4 +1,5 @@
-//! `/search`: where the search box goes. A reference may stand in an address; a number or an email address may not.
+//! `/search`: where the search box goes. A reference may stand in an address; a number, an email address or what somebody wrote may
+//! not, and neither may what could be a name.
 
 use std::sync::Arc;
 
@@ -13,14 +14,14 @@ use warp::reply::Response;
 use super::chrome::{Chrome, Here};
 use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
+use super::taken::{Taken, may_be_a_name};
 use super::{Site, get, one_of, sign_in};
 use crate::access::{Caseworker, Secret};
 use crate::clock::{self, DAY};
 use crate::edge::Peer;
-use crate::notify::filter::Filter as Narrowed;
 use crate::notify::term::Term;
 
-/// How long the page of a search for a person can be opened again.
+/// How long the page of a search that is personal can be opened again.
 pub(super) const KEPT: i64 = 30 * DAY;
 /// As long as the longest reference that Notify takes.
 const LONGEST: usize = 1000;
@@ -90,7 +91,8 @@ async fn search(
         Err(Problem::SignInFirst { .. }) => return sign_in::before_search(&site, &headers, peer, typed),
         other => other?,
     };
-    match page_of(&site, typed, None).await? {
+    let pairs = form.get("as").map(|value| ("as".to_owned(), value.to_owned()));
+    match page_of(&site, typed, pairs.map(|pair| vec![pair])).await? {
         Ok(page) => Ok(see_other(&page)),
         Err(nothing) => refused(&caseworker, typed, nothing),
     }
@@ -113,25 +115,38 @@ pub(super) fn term(typed: &str) -> Result<Term, NoSearch> {
     Term::of(typed).ok_or(NoSearch::Nothing)
 }
 
-/// The page with the results of what was typed, narrowed where that is asked.
+/// Whether what was typed stands in no address: it is personal, or it is words of a text, or it could be a name.
+pub(super) fn is_kept_back(typed: &str, term: &Term, asked: Option<&str>) -> bool {
+    is_personal(term, asked) || may_be_a_name(typed)
+}
+
+/// Whether it is personal even where it stands in an address already.
+pub(super) fn is_personal(term: &Term, asked: Option<&str>) -> bool {
+    !matches!(term, Term::Reference(_)) || asked == Some(Taken::Words.value())
+}
+
+/// The page with the results of what was typed, with more pairs in its query.
 pub(super) async fn page_of(
     site: &Site,
     typed: &str,
-    narrowed: Option<Narrowed>,
+    more: Option<Vec<(String, String)>>,
 ) -> Result<Result<String, NoSearch>, Problem> {
     if typed.is_empty() {
         return Ok(Ok("/receipts".into()));
     }
+    let more = more.unwrap_or_default();
+    let asked = more.iter().find(|(name, _)| name == "as").map(|(_, value)| value.as_str());
     let (path, q) = match term(typed) {
         Err(nothing) => return Ok(Err(nothing)),
-        Ok(Term::Reference(_)) => ("/receipts".to_owned(), Some(typed)),
-        Ok(Term::People(_)) => {
+        Ok(term) if !is_kept_back(typed, &term, asked) => ("/receipts".to_owned(), Some(typed)),
+        Ok(_) => {
             let opaque = Secret::random().map_err(|_| Problem::Failed)?.text();
             site.store.keep_search(opaque.clone(), typed.to_owned(), clock::now()).await?;
             (format!("/search/{opaque}"), None)
         }
     };
-    let pairs = q.map(|q| ("q", q)).into_iter().chain(narrowed.map(|filter| ("status", filter.value())));
+    let pairs = q.map(|q| ("q", q)).into_iter();
+    let pairs = pairs.chain(more.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let query: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
     Ok(Ok(if query.is_empty() { path } else { format!("{path}?{query}") }))
 }

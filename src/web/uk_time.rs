@@ -20,6 +20,25 @@ pub(super) fn day(typed: &str) -> Option<Date> {
     Date::new(year, month.try_into().ok()?, day.try_into().ok()?).ok()
 }
 
+/// The month of a name, of which the first three letters are enough.
+pub(super) fn month(typed: &str) -> Option<i8> {
+    let names = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    let typed = typed.to_lowercase();
+    (1..).zip(names).find(|(_, name)| typed.starts_with(name)).map(|(month, _)| month)
+}
+
+/// "14 May 2017".
+pub(super) fn date(day: Date) -> String {
+    format!("{} {}", day.day(), day.strftime("%B %Y"))
+}
+
+/// When the day some days after `day` begins in London, in microseconds since 1970 UTC.
+pub(super) fn starts(day: Date, later: i64) -> i64 {
+    let day = day.saturating_add(jiff::Span::new().days(later));
+    let start = day.to_zoned_datetime(LONDON.clone());
+    start.map_or(i64::MAX, |start| start.timestamp().as_microsecond())
+}
+
 /// The UTC instant, whole, for machines.
 pub(super) fn iso(micros: i64) -> String {
     Timestamp::from_microsecond(micros).map_or_else(|_| String::new(), |moment| moment.to_string())

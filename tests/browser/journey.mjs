@@ -45,8 +45,9 @@ await everywhere(async ({ page, context, javaScriptEnabled, look, heading, forgi
   assert.match(await page.title(), /\(page 2\)/);
   assert.equal(await page.getByText("You last signed in at").count(), 0, "and no other does");
   await look("newest receipts page 2");
+  await page.getByText("Filters", { exact: true }).click();
   await page.getByLabel("Status").selectOption("Delivering");
-  await page.getByRole("button", { name: "Apply filter" }).click();
+  await page.getByRole("button", { name: "Apply filters" }).click();
   await look("filtered receipts");
   await page.getByRole("link", { name: "Remove this filter: Delivering" }).click();
   assert.equal(new URL(page.url()).search, "", "the filter is gone");

@@ -48,6 +48,35 @@ fn a_caseworker_finds_a_receipt_and_reads_a_text_in_a_browser_with_and_without_j
 }
 
 #[test]
+fn a_caseworker_searches_by_each_kind_of_term_and_narrows_what_is_found_in_a_browser_with_and_without_javascript() {
+    let Some(mut journey) = journey("search.mjs") else { return };
+    let mut server = Server::start();
+    let post = |server: &Server, body: &str| assert_eq!(server.post("/callbacks", body.as_bytes()).status, 200);
+    for body in [
+        r#"{"id": "8d1ee2f1-0a55-4a1f-a2b2-3bd4b1c5f6aa", "reference": "HB-2026-000042", "to": "07700 900123", "status": "permanent-failure", "notification_type": "sms", "template_id": "f9d696de-3ce8-459f-9f0e-8781d2fe61a6", "template_version": 3}"#,
+        r#"{"id": "email", "reference": "HB-2026-000043", "to": "a.very.long.address.that.does.not.fit.anywhere@department.example.gov.uk", "status": "delivered", "notification_type": "email"}"#,
+        r#"{"id": "text", "source_number": "447700900123", "destination_number": "07700900999", "message": "Hello. <b>Can\u202e</b> I move my appointment to \ud83d\udc69\u200d\ud83d\ude92 Thursday, averyverylongwordthathasnospaceanywhereinitatallandgoesonandonandon? Thank you", "date_received": "2026-11-20T11:00:00.000000Z"}"#,
+    ] {
+        post(&server, body);
+    }
+    server.token = printed(&run(
+        &["token", "add", "Another service with a name that is rather long for a list to choose from"],
+        &server.data,
+    ));
+    for n in 0..60 {
+        post(
+            &server,
+            &format!(
+                r#"{{"id": "more-{n}", "reference": "PCN/{n}", "status": "sending", "notification_type": "letter"}}"#
+            ),
+        );
+    }
+    server.signed_in("viewer");
+    journey.env("EMAIL", "viewer@example.gov.uk").env("PASSWORD", PASSWORD);
+    go(journey, &server);
+}
+
+#[test]
 fn an_app_is_set_up_used_and_replaced_in_a_browser_with_and_without_javascript() {
     let Some(mut journey) = journey("second-factor.mjs") else { return };
     let server = Server::start_by_default();

@@ -139,7 +139,7 @@ fn aviary() -> Aviary {
     let (their_email, text, reference, broken) = (
         format!("resident-{}@example.com", letters(12)),
         format!("text-{}", letters(20)),
-        format!("REF-{}", letters(12)),
+        format!("REF-2026-{}", letters(12)),
         format!("broken-{}", letters(20)),
     );
     for body in [

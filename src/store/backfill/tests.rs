@@ -1,7 +1,7 @@
 //! What is fetched, and what is left alone.
 
 use super::*;
-use crate::store::{Arrival, Find, Services, Source, Stored};
+use crate::store::{Arrival, Find, Only, Services, Source, Stored};
 
 const NOW: i64 = 1_795_000_000_000_000;
 
@@ -69,7 +69,7 @@ fn what_is_missing_is_fetched_once_and_what_is_here_is_left_alone() {
         assert_eq!(store.fill(page(service, both())).await.unwrap(), Filled { here: 2, ..Filled::default() });
         assert_eq!(events(&store, "here").await, [(Origin::CalledBack, 1, true)]);
         assert_eq!(events(&store, "missing").await, [(Origin::Fetched, 1, true)]);
-        let find = Find { sources: vec![Source::Reference("ref".into())], status: None, from: None };
+        let find = Find { sources: vec![Source::Reference("ref".into())], only: Only::default(), from: None };
         assert_eq!(store.find(&Services::All, find).await.unwrap().count, 2, "it is found like any other");
     });
 }

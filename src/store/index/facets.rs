@@ -3,7 +3,8 @@
 
 use super::{Field, key};
 use crate::notify::Kind;
-use crate::notify::filter::Filter;
+use crate::notify::filter::{Filter, has_failed};
+use crate::notify::medium::Medium;
 use crate::notify::status::Status;
 use crate::store::{ServiceId, Services};
 
@@ -37,6 +38,11 @@ impl Mark {
     /// Of any other callback.
     pub(in crate::store) fn of_other(service: ServiceId, kind: Kind) -> Mark {
         Mark { service, kind: kind_code(kind), status: NO_STATUS, sent: 0 }
+    }
+
+    fn medium(self) -> Option<Medium> {
+        let sent = SENT.iter().find(|(_, code)| *code == self.sent).map(|(name, _)| *name);
+        Medium::of_callback(Kind::from_code(self.kind.into())?, sent)
     }
 
     /// The smaller the service's number, the smaller this is.
@@ -75,23 +81,32 @@ fn status_code(status: &Status) -> u8 {
     status.code().and_then(|code| u8::try_from(code).ok()).filter(|code| *code < OTHER_STATUS).unwrap_or(OTHER_STATUS)
 }
 
-/// The statuses that meet a filter: for each code which of what is sent meets it, a bit each.
+/// The statuses that are asked for: for each code with which of what is sent, a bit each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Statuses([u8; OTHER_STATUS as usize + 1]);
 
 impl Statuses {
-    fn met_by(filter: Filter) -> Statuses {
+    /// Those of receipts that meet a condition, and none at all where other kinds do.
+    fn met_by(receipt_meets: impl Fn(&Status, &str) -> bool, others_do: bool) -> Statuses {
         let mut statuses = Statuses([0; OTHER_STATUS as usize + 1]);
         let sent = || [("", 0)].into_iter().chain(SENT);
         for status in Status::known().chain([Status::Other(String::new())]) {
-            let meets = |name: &str| Filter::met_by(Kind::DeliveryReceipt, &status, Some(name)) == Some(filter);
+            let meets = |name: &str| receipt_meets(&status, name);
             let bits = sent().filter(|(name, _)| meets(name)).map(|(_, code)| 1_u8 << code).sum();
             statuses.set(status_code(&status), bits);
         }
-        if filter.kinds().iter().any(|kind| *kind != Kind::DeliveryReceipt) {
+        if others_do {
             statuses.set(NO_STATUS, 1);
         }
         statuses
+    }
+
+    /// Those that are asked for here and there.
+    fn and(mut self, other: Option<Statuses>) -> Statuses {
+        if let Some(other) = other {
+            self.0.iter_mut().zip(other.0).for_each(|(bits, others)| *bits &= others);
+        }
+        self
     }
 
     fn set(&mut self, status: u8, bits: u8) {
@@ -115,10 +130,12 @@ impl Statuses {
 pub(in crate::store) struct Facets {
     /// Of these services; of any where `None`.
     services: Option<Vec<ServiceId>>,
-    /// Of these kinds; of any where empty.
-    kinds: Vec<Kind>,
+    /// Of these kinds; of any where `None`.
+    kinds: Option<Vec<Kind>>,
     /// With a status of these; with any where `None`.
     statuses: Option<Statuses>,
+    /// About this; about anything where `None`.
+    medium: Option<Medium>,
 }
 
 impl Facets {
@@ -132,13 +149,32 @@ impl Facets {
     }
 
     /// Only what is of these kinds.
-    pub(in crate::store) fn of_kinds(self, kinds: Vec<Kind>) -> Facets {
-        Facets { kinds, ..self }
+    pub(in crate::store) fn of_kinds(self, mut kinds: Vec<Kind>) -> Facets {
+        kinds.retain(|kind| self.kinds.as_ref().is_none_or(|before| before.contains(kind)));
+        Facets { kinds: Some(kinds), ..self }
     }
 
     /// Only what meets a filter.
     pub(in crate::store) fn meeting(self, filter: Filter) -> Facets {
-        Facets { kinds: filter.kinds(), statuses: Some(Statuses::met_by(filter)), ..self }
+        let kinds = filter.kinds();
+        let meets =
+            |status: &Status, sent: &str| Filter::met_by(Kind::DeliveryReceipt, status, Some(sent)) == Some(filter);
+        let statuses = Statuses::met_by(meets, kinds.iter().any(|kind| *kind != Kind::DeliveryReceipt));
+        Facets { statuses: Some(statuses.and(self.statuses)), ..self.of_kinds(kinds) }
+    }
+
+    /// Only what failed.
+    pub(in crate::store) fn failed(self) -> Facets {
+        let statuses = Statuses::met_by(|status, _| has_failed(Kind::DeliveryReceipt, status), true);
+        let none = Status::Other(String::new());
+        let can_fail = |kind: &Kind| *kind == Kind::DeliveryReceipt || has_failed(*kind, &none);
+        let kinds = Kind::ALL.into_iter().filter(can_fail).collect();
+        Facets { statuses: Some(statuses.and(self.statuses)), ..self.of_kinds(kinds) }
+    }
+
+    /// Only what is about this.
+    pub(in crate::store) fn about(self, medium: Medium) -> Facets {
+        Facets { medium: Some(medium), ..self }
     }
 
     /// Whether they are met by a mark's number.
@@ -153,7 +189,8 @@ impl Facets {
 
     fn meet_mark(&self, mark: Mark) -> bool {
         self.statuses.is_none_or(|statuses| statuses.of(mark.status) & (1 << mark.sent) != 0)
-            && (self.kinds.is_empty() || self.kinds.iter().any(|wanted| kind_code(*wanted) == mark.kind))
+            && self.kinds.as_ref().is_none_or(|wanted| wanted.iter().any(|wanted| kind_code(*wanted) == mark.kind))
+            && self.medium.is_none_or(|wanted| mark.medium() == Some(wanted))
             && self.services.as_ref().is_none_or(|wanted| wanted.contains(&mark.service))
     }
 
@@ -230,11 +267,44 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_is_about_what_its_callback_is_and_has_failed_where_that_has() {
+        for (status, sent) in statuses()
+            .flat_map(|status| [None, Some("email"), Some("sms"), Some("letter")].map(|sent| (status.clone(), sent)))
+        {
+            let number = Mark::of_receipt(ServiceId(7), &status, sent).number();
+            let of_it = Medium::of_callback(Kind::DeliveryReceipt, sent);
+            assert!(
+                Medium::ALL
+                    .into_iter()
+                    .all(|medium| Facets::default().about(medium).meet(number) == (of_it == Some(medium)))
+            );
+            let failed = has_failed(Kind::DeliveryReceipt, &status);
+            assert_eq!(Facets::default().failed().meet(number), failed, "{status:?}");
+            for filter in Filter::ALL {
+                let meets = Filter::met_by(Kind::DeliveryReceipt, &status, sent) == Some(filter);
+                assert_eq!(
+                    Facets::default().failed().meeting(filter).meet(number),
+                    failed && meets,
+                    "{filter:?} {status:?}"
+                );
+            }
+        }
+        let other = |kind| Mark::of_other(ServiceId(7), kind).number();
+        for kind in [Kind::ReceivedText, Kind::ReturnedLetter, Kind::Complaint] {
+            assert_eq!(Facets::default().failed().meet(other(kind)), kind == Kind::ReturnedLetter, "{kind:?}");
+            let medium = Medium::of_callback(kind, None).unwrap();
+            assert!(Facets::default().about(medium).meet(other(kind)), "{kind:?}");
+        }
+        assert!(!Facets::default().of_kinds(vec![Kind::ReceivedText]).failed().meet(other(Kind::ReceivedText)));
+    }
+
+    #[test]
     fn a_mark_meets_its_own_service_and_kind_alone() {
         let mark = Mark::of_other(ServiceId(2), Kind::Complaint);
         let of = |services: &[i64], kinds: &[Kind]| {
             let services = Some(services.iter().map(|service| ServiceId(*service)).collect());
-            let facets = Facets { services, kinds: kinds.to_vec(), ..Facets::default() };
+            let kinds = (!kinds.is_empty()).then(|| kinds.to_vec());
+            let facets = Facets { services, kinds, ..Facets::default() };
             assert_eq!(facets.meet(mark.number()), facets.meet_key(&mark.key()));
             facets.meet(mark.number())
         };

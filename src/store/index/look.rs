@@ -2,6 +2,7 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use rusqlite::Connection;
 
@@ -27,6 +28,8 @@ const ENTRIES: i64 = 300;
 const BY_ROWS: u8 = 64;
 /// Rows that are gone through at most.
 const ROWS: i64 = 1024;
+/// Runs of so many arrivals are asked however long it takes.
+const AT_LEAST: i64 = 100_000;
 
 /// The order of arrivals.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,7 +56,7 @@ pub(in crate::store) enum Wanted {
 }
 
 /// The keys that are looked at.
-enum Keys {
+pub(super) enum Keys {
     One(Vec<u8>),
     /// From the first on and below the second.
     Between(Vec<u8>, Vec<u8>),
@@ -71,7 +74,7 @@ impl Wanted {
         }
     }
 
-    fn keys(&self) -> Keys {
+    pub(super) fn keys(&self) -> Keys {
         match self {
             Wanted::NotifyId(id) => Keys::One(key(Field::NotifyId, id)),
             Wanted::Reference(reference) => Keys::One(key(Field::Reference, reference.as_bytes())),
@@ -96,7 +99,7 @@ pub(in crate::store) struct Index<'c> {
     /// Whether it may lead to rows that are gone.
     pub(in crate::store) leads_to_gone: bool,
     /// The newest first.
-    runs: Vec<Run>,
+    pub(super) runs: Vec<Run>,
 }
 
 impl<'c> Index<'c> {
@@ -122,7 +125,20 @@ impl<'c> Index<'c> {
             runs.make_contiguous().reverse();
         }
         let asked = Asked { wanted, facets };
-        Arrivals { connection: self.connection, asked, way, from, runs, read: VecDeque::new(), at_once: FEW }
+        let (connection, read) = (self.connection, VecDeque::new());
+        Arrivals {
+            connection,
+            asked,
+            way,
+            from,
+            runs,
+            read,
+            at_once: FEW,
+            bounds: (i64::MIN, i64::MAX),
+            ends_at: None,
+            passed: 0,
+            stopped_at: None,
+        }
     }
 }
 
@@ -142,16 +158,53 @@ pub(in crate::store) struct Arrivals<'i> {
     runs: VecDeque<&'i Run>,
     read: VecDeque<i64>,
     at_once: usize,
+    /// The first and the last arrival that are asked for.
+    bounds: (i64, i64),
+    /// When no other run is asked any more.
+    ends_at: Option<Instant>,
+    /// Arrivals of the runs that were asked to their end.
+    passed: i64,
+    /// The arrival behind which runs were not asked any more.
+    stopped_at: Option<i64>,
 }
 
 impl Arrivals<'_> {
+    /// Only those from `first` to `last`.
+    pub(in crate::store) fn within(mut self, (first, last): (i64, i64)) -> Self {
+        self.bounds = (first, last);
+        self.runs.retain(|run| run.last >= first && run.first <= last);
+        self.from = match self.way {
+            Way::NewestFirst => self.from.min(last.saturating_add(1)),
+            Way::OldestFirst => self.from.max(first.saturating_sub(1)),
+        };
+        self
+    }
+
+    /// Asks no other run after this moment, once some were asked.
+    pub(in crate::store) fn until(self, ends_at: Instant) -> Self {
+        Arrivals { ends_at: Some(ends_at), ..self }
+    }
+
+    /// The arrival behind which no run was asked, where time ran out.
+    pub(in crate::store) fn stopped_at(&self) -> Option<i64> {
+        self.stopped_at
+    }
+
     /// The next one.
     pub(in crate::store) fn next(&mut self) -> rusqlite::Result<Option<i64>> {
         while self.read.is_empty() {
             let Some(run) = self.runs.front() else { return Ok(None) };
+            if self.passed > AT_LEAST && self.ends_at.is_some_and(|ends_at| Instant::now() > ends_at) {
+                self.stopped_at = Some(match self.way {
+                    Way::NewestFirst => self.from.min(run.last.saturating_add(1)),
+                    Way::OldestFirst => self.from.max(run.first.saturating_sub(1)),
+                });
+                return Ok(None);
+            }
             let best = some(self.connection, run, &self.asked, Best::new(self.way, self.from, self.at_once))?;
             let (found, whole) = best.in_order();
             if whole {
+                self.passed += run.span();
                 self.runs.pop_front();
             }
             if let Some(last) = found.last() {
@@ -160,7 +213,13 @@ impl Arrivals<'_> {
             }
             self.read = found.into();
         }
-        Ok(self.read.pop_front())
+        let next = self.read.pop_front().filter(|next| self.bounds.0 <= *next && *next <= self.bounds.1);
+        if next.is_none() {
+            // All others lie behind it.
+            self.read.clear();
+            self.runs.clear();
+        }
+        Ok(next)
     }
 }
 
@@ -377,7 +436,7 @@ fn key_by_key(connection: &Connection, run: &Run, facets: &Facets, best: &mut Be
 }
 
 /// The first key of a run that is not less.
-fn first_key(connection: &Connection, run: &Run, least: &[u8]) -> rusqlite::Result<Option<Vec<u8>>> {
+pub(super) fn first_key(connection: &Connection, run: &Run, least: &[u8]) -> rusqlite::Result<Option<Vec<u8>>> {
     let mut at = run.chunk(connection, Seek::Holding(least, i64::MIN))?;
     while let Some((first, mut entries)) = at {
         while entries.advance()? {

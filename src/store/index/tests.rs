@@ -74,7 +74,40 @@ impl Store {
     fn found_of(&self, wanted: &Wanted, facets: &Facets, way: Way, from: i64) -> Vec<i64> {
         let index = Index::new(&self.connection, &self.fresh.now()).unwrap();
         let mut arrivals = index.arrivals(wanted.clone(), facets.clone(), way, from);
-        std::iter::from_fn(|| arrivals.next().unwrap()).collect()
+        let found: Vec<i64> = std::iter::from_fn(|| arrivals.next().unwrap()).collect();
+        if (way, from) == (Way::NewestFirst, i64::MAX) {
+            self.check_tally(&index, wanted, facets, &found);
+        }
+        found
+    }
+
+    /// A tally finds the same, within two arrivals too, and stops where it is told to.
+    fn check_tally(&self, index: &Index<'_>, wanted: &Wanted, facets: &Facets, found: &[i64]) {
+        let newest = i64::try_from(self.rows.len()).unwrap();
+        for (first, last) in [(i64::MIN, i64::MAX), (newest / 3, newest / 2)] {
+            let (mut tallied, mut entries) = (Vec::new(), usize::MAX);
+            let done = index.tally(wanted, facets, (first, last), &mut entries, |some| {
+                tallied.append(some);
+                Ok(true)
+            });
+            assert_eq!(done.unwrap(), Tally::Whole);
+            tallied.sort_unstable_by(|one, other| other.cmp(one));
+            tallied.dedup();
+            let within = |arrival: &&i64| first <= **arrival && **arrival <= last;
+            assert_eq!(tallied, found.iter().filter(within).copied().collect::<Vec<_>>(), "{wanted:?}");
+            let bounded = index.arrivals(wanted.clone(), facets.clone(), Way::OldestFirst, i64::MIN);
+            let mut bounded = bounded.within((first, last));
+            let mut bounded: Vec<i64> = std::iter::from_fn(|| bounded.next().unwrap()).collect();
+            bounded.reverse();
+            assert_eq!(bounded, tallied, "{wanted:?}");
+            if tallied.len() > 1 {
+                let mut few = 1;
+                let done = index.tally(wanted, facets, (first, last), &mut few, |_| Ok(true)).unwrap();
+                assert_eq!((done, few), (Tally::Stopped, 0));
+                let done = index.tally(wanted, facets, (first, last), &mut usize::MAX.clone(), |_| Ok(false)).unwrap();
+                assert_eq!(done, Tally::Enough);
+            }
+        }
     }
 
     /// By looking at every row.

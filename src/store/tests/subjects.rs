@@ -399,7 +399,8 @@ fn a_redaction_takes_the_text_and_where_asked_the_recipient_and_keeps_the_receip
             assert_eq!(page.events.len(), 3);
             assert_eq!(page.events[1].callback.reference(), Some("canaryref1"));
             assert_eq!(page.redacted.unwrap().reason.as_deref(), Some("request 9"));
-            let ask = |source| store.find(&Services::All, Find { sources: vec![source], status: None, from: None });
+            let ask =
+                |source| store.find(&Services::All, Find { sources: vec![source], only: Only::default(), from: None });
             let found = async |source| ask(source).await.unwrap();
             assert_eq!(found(Source::Reference("canaryref1".into())).await.rows.len(), 1);
             assert_eq!(found(Source::Person("+447700900123".into())).await.rows.is_empty(), recipient);
