@@ -13,7 +13,7 @@ use super::progress::{Progress, Stage};
 use super::record::{By, Did, Entry};
 use super::redacting::{self, Redaction};
 use super::subject::{Gathered, Message, OnSubject, by_stretch, len, message};
-use super::{Services, Store, StoreError, erased, holds, removal, row};
+use super::{Services, Store, StoreError, erased, holds, removal, row, sent};
 use crate::clock::DAY;
 use crate::notify::subject::Subject;
 
@@ -198,6 +198,7 @@ fn erase_messages(
             continue;
         }
         erased::note(connection, notify_id, now)?;
+        sent::forget(connection, notify_id)?;
         lines.push(Line::Erased { id: notify_id.clone(), at: now });
         arrivals.extend_from_slice(theirs);
     }
@@ -257,6 +258,7 @@ fn erase_bodies(
             lines.push(Line::ErasedBody { arrival: *arrival, arrived_at, at: now });
             if let Some(id) = own_id(&body).filter(|_| !keeps_messages) {
                 erased::note(connection, &id, now)?;
+                sent::forget(connection, &id)?;
                 lines.push(Line::Erased { id, at: now });
             }
             done.quarantined += 1;
@@ -308,6 +310,7 @@ pub(super) fn erase_again(connection: &Connection, lines: &[Line]) -> rusqlite::
             match line {
                 Line::Erased { id, at } => {
                     erased::note(&transaction, id, *at)?;
+                    sent::forget(&transaction, id)?;
                     let found = message(&index, &Services::All, id.clone(), &mut OnSubject::default())?;
                     arrivals.extend(found.arrivals);
                 }

@@ -12,7 +12,7 @@ use super::progress::{Progress, Stage};
 use super::record::Did;
 use super::row::{self, id_value};
 use super::subject::{Gathered, Message, len, message};
-use super::{Services, Store, StoreError, holds, removal};
+use super::{Services, Store, StoreError, holds, removal, sent};
 use crate::notify::subject::Subject;
 use crate::notify::{Content, Kind};
 
@@ -137,6 +137,7 @@ pub(super) fn redact(connection: &Connection, message: &Message, redaction: &Red
                  redacted_at = excluded.redacted_at, reason = coalesce(excluded.reason, reason)",
         )?
         .execute(params![id_value(&message.notify_id), redaction.recipient, redaction.at, redaction.reason])?;
+    sent::forget(connection, &message.notify_id)?;
     redact_rows(connection, message, redaction)
 }
 

@@ -1,8 +1,8 @@
 //! Notify's services: those that callback tokens were made for.
 
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{ServiceId, Store, StoreError};
+use super::{ServiceId, Services, Store, StoreError};
 
 /// A Notify service that sends callbacks here.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,6 +19,12 @@ fn service(row: &Row<'_>) -> rusqlite::Result<Service> {
     Ok(Service { id: ServiceId(row.get(0)?), name: row.get(1)?, notify_service_id: row.get(2)? })
 }
 
+/// The id in Notify of a service, where it is known.
+pub(super) fn notify_id(connection: &Connection, service: ServiceId) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT notify_service_id FROM services WHERE id = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([service.0], |row| row.get(0)).optional()?.flatten())
+}
+
 impl Store {
     /// The service of this name.
     ///
@@ -31,6 +37,16 @@ impl Store {
             connection.prepare_cached(sql)?.query_row([name], service).optional()
         })
         .await
+    }
+
+    /// The services that a reader may see, by name.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn services_seen(&self, sees: &Services) -> Result<Vec<Service>, StoreError> {
+        let mut services = self.services().await?;
+        services.retain(|service| sees.allow(service.id));
+        Ok(services)
     }
 
     /// Every service, by name.

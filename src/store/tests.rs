@@ -2,6 +2,7 @@
 
 mod removal;
 mod requeue;
+mod sent;
 mod subjects;
 
 use std::path::Path;

@@ -16,6 +16,8 @@ pub(super) enum Here {
     Quarantine,
     /// What is held on one person.
     Subjects,
+    /// What templates are called.
+    Templates,
     /// Who may sign in.
     People,
     /// Callback tokens.
@@ -90,7 +92,7 @@ const fn place(here: Here, href: &'static str, words: &'static str, needs: Optio
 }
 
 /// The menu, in its order.
-const MENU: [Place; 8] = [
+const MENU: [Place; 9] = [
     place(Here::Receipts, "/receipts", "Receipts", None),
     place(Here::Messages, "/messages", "Received texts", None),
     place(Here::Quarantine, "/quarantine", "Quarantine", Some(May::Quarantine)),
@@ -98,6 +100,7 @@ const MENU: [Place; 8] = [
     place(Here::Audit, "/audit", "Record", Some(May::Record)),
     place(Here::People, "/people", "People", Some(May::People)),
     place(Here::Tokens, "/tokens", "Tokens", Some(May::Tokens)),
+    place(Here::Templates, "/templates", "Templates", Some(May::Settings)),
     place(Here::Alarms, "/alarms", "Alarms", Some(May::Alarms)),
 ];
 

@@ -15,7 +15,7 @@ use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
 use super::results::ResultRow;
 use super::silence::{self, SilenceNotice};
-use super::{Site, get, one_of, search};
+use super::{Site, ask_notify, get, one_of, search};
 use crate::access::Caseworker;
 use crate::clock;
 use crate::notify::filter::Filter as Narrowed;
@@ -41,6 +41,8 @@ struct ReceiptsPage {
     title: String,
     caption: String,
     searched: bool,
+    /// Whether Notify can be asked for what is not here.
+    asks_notify: bool,
     rows: Vec<ResultRow>,
     /// Which of them, where they are more than one page.
     showing: Option<String>,
@@ -192,6 +194,7 @@ async fn results(site: &Site, caseworker: &Caseworker, asked: Asked, query: &Wor
         gap,
         silences,
         keeping: Keeping::of(site),
+        asks_notify: ask_notify::is_offered(site, caseworker).await?,
         ..page(caseworker, &asked, status, number, &found)
     })
 }
@@ -216,6 +219,7 @@ fn page(caseworker: &Caseworker, asked: &Asked, status: Option<Narrowed>, number
         typed: asked.typed.clone(),
         title,
         caption,
+        asks_notify: false,
         searched: !asked.typed.is_empty(),
         rows: found.rows.iter().map(ResultRow::of).collect(),
         showing: showing(number, found),
