@@ -25,6 +25,8 @@ use crate::store::{Did, Kept, Receipt};
 
 /// Keys that Notify does not send, of which a page lists no more.
 const OTHER_KEYS: usize = 50;
+/// What a template is called.
+const TEMPLATE: &str = "Template";
 /// So much of the value of one.
 const OTHER_VALUE: usize = 1000;
 
@@ -239,14 +241,14 @@ fn fields(site: &Site, kept: &Kept, template: Option<&str>) -> Vec<Field> {
             plain("Sent to", receipt.to.as_ref()),
             words("Kind", Some(kind_words(&kept.callback))),
             words("Status in Notify", Some(receipt.status.as_str().to_owned())),
-            words("Template", template.map(str::to_owned)),
+            words(TEMPLATE, template.map(str::to_owned)),
             plain("Template’s id", receipt.template_id.as_ref()),
             number("Template version", receipt.template_version),
         ]),
         Content::ReturnedLetter(letter) => fields.extend([
             words("Kind", Some(kind_words(&kept.callback))),
             plain("Sent by", letter.sent_by.as_ref()),
-            words("Template", letter.template_name.clone().or_else(|| template.map(str::to_owned))),
+            words(TEMPLATE, letter.template_name.clone().or_else(|| template.map(str::to_owned))),
             plain("Template’s id", letter.template_id.as_ref()),
             number("Template version", letter.template_version),
             plain("Spreadsheet", letter.spreadsheet_file_name.as_ref()),
@@ -262,6 +264,8 @@ fn fields(site: &Site, kept: &Kept, template: Option<&str>) -> Vec<Field> {
             fields.extend([plain("From", text.source_number.as_ref()), plain("To", text.destination_number.as_ref())]);
         }
     }
+    // Of a template that nobody named there is the id alone.
+    fields.retain(|field| field.name != TEMPLATE || !matches!(field.value, Value::Nothing));
     fields.extend(
         kept.callback
             .other_keys()

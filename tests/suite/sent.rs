@@ -58,10 +58,8 @@ fn what_a_message_said_and_its_templates_name_are_fetched_once_written_down_and_
             assert!(page.contains(words), "{words}: {page}");
         }
         assert!(
-            page.contains("Template’s id")
-                && !page.contains(&format!(
-                    "<bdi>Template</bdi></dt>\n    <dd class=\"govuk-summary-list__value app-wrap\"><bdi>{TEMPLATE}"
-                ))
+            page.contains("<bdi>Template’s id</bdi>") && page.contains("<bdi>Template</bdi>"),
+            "an id is called an id"
         );
     }
     let mut asked = api.asked();
@@ -195,7 +193,11 @@ fn without_a_key_nothing_is_asked_and_an_admin_names_templates() {
     assert!(server.signed_in("viewer").get("/receipts/m").text().contains(&name));
     assert!(printed(&run(&["audit", "list"], &server.data)).contains("named_template"));
     assert_eq!(admin.post(&href, &[("name", "")]).status, 303);
-    assert!(!admin.get("/receipts/m").text().contains(&name), "without a name there is only the id");
+    let page = admin.get("/receipts/m").text();
+    assert!(
+        !page.contains("<bdi>Template</bdi>") && page.contains("<bdi>Template’s id</bdi>"),
+        "without a name there is only the id"
+    );
 }
 
 #[test]
