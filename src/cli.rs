@@ -4,6 +4,7 @@
 mod audit;
 mod backfill;
 mod backup;
+mod beyond;
 mod check;
 mod demo;
 mod hold;

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::notify::time::canonical;
 use crate::notify::{Callback, Complaint, Content, DeliveryReceipt, Kind, ReceivedText, ReturnedLetter};
 use crate::spreadsheet;
-use crate::store::{Exported, Handling, HeldSearch, Kept, Note, Origin, Quarantined};
+use crate::store::{Exported, Handling, HeldSearch, Kept, Note, Origin, Quarantined, SentText};
 
 /// How it is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -107,6 +107,7 @@ impl<W: Write> Disclosure<W> {
         match piece {
             Exported::Callback(kept, is_held) => serde_json::to_writer(&mut self.out, &callback(kept, *is_held)?)?,
             Exported::Quarantined(body, is_held) => serde_json::to_writer(&mut self.out, &quarantined(body, *is_held))?,
+            Exported::Sent(text) => serde_json::to_writer(&mut self.out, &sent(text))?,
             Exported::Search(search) => serde_json::to_writer(&mut self.out, &searched(search))?,
             Exported::Handling(state) => serde_json::to_writer(&mut self.out, &handled(state))?,
             Exported::Note(note) => serde_json::to_writer(&mut self.out, &noted(note))?,
@@ -168,6 +169,7 @@ const SEARCH: &str = "Kept search";
 const HANDLING: &str = "State of the conversation";
 const NOTE: &str = "Note";
 const NO_NOTE: &str = "(removed)";
+const SENT: &str = "Text of a sent message";
 
 fn quarantined(body: &Quarantined, held: bool) -> Piece<'_, String> {
     Piece {
@@ -180,6 +182,28 @@ fn quarantined(body: &Quarantined, held: bool) -> Piece<'_, String> {
         reason: Some(&body.reason),
         held,
         body: text(body),
+    }
+}
+
+/// What a message said, beside the callbacks of its id.
+#[derive(Serialize)]
+struct Said<'a> {
+    id: &'a str,
+    subject: Option<&'a str>,
+    body: Option<&'a str>,
+}
+
+fn sent(text: &SentText) -> Piece<'_, Said<'_>> {
+    Piece {
+        kind: SENT,
+        service: Some(&text.service_name),
+        arrived_at: Some(canonical(text.fetched_at)),
+        written_by: None,
+        times: None,
+        came_as: Some(came_as(Origin::Fetched)),
+        reason: None,
+        held: false,
+        body: Said { id: &text.notify_id, subject: text.subject.as_deref(), body: text.body.as_deref() },
     }
 }
 
@@ -270,6 +294,15 @@ fn row(piece: &Exported) -> Vec<String> {
             put("Came as", Some(came_as(body.origin).to_owned()));
             put("Held", yes(*is_held));
         }
+        Exported::Sent(text) => {
+            put("Kind", Some(SENT.to_owned()));
+            put("Service", Some(text.service_name.clone()));
+            put("Notify’s id", Some(text.notify_id.clone()));
+            put("Message", text.body.clone());
+            put("Other details", text.subject.as_ref().map(|subject| format!("Subject: {subject}")));
+            put("Arrived", Some(canonical(text.fetched_at)));
+            put("Came as", Some(came_as(Origin::Fetched).to_owned()));
+        }
         Exported::Search(search) => {
             put("Kind", Some(SEARCH.to_owned()));
             put("To or from", Some(search.term.clone()));
@@ -338,6 +371,6 @@ fn fields(callback: &Callback, put: &mut impl FnMut(&str, Option<String>)) {
 #[must_use]
 pub fn counted(counts: &crate::store::OnSubject) -> Vec<(&'static str, u64)> {
     let kinds = Kind::ALL.iter().map(|kind| kind.words()).zip(counts.kinds);
-    let others = [counts.quarantined, counts.searches, counts.handling];
-    kinds.chain(["In quarantine", "Kept searches", "Notes and handling"].into_iter().zip(others)).collect()
+    let others = [counts.quarantined, counts.searches, counts.handling, counts.sent_texts];
+    kinds.chain(["In quarantine", "Kept searches", "Notes and handling", SENT].into_iter().zip(others)).collect()
 }

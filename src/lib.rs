@@ -7,13 +7,15 @@
 //! page out       edge → web::<page>    → access (who asks?)  → store (one call)         → record (who saw it) → template → 200
 //! ```
 //!
-//! Each step returns once and nothing calls back up. Who may use whom: `cli` → everything; `web` → `access`, `disclosure`, `notify`,
-//! `store`, and from `edge` what a request carries; `upkeep` → `backfill`, `notify`,
-//! `store`; `disclosure` → `notify`, `store`; `backfill` → `outgoing`, `notify`, `store`; `access` → `oidc`, `store`; `oidc` →
-//! `outgoing`; `store` → `flagging`, `notify`; `flagging` → `notify`; `edge`, `outgoing` and `notify` → nothing of ours. `clock` is the time, for those who may ask for it;
+//! Each step returns once and nothing calls back up. Who may use whom: `cli` → everything; `web` → `access`, `asking`, `disclosure`,
+//! `notify`, `store`, and from `edge` what a request carries; `upkeep` → `backfill`, `notify`, `store`; `disclosure` → `notify`,
+//! `store`; `backfill` → `outgoing`, `notify`, `store`; `asking` → `outgoing`, `notify`; `access` → `oidc`, `store`; `oidc` →
+//! `outgoing`; `store` → `flagging`, `notify`; `flagging` → `notify`; `edge`, `outgoing` and `notify` → nothing of ours. `clock` is
+//! the time, for those who may ask for it;
 //! `made_up` invents callbacks for `cli` and the benchmarks.
 
 pub mod access;
+pub mod asking;
 pub mod backfill;
 pub mod cli;
 pub mod clock;

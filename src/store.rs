@@ -50,11 +50,13 @@ mod saved;
 mod sealing;
 mod searches;
 mod second_factor;
+mod sent;
 mod service;
 mod sessions;
 mod signs;
 mod single_sign_on;
 mod subject;
+mod templates;
 mod tokens;
 mod writer;
 
@@ -92,7 +94,7 @@ pub use passkeys::{Added, Challenge, NewPasskey, Passkey, Use, UseTaken};
 pub use people::{AddPersonError, Asking, ChangePersonError, Mark, Person, Role};
 pub use progress::{Progress, Reached, Stage};
 pub use quarantine::{QuarantinePage, Quarantined};
-pub use receipt::Receipt;
+pub use receipt::{NewestText, Receipt, Related};
 pub use record::{Broken, By, Chain, Did, Entry, Fault, Head, Looked, RecordPage, Recorded, Verified, verify_record};
 pub use redacting::Redacted;
 pub use removal::{Counts, Limits, Removal};
@@ -102,11 +104,15 @@ pub use retention::{Due, Keep, Removals, Retention, Sort};
 pub use row::Kept;
 pub use sealing::Recipient;
 pub use second_factor::{NewSecondFactor, PendingSignIn, SecondFactor, Taken};
+pub use sent::SentText;
 pub use service::Service;
 pub use sessions::{Opening, SessionRow, SignInBefore, Whence};
 pub use signs::Gap;
 pub use single_sign_on::{Admitted, Given, Newcomer};
 pub use subject::{Gathered, OnSubject};
+pub use templates::{
+    LISTED as TEMPLATES_LISTED, LOOKED_THROUGH as TEMPLATES_LOOKED_THROUGH, TemplateNames, TemplateSeen,
+};
 pub use tokens::{AddTokenError, TokenRow};
 
 /// How long one read may take before it is stopped, so that a slow search cannot hold the log open.

@@ -5,6 +5,7 @@ mod backups;
 mod following;
 mod record;
 mod retention;
+mod sent;
 mod silences;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub use backfill::{ReadBack, read_back};
 pub use backups::{Schedule, back_up};
 pub use record::follow_record;
 pub use retention::retain;
+pub use sent::forget_sent_texts;
 
 /// How often the log is looked at while something is written.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(500);

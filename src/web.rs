@@ -6,6 +6,7 @@
 
 mod account;
 mod alarms;
+mod ask_notify;
 mod assets;
 mod audit;
 mod back;
@@ -16,11 +17,13 @@ mod contacts;
 mod conversation;
 mod cookies;
 mod download;
+mod elsewhere;
 mod filters;
 #[cfg(test)]
 mod fuzz;
 mod gap;
 mod handling;
+mod help;
 mod keeping;
 mod messages;
 mod passkeys;
@@ -37,6 +40,7 @@ mod safe;
 mod said;
 mod search;
 mod second_step;
+mod sent_text;
 mod sessions;
 mod set_password;
 mod sign_in;
@@ -44,6 +48,8 @@ mod silence;
 mod single_sign_on;
 mod subjects;
 mod taken;
+mod templates;
+mod timeline;
 mod tokens;
 mod trail;
 mod uk_time;
@@ -58,10 +64,12 @@ use warp::path::FullPath;
 use warp::reply::Response;
 
 use crate::access::{RelyingParty, RequiredOf, Senders, SingleSignOn, Visitors, refuse_cross_site};
+use crate::asking::Asking;
 use crate::clock;
 use crate::edge::Peer;
 use crate::store::{Entry, Store};
 
+pub use elsewhere::{CaseUrl, WrongCaseUrl};
 use problem::Problem;
 use safe::PublicUrl;
 pub use set_password::{LINK_WORKS, link_path};
@@ -76,18 +84,40 @@ pub struct Site {
     public_url: Option<PublicUrl>,
     /// What passkeys are made for; `None` where browsers have none at that address.
     relying_party: Option<RelyingParty>,
+    beyond: Beyond,
+}
+
+/// What pages lead to and whom they ask beyond this server.
+pub struct Beyond {
+    /// Where the case system has the case with a reference.
+    pub case_url: Option<CaseUrl>,
+    /// The address of Notify's own pages, without a slash at its end.
+    pub notify_pages: String,
+    /// Notify's API, for the services whose keys there are.
+    pub asking: Asking,
+}
+
+/// Where the pages of GOV.UK Notify are.
+pub const NOTIFY_PAGES: &str = "https://www.notifications.service.gov.uk";
+
+impl Default for Beyond {
+    fn default() -> Beyond {
+        Beyond { case_url: None, notify_pages: NOTIFY_PAGES.to_owned(), asking: Asking::default() }
+    }
 }
 
 impl Site {
-    /// Over an open store; of whom a second factor is required.
+    /// Over an open store; of whom a second factor is required, and what lies beyond.
     #[must_use]
     pub fn new(
         store: &Store,
         public_url: Option<String>,
         second_factor: RequiredOf,
         single_sign_on: Option<SingleSignOn>,
+        beyond: Beyond,
     ) -> Arc<Site> {
         Arc::new(Site {
+            beyond,
             store: store.clone(),
             senders: Senders::new(store.clone()),
             visitors: Visitors::new(store.clone(), second_factor).with_single_sign_on(single_sign_on),
@@ -104,6 +134,11 @@ impl Site {
             told @ (Problem::Damaged | Problem::Busy) => told,
             _ => Problem::NotRecorded,
         })
+    }
+
+    /// Where the case with a reference is, where there is a case system.
+    fn case(&self, reference: &str) -> Option<String> {
+        self.beyond.case_url.as_ref()?.of(reference)
     }
 
     /// Whether it is reached by https.
@@ -128,6 +163,7 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         search::routes(site),
         receipts::routes(site),
         receipt::routes(site),
+        ask_notify::routes(site),
         messages::routes(site),
         contacts::routes(site),
         conversation::routes(site),
@@ -137,8 +173,10 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         people::routes(site),
         tokens::routes(site),
         audit::routes(site),
+        templates::routes(site),
         alarms::routes(site),
         cookies::routes(site),
+        help::routes(site),
         sessions::routes(site),
     ];
     let pages = one_of(pages).or(none_of_them()).unify();
@@ -209,7 +247,7 @@ fn none_of_them() -> BoxedFilter<(Response,)> {
 fn methods(path: &str) -> Option<&'static str> {
     let parts: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').skip(1).collect();
     Some(match parts.as_slice() {
-        ["sign-in" | "search" | "audit" | "session"]
+        ["sign-in" | "search" | "audit" | "session" | "ask-notify"]
         | ["set-password", _]
         | ["sign-in", "code" | "recovery-code" | "set-up" | "passkey"]
         | ["account", "second-factor" | "recovery-codes" | "password" | "sessions" | "passkeys"]
@@ -223,12 +261,13 @@ fn methods(path: &str) -> Option<&'static str> {
         []
         | [
             "receipts" | "messages" | "contacts" | "quarantine" | "alarms" | "cookies" | "account" | "people"
-            | "tokens",
+            | "tokens" | "templates",
         ]
         | ["receipts" | "messages" | "search", _]
         | ["sign-in", "oidc"]
         | ["sign-in", "oidc", "callback"]
-        | ["audit", "csv"] => "GET, HEAD",
+        | ["audit", "csv"]
+        | ["help", "statuses"] => "GET, HEAD",
         ["alarms", id] if id.parse::<i64>().is_ok() => "POST",
         ["quarantine", arrival] | ["quarantine", arrival, "bytes"] if arrival.parse::<i64>().is_ok() => "GET, HEAD",
         ["quarantine", arrival, "read-again"] if arrival.parse::<i64>().is_ok() => "POST",
@@ -237,6 +276,9 @@ fn methods(path: &str) -> Option<&'static str> {
         | ["tokens", id, "rotate" | "revoke"]
             if id.parse::<i64>().is_ok() =>
         {
+            "GET, HEAD, POST"
+        }
+        ["templates", service, number] if service.parse::<i64>().is_ok() && number.parse::<i64>().is_ok() => {
             "GET, HEAD, POST"
         }
         ["people", id, "enable"] | ["tokens", id, "keep"] if id.parse::<i64>().is_ok() => "POST",

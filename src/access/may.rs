@@ -7,6 +7,8 @@ use crate::store::{Role, Services};
 pub enum May {
     /// Deal with what was received: take it, mark it, write notes.
     Deal,
+    /// See what a message said that was sent, and have it fetched from Notify.
+    SentText,
     /// Take lists and texts away as a file.
     Export,
     /// See what could not be understood, and have it read again.
@@ -27,8 +29,9 @@ pub enum May {
 
 impl May {
     /// Everything that there is to be allowed.
-    pub const ALL: [May; 9] = [
+    pub const ALL: [May; 10] = [
         May::Deal,
+        May::SentText,
         May::Export,
         May::Quarantine,
         May::Record,
@@ -42,7 +45,7 @@ impl May {
     /// The role that may do least of those that may do this.
     fn least(self) -> Role {
         match self {
-            May::Deal => Role::Caseworker,
+            May::Deal | May::SentText => Role::Caseworker,
             May::Export | May::Quarantine | May::Record | May::Subjects => Role::Manager,
             May::People | May::Tokens | May::Alarms | May::Settings => Role::Admin,
         }
@@ -69,8 +72,11 @@ mod tests {
         let allowed =
             |role| May::ALL.into_iter().filter(|may| may.is_given_to(role, &Services::All)).collect::<Vec<_>>();
         assert_eq!(allowed(Role::Viewer), []);
-        assert_eq!(allowed(Role::Caseworker), [May::Deal]);
-        assert_eq!(allowed(Role::Manager), [May::Deal, May::Export, May::Quarantine, May::Record, May::Subjects]);
+        assert_eq!(allowed(Role::Caseworker), [May::Deal, May::SentText]);
+        assert_eq!(
+            allowed(Role::Manager),
+            [May::Deal, May::SentText, May::Export, May::Quarantine, May::Record, May::Subjects]
+        );
         assert_eq!(allowed(Role::Admin), May::ALL);
     }
 
@@ -78,6 +84,6 @@ mod tests {
     fn who_is_limited_to_some_services_sees_nothing_that_tells_of_all() {
         let some = Services::Only(Vec::new());
         let allowed: Vec<May> = May::ALL.into_iter().filter(|may| may.is_given_to(Role::Admin, &some)).collect();
-        assert_eq!(allowed, [May::Deal, May::Export, May::Quarantine, May::Subjects]);
+        assert_eq!(allowed, [May::Deal, May::SentText, May::Export, May::Quarantine, May::Subjects]);
     }
 }

@@ -17,6 +17,7 @@ use crate::edge::Proxies;
 use crate::made_up::{Bodies, Sending, What};
 use crate::notify::Callback;
 use crate::store::{Keep, Retention, Role, Services, Store};
+use crate::web::Beyond;
 
 /// Services that send, each with a token of its own.
 const SERVICES: [&str; 3] = ["Housing benefit", "Parking permits", "Vaccination bookings"];
@@ -53,10 +54,22 @@ pub(super) async fn run(demo: Demo) -> Result<(), Failure> {
     }
     let data = Data { data: demo.keep.clone().unwrap_or_else(|| temporary.path().join("store")) };
     let retention = Retention { receipts: Keep::Days(730), messages: Keep::Days(730) };
-    let clockwork = Clockwork { retention, record: Keep::Days(730), ballast: 0, backups: None, backfills: Vec::new() };
+    let clockwork = Clockwork {
+        retention,
+        record: Keep::Days(730),
+        sent_texts: Keep::Days(90),
+        ballast: 0,
+        backups: None,
+        backfills: Vec::new(),
+    };
     let listen = Listen { pages: vec![Socket::At(demo.listen)], callbacks: Vec::new(), proxies: Proxies::default() };
     // Who wants to see it at once has no app at hand.
-    let people = People { public_url: None, second_factor: RequiredOf::Only(Vec::new()), single_sign_on: None };
+    let people = People {
+        public_url: None,
+        second_factor: RequiredOf::Only(Vec::new()),
+        single_sign_on: None,
+        beyond: Beyond::default(),
+    };
     let server = Server::start(&data, listen, people, clockwork)?;
     let address = server.pages_at.first().copied().unwrap_or(demo.listen);
     let senders = senders(&server.store, address).await?;

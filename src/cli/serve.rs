@@ -23,7 +23,7 @@ use crate::access::{RequiredOf, SingleSignOn};
 use crate::edge::{self, Limits, Network, Proxies, Routes};
 use crate::store::{BackupFolder, Checkpoint, Keep, Recipient, Retention, Store};
 use crate::upkeep::{ReadBack, Schedule};
-use crate::web::{self, Site};
+use crate::web::{self, Beyond, Site};
 use crate::{clock, upkeep};
 
 /// What is logged under this target is always logged: whoever starts the server waits for it.
@@ -73,6 +73,8 @@ pub(super) struct Serve {
     #[command(flatten)]
     oidc: super::oidc::Flags,
     #[command(flatten)]
+    beyond: super::beyond::Leads,
+    #[command(flatten)]
     keeping: Keeping,
     #[command(flatten)]
     backups: Backups,
@@ -106,6 +108,9 @@ struct Keeping {
     /// Keep the record of who saw and changed what for so many days, or forever
     #[arg(long = "keep-record", value_name = "DAYS", value_parser = keep, default_value = "2190", env = "COUNTERFOIL_KEEP_RECORD")]
     record: Keep,
+    /// Keep what messages said that were sent, as Notify told it when somebody looked, for so many days, or forever
+    #[arg(long = "keep-sent-text", value_name = "DAYS", value_parser = keep, default_value = "90", env = "COUNTERFOIL_KEEP_SENT_TEXT")]
+    sent_texts: Keep,
 }
 
 /// A number of days of which there are some, or all.
@@ -202,7 +207,7 @@ impl Backfills {
     }
 }
 
-fn name_and_file(typed: &str) -> Result<(String, PathBuf), String> {
+pub(super) fn name_and_file(typed: &str) -> Result<(String, PathBuf), String> {
     let parts = typed.split_once('=').filter(|(name, file)| !name.trim().is_empty() && !file.is_empty());
     let (name, file) = parts.ok_or("write it as the service’s name, = and the key file")?;
     Ok((name.trim().to_owned(), PathBuf::from(file)))
@@ -223,9 +228,13 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     let retention = Retention { receipts: serve.keeping.receipts, messages: serve.keeping.messages };
     let (backups, backfills) = (serve.backups.schedule(), serve.backfills.services()?);
     let ballast = u64::from(serve.ballast) * 1024 * 1024;
-    let clockwork = Clockwork { retention, record: serve.keeping.record, ballast, backups, backfills };
+    let (record, sent_texts) = (serve.keeping.record, serve.keeping.sent_texts);
+    let clockwork = Clockwork { retention, record, sent_texts, ballast, backups, backfills };
     let single_sign_on = serve.oidc.read(serve.public_url.as_deref())?;
-    let people = People { public_url: serve.public_url, second_factor: serve.require_second_factor, single_sign_on };
+    let (public_url, second_factor) = (serve.public_url, serve.require_second_factor);
+    let beyond = serve.beyond.read()?;
+    let asked: Vec<String> = beyond.asking.services().map(str::to_owned).collect();
+    let people = People { public_url, second_factor, single_sign_on, beyond };
     let inherited = Inherited::take()?;
     systemd::tell(&[NotifyState::Status("Opening the store.")]);
     let listen = Listen {
@@ -245,6 +254,7 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
         kept(retention.messages),
         kept(serve.keeping.record)
     );
+    tell_of_unknown(&server.store, &asked).await;
     for address in &server.pages_at {
         tracing::info!(target: READY, event = "serve.listening", "listening on http://{address}");
     }
@@ -303,6 +313,8 @@ pub(super) struct People {
     /// Of whom it is required beside the password.
     pub(super) second_factor: RequiredOf,
     pub(super) single_sign_on: Option<SingleSignOn>,
+    /// What their pages lead to.
+    pub(super) beyond: Beyond,
 }
 
 /// What a server does by the clock.
@@ -310,6 +322,8 @@ pub(super) struct Clockwork {
     pub(super) retention: Retention,
     /// Of who saw and changed what.
     pub(super) record: Keep,
+    /// Of what sent messages said.
+    pub(super) sent_texts: Keep,
     /// In bytes.
     pub(super) ballast: u64,
     pub(super) backups: Option<Schedule>,
@@ -338,7 +352,8 @@ impl Server {
         if let Err(error) = store.is_to_hold_ballast(clockwork.ballast) {
             tracing::warn!(event = "store.ballast_failed", error = %error, "the ballast cannot be looked at: check counterfoil.ballast");
         }
-        let site = Site::new(&store, people.public_url, people.second_factor, people.single_sign_on);
+        let People { public_url, second_factor, single_sign_on, beyond } = people;
+        let site = Site::new(&store, public_url, second_factor, single_sign_on, beyond);
         let (stop, stopped) = watch::channel(false);
         let upkeep = tokio::spawn(keep_up(store.clone(), clockwork));
         let mut server = Server { pages_at: vec![], callbacks_at: vec![], store, stop, tasks: JoinSet::new(), upkeep };
@@ -384,7 +399,7 @@ impl Server {
 }
 
 async fn keep_up(store: Store, clockwork: Clockwork) {
-    let Clockwork { retention, record, ballast: _, backups, backfills } = clockwork;
+    let Clockwork { retention, record, sent_texts, ballast: _, backups, backfills } = clockwork;
     let backing_up = async {
         if let Some(schedule) = backups {
             upkeep::back_up(store.clone(), schedule).await;
@@ -396,9 +411,23 @@ async fn keep_up(store: Store, clockwork: Clockwork) {
         upkeep::run(store.clone()),
         retaining,
         following,
+        upkeep::forget_sent_texts(store.clone(), sent_texts),
         backing_up,
         upkeep::read_back(store.clone(), backfills)
     );
+}
+
+/// A name that was mistyped would be found by nobody else.
+async fn tell_of_unknown(store: &Store, asked: &[String]) {
+    for name in asked {
+        if matches!(store.service(name).await, Ok(None)) {
+            tracing::warn!(
+                event = "serve.unknown_service",
+                service = name,
+                "there is no service of this name, for which --notify-api was given. See counterfoil token list"
+            );
+        }
+    }
 }
 
 fn tell_of_gap(store: &Store) {

@@ -1,6 +1,8 @@
 //! What Notify's REST API lists, read as the callbacks that it stands for. Returned letters and complaints cannot be read back: the
 //! API does not tell of them.
 
+pub mod one;
+
 use form_urlencoded::Serializer;
 use serde::Deserialize;
 

@@ -1,5 +1,9 @@
 //! Statuses: Notify's values, Notify's words for them, and the rule for which of several a page shows.
 
+mod advice;
+
+pub use advice::Advice;
+
 use super::time;
 
 /// What became of a message. A value that is not known stays as it is.
@@ -136,44 +140,6 @@ impl Status {
             Status::Other(value) => return sentence(value),
         };
         words.to_owned()
-    }
-
-    /// What it means, and what it does not.
-    #[must_use]
-    pub fn meaning(&self, notification_type: Option<&str>) -> &'static str {
-        let email = notification_type == Some("email");
-        match self {
-            Status::Created | Status::Sending | Status::Pending | Status::PendingVirusCheck | Status::Accepted => {
-                "The message is on its way. Notify reports when it is finished, which can take up to 72 hours."
-            }
-            Status::Sent if !email => {
-                "The message went to an international number. Some countries do not report whether it arrived."
-            }
-            Status::Delivered | Status::Sent => "The message arrived. This does not mean that anyone has read it.",
-            Status::TemporaryFailure if email => {
-                "The inbox did not take the message: it may be full, or a filter may have held it back. You can try again later."
-            }
-            Status::TemporaryFailure => {
-                "The phone did not take the message: it may be off, full or without signal. You can try again later."
-            }
-            Status::PermanentFailure if email => {
-                "The email address does not exist. Check it with the person before you send another message."
-            }
-            Status::PermanentFailure => {
-                "The phone network refused the message. The number may be wrong or blocked, or may refuse messages like \
-                 this. Check it with the person."
-            }
-            Status::TechnicalFailure => {
-                "Something failed between Notify and the network. The number or address may be right. Send the message again."
-            }
-            Status::Received => "The letter was posted.",
-            Status::ReturnedLetter => "The letter came back. Check the address with the person.",
-            Status::ValidationFailed | Status::VirusScanFailed => {
-                "Notify did not send it: there is a problem with its file."
-            }
-            Status::Cancelled => "It was stopped before it was sent.",
-            Status::Other(_) => "This is a status that Counterfoil does not know. It stands here as it came.",
-        }
     }
 
     /// How it looks to someone in a hurry.

@@ -238,7 +238,7 @@ fn count(connection: &Connection, sees: Option<&String>, concern: Concern) -> ru
 
 /// Whether a callback changes the contacts by itself, or may where its person stands there.
 pub(super) fn concerns(connection: &Connection, kept: &Kept) -> rusqlite::Result<bool> {
-    Ok(match kept.head().filter {
+    Ok(match kept.filter() {
         _ if !kept.shown => false,
         Some(Filter::NotDelivered | Filter::NotAccepting | Filter::Returned | Filter::MarkedAsSpam) => true,
         Some(Filter::Delivered | Filter::SentAbroad) => match kept.callback.match_key() {
@@ -254,7 +254,7 @@ pub(super) fn concerns(connection: &Connection, kept: &Kept) -> rusqlite::Result
 /// Changes what a callback that was kept says of its contact.
 pub(super) fn note(connection: &Connection, kept: &Kept) -> rusqlite::Result<()> {
     let person = kept.callback.match_key();
-    match (kept.head().filter, &person) {
+    match (kept.filter(), &person) {
         (Some(Filter::Returned), _) => add(connection, kept, kept.callback.notify_id(), Concern::LetterReturned),
         (Some(Filter::NotDelivered), Some(person)) => add(connection, kept, person.as_str(), Concern::FailedForGood),
         (Some(Filter::NotAccepting), Some(person)) => {

@@ -14,7 +14,7 @@ use super::progress::{Progress, Stage};
 use super::record::{By, Did, Entry};
 use super::redacting::{self, Redaction};
 use super::subject::{Gathered, Message, OnSubject, by_stretch, len, message};
-use super::{Services, Store, StoreError, erased, holds, removal, row};
+use super::{Services, Store, StoreError, erased, holds, removal, row, sent};
 use crate::clock::DAY;
 use crate::notify::subject::Subject;
 
@@ -201,6 +201,7 @@ fn erase_messages(
             continue;
         }
         erased::note(connection, notify_id, now)?;
+        sent::forget(connection, notify_id)?;
         lines.push(Line::Erased { id: notify_id.clone(), at: now });
         arrivals.extend_from_slice(theirs);
     }
@@ -277,6 +278,7 @@ fn erase_bodies(
 fn note_gone(connection: &Connection, id: String, redaction: Option<&Redaction>, now: i64) -> rusqlite::Result<Line> {
     let Some(redaction) = redaction else {
         erased::note(connection, &id, now)?;
+        sent::forget(connection, &id)?;
         return Ok(Line::Erased { id, at: now });
     };
     redacting::note(connection, &id, redaction)?;
@@ -336,6 +338,7 @@ pub(super) fn erase_again(connection: &Connection, lines: &[Line]) -> rusqlite::
                 Line::Erased { id, at } => {
                     if let Some(found) = may_go(&index, id, &held_bodies, &mut held)? {
                         erased::note(&transaction, id, *at)?;
+                        sent::forget(&transaction, id)?;
                         arrivals.extend(found.arrivals);
                     }
                 }

@@ -7,6 +7,7 @@ use super::notes::{self, Note};
 use super::progress::{Progress, Stage};
 use super::quarantine::{self, Quarantined};
 use super::row::{self, Kept};
+use super::sent::{self, SentText};
 use super::subject::{Gathered, len};
 use super::{ServiceId, Services, Store, StoreError, holds};
 
@@ -25,6 +26,7 @@ const AT_ONCE: usize = 32;
 /// Where a piece stands.
 enum Place<'a> {
     Callback(i64),
+    Sent(&'a str),
     Body(i64),
     Search(&'a str),
     /// Of a conversation what is done about the texts of one service.
@@ -39,6 +41,8 @@ pub enum Exported {
     Callback(Box<Kept>, bool),
     /// A body in quarantine, and whether a hold keeps it.
     Quarantined(Box<Quarantined>, bool),
+    /// What a message said that was sent to them.
+    Sent(Box<SentText>),
     /// A kept search.
     Search(HeldSearch),
     /// What is done about their texts to one service.
@@ -64,11 +68,13 @@ impl Store {
         arrivals.sort_unstable();
         arrivals.dedup();
         let callbacks = arrivals.into_iter().map(Place::Callback);
+        let sent = gathered.messages.iter().map(|message| Place::Sent(&message.notify_id));
         let bodies = gathered.quarantined.iter().copied().map(Place::Body);
         let searches = gathered.searches.iter().map(|opaque| Place::Search(opaque));
         let handled = gathered.handled.iter().map(|(conversation, service)| Place::Handling(*conversation, *service));
         let notes = gathered.notes.iter().copied().map(Place::Note);
-        let places: Vec<Place<'_>> = callbacks.chain(bodies).chain(searches).chain(handled).chain(notes).collect();
+        let places: Vec<Place<'_>> =
+            callbacks.chain(sent).chain(bodies).chain(searches).chain(handled).chain(notes).collect();
         let mut done = 0;
         for some in places.chunks(AT_ONCE) {
             let pieces = self.look_long(|index| {
@@ -93,6 +99,10 @@ fn read(connection: &Connection, sees: &Services, place: &Place<'_>) -> rusqlite
             let kept = row::at(connection, arrival)?.filter(|kept| sees.allow(kept.service));
             let is_held = holds::is_held(connection, arrival)?;
             kept.map(|kept| Exported::Callback(Box::new(kept), is_held))
+        }
+        Place::Sent(notify_id) => {
+            let text = sent::of(connection, sees, notify_id)?.filter(|text| text.body.is_some());
+            text.map(|text| Exported::Sent(Box::new(text)))
         }
         Place::Body(arrival) => {
             let body = quarantine::with_body(connection, sees, arrival)?;

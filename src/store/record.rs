@@ -77,6 +77,10 @@ did! {
     ListedReceipts "listed_receipts" "Looked at the newest receipts"
     /// Opened one receipt, with everything on its page.
     OpenedReceipt "opened_receipt" "Opened a receipt"
+    /// Had Notify asked what a message said, which is then kept.
+    FetchedSentText "fetched_sent_text" "Fetched what a message said from Notify"
+    /// Had Notify asked for a message that is not here.
+    AskedNotify "asked_notify" "Asked Notify for a message"
     /// Saw the inbox.
     ListedMessages "listed_messages" "Looked at received texts"
     /// Opened a conversation.
@@ -171,6 +175,8 @@ did! {
     RevokedToken "revoked_token" "Revoked a callback token"
     /// Called off a revocation before it came.
     KeptToken "kept_token" "Called off the revocation of a callback token"
+    /// Gave a template a name, or took it away.
+    NamedTemplate "named_template" "Named a template"
     /// Removed what was old by hand.
     Purged "purged" "Removed what was old"
     /// Looked up what is held on somebody.

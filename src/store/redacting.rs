@@ -12,7 +12,7 @@ use super::progress::{Progress, Stage};
 use super::record::Did;
 use super::row::{self, id_value};
 use super::subject::{Gathered, Message, len, message};
-use super::{Services, Store, StoreError, following, holds, notes, removal};
+use super::{Services, Store, StoreError, following, holds, notes, removal, sent};
 use crate::notify::subject::Subject;
 use crate::notify::{Content, Kind};
 
@@ -144,8 +144,8 @@ pub(super) fn note(connection: &Connection, notify_id: &str, redaction: &Redacti
              ON CONFLICT (notify_id) DO UPDATE SET recipient = max(recipient, excluded.recipient),
                  redacted_at = excluded.redacted_at, reason = coalesce(excluded.reason, reason)",
         )?
-        .execute(params![id_value(notify_id), redaction.recipient, redaction.at, redaction.reason])
-        .map(drop)
+        .execute(params![id_value(notify_id), redaction.recipient, redaction.at, redaction.reason])?;
+    sent::forget(connection, notify_id)
 }
 
 /// Redacts the rows of a message that say more than they are to; gives how many these were.

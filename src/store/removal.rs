@@ -11,7 +11,7 @@ use super::index::gone::{self, STRETCH};
 use super::index::{Facets, Index, Wanted, Way};
 use super::progress::{Progress, Stage};
 use super::{Checkpoint, Services, Store, StoreError};
-use super::{destinations, following, handling, holds, open, row};
+use super::{destinations, following, handling, holds, open, row, sent};
 use crate::notify::{Content, Kind};
 
 /// Rows that are removed in one step.
@@ -244,6 +244,7 @@ pub(super) fn remove_row(connection: &Connection, arrival: i64, kind: Kind) -> r
         leave_conversation(connection, arrival)?;
     }
     following::forget(connection, arrival)?;
+    sent::forget_with(connection, arrival)?;
     // What of it the index is to forget is all of it now.
     connection.prepare_cached("DELETE FROM redacted_arrivals WHERE arrival = ?1")?.execute([arrival])?;
     connection.prepare_cached("DELETE FROM callbacks WHERE arrival = ?1")?.execute([arrival]).map(drop)

@@ -371,7 +371,7 @@ pub(super) fn id_value(text: &str) -> Value {
     }
 }
 
-fn plain(value: ValueRef<'_>) -> Option<String> {
+pub(super) fn plain(value: ValueRef<'_>) -> Option<String> {
     match value {
         ValueRef::Blob(bytes) => Uuid::from_slice(bytes).ok().map(|uuid| uuid.hyphenated().to_string()),
         ValueRef::Text(text) => Some(String::from_utf8_lossy(text).into_owned()),

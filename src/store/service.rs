@@ -26,6 +26,12 @@ pub(super) fn seen(connection: &Connection, sees: &Services) -> rusqlite::Result
     connection.prepare_cached(sql)?.query_map([sees.bound()], service)?.collect()
 }
 
+/// The id in Notify of a service, where it is known.
+pub(super) fn notify_id(connection: &Connection, service: ServiceId) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT notify_service_id FROM services WHERE id = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([service.0], |row| row.get(0)).optional()?.flatten())
+}
+
 impl Store {
     /// The service of this name.
     ///
@@ -40,6 +46,16 @@ impl Store {
         .await
     }
 
+    /// The services that a reader may see, by name.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn services_seen(&self, sees: &Services) -> Result<Vec<Service>, StoreError> {
+        let mut services = self.services().await?;
+        services.retain(|service| sees.allow(service.id));
+        Ok(services)
+    }
+
     /// Every service, by name.
     ///
     /// # Errors
@@ -50,15 +66,5 @@ impl Store {
             connection.prepare_cached(sql)?.query_map([], service)?.collect()
         })
         .await
-    }
-
-    /// The services whose callbacks may be seen, by name.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn services_seen(&self, sees: &Services) -> Result<Vec<Service>, StoreError> {
-        let mut services = self.services().await?;
-        services.retain(|service| sees.allow(service.id));
-        Ok(services)
     }
 }

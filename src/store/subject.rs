@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::index::{Facets, Index, Wanted, Way, short_id};
 use super::progress::{Progress, Stage};
 use super::row;
-use super::{ServiceId, Services, Store, StoreError, handling, holds, notes, open};
+use super::{ServiceId, Services, Store, StoreError, handling, holds, notes, open, sent};
 use crate::notify::Kind;
 use crate::notify::subject::{Subject, ids_in};
 
@@ -23,6 +23,8 @@ pub struct OnSubject {
     pub searches: u64,
     /// Notes on their conversation, and what is done about it for each service. They go with the texts.
     pub handling: u64,
+    /// Texts of messages that were sent to them, as Notify told them. They go with their messages, and are in no sum.
+    pub sent_texts: u64,
     /// Of the callbacks and bodies, those that a hold keeps.
     pub held: u64,
     /// Bodies in quarantine that are compressed, so that nobody can tell whose they are. They are in no other number.
@@ -154,6 +156,8 @@ pub(super) fn message(
     }
     // A message is kept whole.
     counts.held += if is_held { len(arrivals.len()) } else { 0 };
+    let sent = sent::of(index.connection, sees, &notify_id)?;
+    counts.sent_texts += u64::from(sent.is_some_and(|text| text.body.is_some()));
     Ok(Message { notify_id, arrivals })
 }
 

@@ -5,6 +5,7 @@ mod find;
 mod handling;
 mod removal;
 mod requeue;
+mod sent;
 mod subjects;
 
 use std::path::Path;

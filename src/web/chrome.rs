@@ -18,6 +18,8 @@ pub(super) enum Here {
     Quarantine,
     /// What is held on one person.
     Subjects,
+    /// What templates are called.
+    Templates,
     /// Who may sign in.
     People,
     /// Callback tokens.
@@ -112,7 +114,7 @@ const fn place(here: Here, href: &'static str, words: &'static str, needs: Optio
 }
 
 /// The menu, in its order.
-const MENU: [Place; 9] = [
+const MENU: [Place; 10] = [
     place(Here::Receipts, "/receipts", "Receipts", None),
     place(Here::Messages, "/messages", "Received texts", None),
     place(Here::Contacts, "/contacts", "Contacts to check", None),
@@ -121,6 +123,7 @@ const MENU: [Place; 9] = [
     place(Here::Audit, "/audit", "Record", Some(May::Record)),
     place(Here::People, "/people", "People", Some(May::People)),
     place(Here::Tokens, "/tokens", "Tokens", Some(May::Tokens)),
+    place(Here::Templates, "/templates", "Templates", Some(May::Settings)),
     place(Here::Alarms, "/alarms", "Alarms", Some(May::Alarms)),
 ];
 

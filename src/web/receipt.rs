@@ -13,17 +13,20 @@ use super::chrome::{Chrome, Here};
 use super::plain_text::{self, Body, Piece};
 use super::problem::{Answer, Problem, answer, html};
 use super::request::{self, Words};
-use super::results::{Moment, ResultRow, StatusTag, at, happened, href, id_of, kind_words, status_tag, written};
-use super::{Site, get};
+use super::results::{Moment, StatusTag, at, href, id_of, kind_words, status_tag};
+use super::sent_text::Said;
+use super::timeline::{self, Else, Step};
+use super::{Site, elsewhere, get, help, sent_text};
 use crate::access::Caseworker;
 use crate::clock;
+use crate::notify::status::Advice;
 use crate::notify::{Callback, Content, Kind};
 use crate::store::{Did, Kept, Receipt};
 
-/// So many of a list are the latest, and there may be more.
-const LISTED: usize = 20;
 /// Keys that Notify does not send, of which a page lists no more.
 const OTHER_KEYS: usize = 50;
+/// What a template is called.
+const TEMPLATE: &str = "Template";
 /// So much of the value of one.
 const OTHER_VALUE: usize = 1000;
 
@@ -38,25 +41,37 @@ struct ReceiptPage {
     /// What is shown of it: the receipt first, then what else came of other kinds.
     parts: Vec<Part>,
     events: Vec<Event>,
-    others: Vec<ResultRow>,
-    /// How the lists of others and of texts are qualified where they may not be whole.
-    latest_others: &'static str,
-    latest_texts: &'static str,
-    /// Whom a search finds more of, where the list is not whole.
-    person: Option<String>,
+    others: Vec<Else>,
+    /// Whom or what a search finds more of, where the list is not whole.
+    more: Vec<(&'static str, String)>,
+    /// What the message said that was sent.
+    said: Said,
     /// What a received text says.
     message: Option<Vec<Piece>>,
     /// When it was redacted, and why.
     redacted: Option<(Moment, Option<String>)>,
-    texts: Vec<Text>,
     conversation: Option<String>,
+    /// Where the person's text is answered.
+    answer: Option<String>,
+    /// Where the case with this reference is.
+    case: Option<String>,
+}
+
+/// What is known beside the callbacks.
+struct Beside {
+    said: Said,
+    /// What the template is called.
+    template: Option<String>,
 }
 
 /// What one kind of callback says of it.
 struct Part {
     kind: &'static str,
     status: StatusTag,
-    meaning: String,
+    advice: Advice,
+    /// Where the status is explained beside the others.
+    help: String,
+    steps: Vec<Step>,
     fields: Vec<Field>,
 }
 
@@ -67,7 +82,8 @@ struct Field {
 
 enum Value {
     Plain(String),
-    Moment(Moment),
+    /// With where its case is.
+    Reference(String, Option<String>),
     Nothing,
 }
 
@@ -78,11 +94,6 @@ struct Event {
     times: i64,
     shown: bool,
     body: Body,
-}
-
-struct Text {
-    message: Vec<Piece>,
-    when: Moment,
 }
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
@@ -110,35 +121,67 @@ async fn show(
     let person = receipt.events.iter().find_map(|kept| kept.callback.match_key());
     let person = person.map(|key| key.as_str().to_owned());
     site.record(caseworker.did(Did::OpenedReceipt, clock::now()).of(notify_id.as_str()).about(person)).await?;
+    let shown = shown(&receipt);
+    let main = shown.first().ok_or(Problem::NotFound)?;
+    let (said, template) = if receipt.redacted.is_none() {
+        tokio::join!(sent_text::of(&site, &caseworker, main), sent_text::template_name(&site, main))
+    } else {
+        (Ok(Said::Nothing), sent_text::template_name(&site, main).await)
+    };
+    let beside = Beside { said: said?, template: template? };
     let here = href(&notify_id);
     let back = Back::of(&headers, &query, &here, Back::to_results());
-    html(&page(&caseworker, &receipt, &here, back).ok_or(Problem::NotFound)?)
+    html(&page(&site, &caseworker, &receipt, beside, &here, back).ok_or(Problem::NotFound)?)
 }
 
-fn page(caseworker: &Caseworker, receipt: &Receipt, here: &str, back: Back) -> Option<ReceiptPage> {
+fn page(
+    site: &Site,
+    caseworker: &Caseworker,
+    receipt: &Receipt,
+    beside: Beside,
+    here: &str,
+    back: Back,
+) -> Option<ReceiptPage> {
     let shown = shown(receipt);
     let main = shown.first()?;
     let heading = heading(&main.callback);
-    let latest = |list: usize| if list < LISTED { "" } else { " (latest 20)" };
-    let message = shown.iter().find(|kept| kept.callback.kind() == Kind::ReceivedText);
+    let message = shown.iter().find_map(|kept| timeline::message(kept));
     Some(ReceiptPage {
         chrome: Chrome::new(Some(caseworker), Here::Receipts),
         title: plain_text::line(&format!("{} {}", heading.0, heading.1.as_deref().unwrap_or_default()))
             .trim()
             .to_owned(),
         heading,
-        parts: shown.iter().map(|kept| part(kept)).collect(),
+        parts: shown.iter().map(|kept| part(site, kept, beside.template.as_deref())).collect(),
         events: receipt.events.iter().map(event).collect(),
-        others: receipt.others.iter().map(|kept| ResultRow::of(kept).with_way_back(&back, here)).collect(),
-        latest_others: latest(receipt.others.len()),
-        latest_texts: latest(receipt.texts.len()),
-        person: main.callback.person().filter(|_| receipt.others.len() >= LISTED).map(str::to_owned),
-        message: message.filter(|_| receipt.redacted.is_none()).map(|kept| text(kept).message),
+        others: timeline::others(&receipt.related, &back, here, site.beyond.case_url.as_ref()),
+        more: more(receipt, &main.callback),
+        said: beside.said,
+        message: message.filter(|_| receipt.redacted.is_none()),
         redacted: receipt.redacted.as_ref().map(|redacted| (at(redacted.at), redacted.reason.clone())),
-        texts: receipt.texts.iter().map(text).collect(),
         conversation: receipt.conversation.as_ref().map(|name| back.onward(here, &format!("/messages/{name}"))),
+        answer: answer_at(site, receipt),
+        case: main.callback.reference().and_then(|reference| site.case(reference)),
         back,
     })
+}
+
+/// The page in Notify of the newest text of this person's, where it is known which service that was sent to.
+fn answer_at(site: &Site, receipt: &Receipt) -> Option<String> {
+    let text = receipt.newest_text.as_ref()?;
+    let service_id = text.notify_service_id.as_deref().or_else(|| site.beyond.asking.service_id(&text.service_name))?;
+    elsewhere::answer_in_notify(&site.beyond.notify_pages, service_id, &text.notify_id)
+}
+
+/// What a search finds the rest by, in the words of its button.
+fn more(receipt: &Receipt, main: &Callback) -> Vec<(&'static str, String)> {
+    let person = main.person().filter(|_| receipt.more_of_person);
+    let reference = main.reference().filter(|_| receipt.more_of_reference);
+    let (person, reference) = (
+        person.map(|person| ("Show everything to and from this person", person.to_owned())),
+        reference.map(|reference| ("Show everything with this reference", reference.to_owned())),
+    );
+    person.into_iter().chain(reference).collect()
 }
 
 /// The events that are shown, which may be of several kinds, receipts first and then the newest.
@@ -148,12 +191,14 @@ fn shown(receipt: &Receipt) -> Vec<&Kept> {
     if shown.is_empty() { receipt.events.last().into_iter().collect() } else { shown }
 }
 
-fn part(kept: &Kept) -> Part {
+fn part(site: &Site, kept: &Kept, template: Option<&str>) -> Part {
     Part {
         kind: kept.callback.kind().words(),
         status: status_tag(&kept.callback),
-        meaning: meaning(&kept.callback),
-        fields: fields(kept),
+        advice: Advice::on(&kept.callback),
+        help: help::place_of(&kept.callback),
+        steps: timeline::steps(kept),
+        fields: fields(site, kept, template),
     }
 }
 
@@ -164,19 +209,6 @@ fn heading(callback: &Callback) -> (String, Option<String>) {
             ("Text message from".into(), Some(sender.to_owned()))
         }
         _ => (format!("{} without a reference", kind_words(callback)), None),
-    }
-}
-
-fn meaning(callback: &Callback) -> String {
-    match &callback.content {
-        Content::DeliveryReceipt(receipt) => receipt.status.meaning(receipt.notification_type.as_deref()).to_string(),
-        Content::ReceivedText(_) => "Someone sent this text message to the service.".into(),
-        Content::ReturnedLetter(_) => {
-            "The letter could not be delivered and came back. Check the address before you send another.".into()
-        }
-        Content::Complaint(_) => {
-            "The person marked this email as spam. Do not send more emails that they do not expect.".into()
-        }
     }
 }
 
@@ -191,46 +223,33 @@ fn event(kept: &Kept) -> Event {
     }
 }
 
-fn text(kept: &Kept) -> Text {
-    let message = match &kept.callback.content {
-        Content::ReceivedText(text) => text.message.as_deref().unwrap_or_default(),
-        _ => "",
-    };
-    Text { message: plain_text::pieces(message), when: happened(kept) }
-}
-
-fn fields(kept: &Kept) -> Vec<Field> {
+fn fields(site: &Site, kept: &Kept, template: Option<&str>) -> Vec<Field> {
     let words = |name: &str, value: Option<String>| Field {
         name: name.to_owned(),
         value: value.map_or(Value::Nothing, Value::Plain),
     };
     let plain = |name, value: Option<&String>| words(name, value.cloned());
-    let moment = |name: &str, value: Option<&String>| Field {
-        name: name.to_owned(),
-        value: value.map_or(Value::Nothing, |text| Value::Moment(written(text))),
-    };
     let number = |name, value: Option<i64>| words(name, value.map(|value| value.to_string()));
     let mut fields = vec![];
     if kept.callback.kind() != Kind::ReceivedText {
-        fields.push(words("Reference", kept.callback.reference().map(str::to_owned)));
+        let reference = kept.callback.reference();
+        let value = |reference: &str| Value::Reference(reference.to_owned(), site.case(reference));
+        fields.push(Field { name: "Reference".into(), value: reference.map_or(Value::Nothing, value) });
     }
     match &kept.callback.content {
         Content::DeliveryReceipt(receipt) => fields.extend([
             plain("Sent to", receipt.to.as_ref()),
             words("Kind", Some(kind_words(&kept.callback))),
             words("Status in Notify", Some(receipt.status.as_str().to_owned())),
-            moment("Created", receipt.created_at.as_ref()),
-            moment("Sent", receipt.sent_at.as_ref()),
-            moment("Finished", receipt.completed_at.as_ref()),
-            plain("Template", receipt.template_id.as_ref()),
+            words(TEMPLATE, template.map(str::to_owned)),
+            plain("Template’s id", receipt.template_id.as_ref()),
             number("Template version", receipt.template_version),
         ]),
         Content::ReturnedLetter(letter) => fields.extend([
             words("Kind", Some(kind_words(&kept.callback))),
-            moment("Sent", letter.date_sent.as_ref()),
             plain("Sent by", letter.sent_by.as_ref()),
-            plain("Template name", letter.template_name.as_ref()),
-            plain("Template", letter.template_id.as_ref()),
+            words(TEMPLATE, letter.template_name.clone().or_else(|| template.map(str::to_owned))),
+            plain("Template’s id", letter.template_id.as_ref()),
             number("Template version", letter.template_version),
             plain("Spreadsheet", letter.spreadsheet_file_name.as_ref()),
             number("Row in the spreadsheet", letter.spreadsheet_row_number),
@@ -239,15 +258,14 @@ fn fields(kept: &Kept) -> Vec<Field> {
         Content::Complaint(complaint) => fields.extend([
             plain("Sent to", complaint.to.as_ref()),
             words("Kind", Some(kind_words(&kept.callback))),
-            moment("Complained", complaint.complaint_date.as_ref()),
             plain("Complaint id", complaint.complaint_id.as_ref()),
         ]),
-        Content::ReceivedText(text) => fields.extend([
-            plain("From", text.source_number.as_ref()),
-            plain("To", text.destination_number.as_ref()),
-            moment("Received", text.date_received.as_ref()),
-        ]),
+        Content::ReceivedText(text) => {
+            fields.extend([plain("From", text.source_number.as_ref()), plain("To", text.destination_number.as_ref())]);
+        }
     }
+    // Of a template that nobody named there is the id alone.
+    fields.retain(|field| field.name != TEMPLATE || !matches!(field.value, Value::Nothing));
     fields.extend(
         kept.callback
             .other_keys()
@@ -258,7 +276,6 @@ fn fields(kept: &Kept) -> Vec<Field> {
     fields.extend([
         words("Service", Some(kept.service_name.clone())),
         words("Notify’s id", Some(kept.callback.notify_id().to_owned())),
-        Field { name: "Arrived".into(), value: Value::Moment(at(kept.arrived_at)) },
     ]);
     fields
 }

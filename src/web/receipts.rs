@@ -19,7 +19,7 @@ use super::results::{self, Moment, ResultRow};
 use super::said::LookedFor;
 use super::silence::{self, SilenceNotice};
 use super::taken::Taken;
-use super::{Site, get, one_of, search};
+use super::{Site, ask_notify, get, one_of, search};
 use crate::access::Caseworker;
 use crate::clock;
 use crate::notify::recipient::reference_key;
@@ -48,6 +48,8 @@ struct ReceiptsPage {
     /// What the term was taken for.
     said: Option<String>,
     ways: Vec<Way>,
+    /// Where Notify can be asked for what is not here.
+    asks_notify: Option<String>,
     rows: Vec<ResultRow>,
     /// Which of them, where they are more than one page.
     showing: Option<String>,
@@ -290,12 +292,15 @@ async fn results(site: &Site, caseworker: &Caseworker, asked: Asked, query: &Wor
     let gap = if begins { gap::notice(site, caseworker).await? } else { None };
     let silences = if begins { silence::notices(site, caseworker).await? } else { Vec::new() };
     let oldest = if found.rows.is_empty() { site.store.oldest_receipt(caseworker.sees()).await? } else { None };
+    let is_missed = found.rows.is_empty() && asked.in_query && !asked.typed.is_empty();
+    let asks_notify = if is_missed { ask_notify::offered(site, caseworker, &asked.typed).await? } else { None };
     let heading = heading(&asked, &found, number);
     html(&ReceiptsPage {
         gap,
         silences,
         keeping: Keeping::of(site),
         oldest: oldest.map(results::at),
+        asks_notify,
         ..page(caseworker, asked, heading, number, &found)
     })
 }
@@ -331,6 +336,7 @@ fn page(caseworker: &Caseworker, asked: Asked, heading: String, number: Number, 
         typed: asked.typed.clone(),
         title,
         caption,
+        asks_notify: None,
         searched: !asked.typed.is_empty(),
         said: asked.search.as_ref().map(|(taken, term)| taken.said(term)),
         ways: asked.ways(),

@@ -4,10 +4,9 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::back::Back;
 use super::said::{LookedFor, Part, said};
 use super::uk_time;
-use crate::notify::status::Tone;
+use crate::notify::status::{Status, Tone};
 use crate::notify::{Callback, Content, time};
 use crate::store::Kept;
 
@@ -70,11 +69,6 @@ impl ResultRow {
         let conversation = conversation.map(|name| format!("/messages/{name}"));
         ResultRow { text: Some(RowText { parts, conversation }), ..self }
     }
-
-    /// Its link as one that carries the way back to the page `here`.
-    pub(super) fn with_way_back(self, back: &Back, here: &str) -> ResultRow {
-        ResultRow { href: back.onward(here, &self.href), ..self }
-    }
 }
 
 /// The page of a notification. Browsers take a part that is one or two dots for a step, however it is written, so a mark
@@ -95,34 +89,44 @@ const MARK: char = '~';
 /// What kind of message it is about.
 pub(super) fn kind_words(callback: &Callback) -> String {
     match &callback.content {
-        Content::DeliveryReceipt(receipt) => match receipt.notification_type.as_deref() {
-            Some("email") => "Email".into(),
-            Some("sms") => "Text message".into(),
-            Some("letter") => "Letter".into(),
-            Some(other) => other.to_owned(),
-            None => "Message".into(),
-        },
+        Content::DeliveryReceipt(receipt) => sent_as_words(receipt.notification_type.as_deref()),
         Content::ReceivedText(_) => "Received text message".into(),
         Content::ReturnedLetter(_) => "Returned letter".into(),
         Content::Complaint(_) => "Complaint".into(),
     }
 }
 
+/// What it was sent as.
+pub(super) fn sent_as_words(notification_type: Option<&str>) -> String {
+    match notification_type {
+        Some("email") => "Email".into(),
+        Some("sms") => "Text message".into(),
+        Some("letter") => "Letter".into(),
+        Some(other) => other.to_owned(),
+        None => "Message".into(),
+    }
+}
+
 /// Its status in words.
 pub(super) fn status_tag(callback: &Callback) -> StatusTag {
     match &callback.content {
-        Content::DeliveryReceipt(receipt) => StatusTag {
-            words: receipt.status.words(receipt.notification_type.as_deref()),
-            tone: match receipt.status.tone() {
-                Tone::Good => "green",
-                Tone::Bad => "red",
-                Tone::Waiting => "blue",
-                Tone::Neutral => "grey",
-            },
-        },
+        Content::DeliveryReceipt(receipt) => receipt_tag(&receipt.status, receipt.notification_type.as_deref()),
         Content::ReceivedText(_) => StatusTag { words: "Received".into(), tone: "purple" },
         Content::ReturnedLetter(_) => StatusTag { words: "Returned".into(), tone: "orange" },
         Content::Complaint(_) => StatusTag { words: "Marked as spam".into(), tone: "orange" },
+    }
+}
+
+/// The status of what was sent in words.
+pub(super) fn receipt_tag(status: &Status, notification_type: Option<&str>) -> StatusTag {
+    StatusTag {
+        words: status.words(notification_type),
+        tone: match status.tone() {
+            Tone::Good => "green",
+            Tone::Bad => "red",
+            Tone::Waiting => "blue",
+            Tone::Neutral => "grey",
+        },
     }
 }
 

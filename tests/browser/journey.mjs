@@ -66,6 +66,16 @@ await everywhere(async ({ page, context, javaScriptEnabled, look, heading, forgi
   assert.match(await heading(), new RegExp(`Reference ${REFERENCE}`));
   assert.ok(await page.locator(".govuk-tag").first().isVisible(), "the status is there in words");
   await look("receipt");
+  const receipt = page.url();
+  await page.getByRole("link", { name: "What this status means, and the others" }).first().click();
+  assert.equal(await heading(), "What statuses mean");
+  assert.ok(await page.locator(":target").isVisible(), "the link leads to the status");
+  await look("what statuses mean");
+  await page.goto(receipt);
+  await page.getByText("What was sent").first().click();
+  await look("receipt with what was sent");
+  await page.goto(results);
+  await page.getByRole("link", { name: REFERENCE, exact: true }).first().click();
   await page.getByRole("link", { name: "Back to results" }).click();
   assert.equal(page.url(), results, "Back leads to the same results");
 

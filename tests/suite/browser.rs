@@ -8,6 +8,9 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::{env, fs};
 
+use counterfoil::clock;
+
+use crate::notify_api::NotifyApi;
 use crate::server::{PASSWORD, Server, folder, handed, printed, run, run_with_input};
 
 const TEXT: &str = "Can I change my appointment to Thursday?";
@@ -204,6 +207,30 @@ fn a_passkey_is_added_used_and_removed_in_a_browser_with_and_without_javascript(
     journey.env("EMAILS", emails.join(" ")).env("PASSWORD", PASSWORD);
     // Browsers have passkeys for names, and for no numbers.
     go_at(journey, "localhost", server.at.port());
+}
+
+#[test]
+fn what_was_said_is_read_and_notify_is_asked_in_a_browser_with_and_without_javascript() {
+    let Some(mut journey) = journey("sent.mjs") else { return };
+    let (api, keys) = (NotifyApi::start(), folder());
+    let key = keys.path().join("key");
+    fs::write(&key, NotifyApi::key()).unwrap();
+    let key = format!("Test service={}", key.display());
+    let case = "https://cases.example/{reference}";
+    let server = Server::start_with(&["--notify-api", &key, "--notify-api-url", &api.url(), "--case-url", case]);
+    let id = "740e5834-3a29-46b4-9a6f-16142fde533a";
+    api.sent(id, "delivered", clock::now());
+    api.that_said("HB-2026-1", "Your visit", TEXT);
+    api.sent("840e5834-3a29-46b4-9a6f-16142fde533a", "sending", clock::now());
+    api.that_said("HB-2026-2", "Your visit", TEXT);
+    let body = format!(
+        r#"{{"id": "{id}", "reference": "HB-2026-1", "to": "a.very.long.address.that.does.not.fit.anywhere@department.example.gov.uk", "status": "delivered", "notification_type": "email", "template_id": "f9d696de-3ce8-459f-9f0e-8781d2fe61a6"}}"#
+    );
+    assert_eq!(server.post("/callbacks", body.as_bytes()).status, 200);
+    server.signed_in("admin");
+    journey.env("EMAIL", "admin@example.gov.uk").env("PASSWORD", PASSWORD).env("ID", id).env("SAYS", TEXT);
+    journey.env("REFERENCE", "HB-2026-2");
+    go(journey, &server);
 }
 
 /// A journey to be made, where there is what it needs.

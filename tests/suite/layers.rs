@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A layer and those of ours that it may name.
-const MAY_USE: [(&str, &[&str]); 14] = [
-    ("web", &["access", "disclosure", "notify", "store", "edge", "clock", "spreadsheet"]),
+const MAY_USE: [(&str, &[&str]); 15] = [
+    ("web", &["access", "asking", "disclosure", "notify", "store", "edge", "clock", "spreadsheet"]),
     ("upkeep", &["backfill", "notify", "store", "clock"]),
+    ("asking", &["outgoing", "notify", "clock"]),
     ("backfill", &["outgoing", "notify", "store", "clock"]),
     ("access", &["oidc", "store", "clock"]),
     ("oidc", &["outgoing"]),

@@ -29,11 +29,13 @@ mod pages;
 mod passkeys;
 mod people;
 mod quarantine;
+mod receipt;
 mod retention;
 mod roles;
 mod sealed;
 mod searches;
 mod second_factor;
+mod sent;
 #[allow(dead_code, reason = "the faults use the rest")]
 mod server;
 mod sessions;

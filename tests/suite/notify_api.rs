@@ -1,5 +1,5 @@
 //! A stand-in for Notify's REST API, which answers as Notify does: pages of 250 that are strictly older than an id, `links.next` on
-//! every page that is not empty, refusals of a token that is wrong or of another moment and of what is no id, and refusals and
+//! every page that is not empty, one message by its id, the messages with a reference, templates, refusals of a token that is wrong or of another moment and of what is no id, and refusals and
 //! failures when it is told to.
 
 use std::io::{BufRead, BufReader, Write};
@@ -23,12 +23,16 @@ pub(crate) enum Fails {
     Status(u16, &'static str),
     /// Half of the page, and then the connection is closed.
     Cut,
+    /// The connection stays open, and nothing is said.
+    Silent,
 }
 
 #[derive(Default)]
 struct State {
     notifications: Vec<(i64, Value)>,
     texts: Vec<(i64, Value)>,
+    /// Ids and names.
+    templates: Vec<(String, String)>,
     /// The paths that were asked for.
     asked: Vec<String>,
     /// What the next requests get.
@@ -81,6 +85,18 @@ impl NotifyApi {
         self.state.lock().unwrap().notifications.push((created_at, item));
     }
 
+    /// What was sent last had this reference, and said this.
+    pub(crate) fn that_said(&self, reference: &str, subject: &str, body: &str) {
+        let mut state = self.state.lock().unwrap();
+        let (_, item) = state.notifications.last_mut().unwrap();
+        (item["reference"], item["subject"], item["body"]) = (json!(reference), json!(subject), json!(body));
+    }
+
+    /// The template that messages are made of has a name.
+    pub(crate) fn template(&self, name: &str) {
+        self.state.lock().unwrap().templates.push((SECRET.to_owned(), name.to_owned()));
+    }
+
     /// A text that somebody sent to it.
     pub(crate) fn received(&self, id: &str, created_at: i64) {
         let item = json!({
@@ -120,6 +136,11 @@ impl NotifyApi {
                 }
             }
             let (fails, body) = self.answer(&path, &token);
+            if fails == Some(Fails::Silent) {
+                // Until whoever asks gives up.
+                while reader.read_line(&mut String::new()).unwrap_or(0) > 0 {}
+                return;
+            }
             let status = if let Some(Fails::Status(status, _)) = fails { status } else { 200 };
             let head = format!(
                 "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
@@ -139,7 +160,8 @@ impl NotifyApi {
         state.asked.push(path.to_owned());
         let fails = if state.fails.is_empty() { state.always } else { Some(state.fails.remove(0)) };
         let refusal = |status, message| {
-            let errors = json!([{"error": "AuthError", "message": message}]);
+            let error = if status == 404 { "NoResultFound" } else { "AuthError" };
+            let errors = json!([{"error": error, "message": message}]);
             (Some(Fails::Status(status, message)), json!({"status_code": status, "errors": errors}).to_string())
         };
         if let Some(Fails::Status(status, message)) = fails {
@@ -154,6 +176,21 @@ impl NotifyApi {
         }
         let (route, query) = path.split_once('?').unwrap_or((path, ""));
         let asked: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        if let Some(id) = route.strip_prefix("/v2/notifications/") {
+            let found = state.notifications.iter().find(|(_, item)| item["id"] == id);
+            return found.map_or_else(|| refusal(404, "No result found"), |(_, item)| (fails, item.to_string()));
+        }
+        if let Some(id) = route.strip_prefix("/v2/template/") {
+            let Some((id, name)) = state.templates.iter().find(|(known, _)| known == id) else {
+                return refusal(404, "No result found");
+            };
+            let template = json!({
+                "id": id, "type": "email", "name": name, "created_at": "2026-01-01T00:00:00.000000Z", "updated_at": null,
+                "created_by": "amy@example.gov.uk", "version": 1, "body": "Hello ((name))", "subject": "Your visit",
+                "personalisation": {"name": {"required": true}}, "letter_contact_block": null, "postage": null,
+            });
+            return (fails, template.to_string());
+        }
         let value = |name: &str| asked.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let (name, list) = match route {
             "/v2/notifications" => {
@@ -170,6 +207,7 @@ impl NotifyApi {
         let before = value("older_than")
             .map(|id| list.iter().find(|(_, item)| item["id"] == id).map_or(i64::MIN, |(created_at, _)| *created_at));
         let mut older: Vec<_> = list.iter().filter(|(at, _)| before.is_none_or(|before| *at < before)).collect();
+        older.retain(|(_, item)| value("reference").is_none_or(|reference| item["reference"] == reference));
         older.sort_by_key(|(created_at, _)| std::cmp::Reverse(*created_at));
         older.truncate(PAGE);
         let items: Vec<&Value> = older.iter().map(|(_, item)| item).collect();

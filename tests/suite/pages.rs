@@ -61,6 +61,9 @@ fn all_pages(browser: &mut Browser) -> Vec<(String, Answer)> {
         "/tokens/1/rotate",
         "/tokens/1/revoke",
         "/cookies",
+        "/help/statuses",
+        "/ask-notify",
+        "/templates",
         "/account",
         "/account/second-factor",
         "/account/password",
@@ -205,7 +208,7 @@ fn a_receipt_tells_everything_in_plain_words() {
         "Text message",
         "12:16pm on 14 May 2017",
         "datetime=\"2017-05-14T11:16:30Z\"",
-        "Text messages from the same number",
+        "What else is known",
         "Read the whole conversation",
         "What Notify reported",
         "does not mean",
@@ -213,7 +216,7 @@ fn a_receipt_tells_everything_in_plain_words() {
         assert!(page.contains(words), "{words}");
     }
     let page = browser.get("/receipts/r2").text();
-    assert!(page.contains("Email address does not exist") && page.contains("Other messages to the same person"));
+    assert!(page.contains("Email address does not exist") && page.contains("What else is known"));
     assert!(browser.get("/receipts/l1").text().contains("midday on 1 January 2026"));
     assert!(browser.get("/receipts/c1").text().contains("Marked as spam"));
 }
@@ -607,7 +610,7 @@ fn a_list_that_stops_says_so_and_leads_to_all() {
     }
     let mut browser = server.signed_in("caseworker");
     let page = browser.get("/receipts/m0").text();
-    assert!(page.contains("Other messages to the same person (latest 20)"));
+    assert!(page.contains("The latest of the same person"));
     let person = between(&page, "<input type=\"hidden\" name=\"q\" value=\"", "\"").to_owned();
     let (to, all) = browser.search(&person);
     assert!(to.starts_with("/search/") && all.text().contains("22 results for"));

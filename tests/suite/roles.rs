@@ -24,6 +24,7 @@ const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/account/password", [303, 200, 200, 200, 200]),
     ("POST", "/account/password", [303, 200, 200, 200, 200]),
     ("GET", "/cookies", [200, 200, 200, 200, 200]),
+    ("GET", "/help/statuses", [200, 200, 200, 200, 200]),
     ("GET", "/set-password/0", [200, 200, 200, 200, 200]),
     ("GET", "/receipts", [303, 200, 200, 200, 200]),
     ("GET", "/receipts?q=REF&status=delivered", [303, 200, 200, 200, 200]),
@@ -34,6 +35,9 @@ const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/search", [303, 303, 303, 303, 303]),
     ("GET", "/search/none", [303, 404, 404, 404, 404]),
     ("GET", "/search/SEARCH", [303, 200, 200, 200, 200]),
+    ("GET", "/ask-notify", [303, 200, 200, 200, 200]),
+    // What was sent is kept in the form.
+    ("POST", "/ask-notify", [200, 200, 200, 200, 200]),
     ("GET", "/messages", [303, 200, 200, 200, 200]),
     ("GET", "/messages/none", [303, 404, 404, 404, 404]),
     ("GET", "/messages/CONVERSATION", [303, 200, 200, 200, 200]),
@@ -97,6 +101,10 @@ const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/audit", [303, 403, 403, 200, 200]),
     ("POST", "/audit", [303, 403, 403, 303, 303]),
     ("GET", "/audit/csv", [303, 403, 403, 200, 200]),
+    ("GET", "/templates", [303, 403, 403, 403, 200]),
+    ("GET", "/templates/1/99", [303, 403, 403, 403, 404]),
+    ("POST", "/templates/1/99", [303, 403, 403, 403, 404]),
+    ("GET", "/templates/none", [404, 404, 404, 404, 404]),
     ("GET", "/alarms", [303, 403, 403, 403, 200]),
     ("POST", "/alarms/1", [303, 403, 403, 403, 303]),
     ("GET", "/alarms/none", [404, 404, 404, 404, 404]),
@@ -327,7 +335,8 @@ fn a_page_that_is_asked_by_another_method_says_which_it_takes() {
     for (method, path, _) in
         TABLE.iter().copied().filter(|(_, path, _)| !path.contains("nothing") && !path.contains("STYLES"))
     {
-        let numbered = ["/quarantine", "/alarms", "/people", "/tokens"].iter().any(|list| path.starts_with(list));
+        let numbered =
+            ["/quarantine", "/alarms", "/people", "/tokens", "/templates"].iter().any(|list| path.starts_with(list));
         let is_none = numbered && path.ends_with("/none");
         let known = !path.ends_with("/more") && !is_none;
         let path = path.split('?').next().unwrap();

@@ -200,7 +200,7 @@ fn a_received_text_comes_with_the_name_of_its_conversation() {
         furnished(&store, service).await;
         let find = |source| Find { sources: vec![source], only: Only::default(), from: None };
         let found = store.find(&Services::All, find(Source::Words(vec!["ab".into()]))).await.unwrap();
-        let inbox = store.inbox(&Services::All, None).await.unwrap();
+        let inbox = store.inbox(&Services::All, Narrowed::default(), None).await.unwrap();
         assert_eq!(found.conversations, [Some(inbox.rows.first().unwrap().opaque.clone())]);
         let others = store.find(&Services::All, find(Source::Newest)).await.unwrap();
         assert_eq!(others.conversations, vec![None; others.rows.len()]);
