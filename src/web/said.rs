@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn of_a_long_text_so_much_is_shown_as_stands_round_it() {
-        let text = format!("{} needle {}", "hay ".repeat(500), "straw ".repeat(500));
+        let text = format!("{}needle {}", "hay ".repeat(500), "straw ".repeat(500));
         let round = words(&text, &["needle"]);
         assert!(round.contains("hay [needle] straw") && round.chars().count() < 3 * ROUND, "{round}");
         assert!(round.starts_with("…hay ") && round.ends_with("straw…"), "{round}");
