@@ -393,10 +393,11 @@ impl Visitors {
     pub(super) async fn check_password(&self, who: &Caseworker, password: &str, now: i64) -> Result<(), NotTaken> {
         // Apart from tries to sign in: nobody else's keep waiting who is signed in.
         let counted = Codes { name: format!(" password of {}", who.email()), source: who.source.parse().ok() };
+        let place = self.passwords.place(true).ok_or(StoreError::Full)?;
         self.throttle.begin(counted.tried(), now).map_err(NotTaken::Wait)?;
         let person = self.store.person(who.email()).await?;
         let kept = person.and_then(|person| person.password);
-        match self.passwords.verify(password, kept, true).await {
+        match self.passwords.verify(place, password, kept).await {
             Some(true) => self.throttle.succeeded(counted.tried()),
             Some(false) => {
                 self.store.record(who.did(Did::PasswordNotConfirmed, now)).await?;

@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
+use super::neighbourhood::Neighbourhood;
 use super::secret::Secret;
 use crate::clock::{DAY, MINUTE, SECOND};
 
@@ -46,7 +47,7 @@ struct Counts {
     /// An account with a source or a known browser.
     pairs: HashMap<Mark, Failures>,
     accounts: HashMap<Mark, Level>,
-    sources: HashMap<IpAddr, Level>,
+    sources: HashMap<Neighbourhood, Level>,
 }
 
 type Mark = [u8; 32];
@@ -59,23 +60,14 @@ impl Try<'_> {
     fn pair(&self) -> Mark {
         match (self.known, self.source) {
             (Some(browser), _) => mark(self.address, browser.bytes()),
-            (None, Some(source)) => mark(self.address, neighbourhood(source).to_string().as_bytes()),
+            (None, Some(source)) => mark(self.address, Neighbourhood::of(source).to_string().as_bytes()),
             (None, None) => mark(self.address, b""),
         }
     }
 
-    /// The source that counts beside the account. A peer on this machine is a proxy that was not named as one: it stands for
-    /// everybody.
-    fn neighbourhood(&self) -> Option<IpAddr> {
-        self.source.filter(|source| self.known.is_none() && !source.is_loopback()).map(neighbourhood)
-    }
-}
-
-/// What one who holds an address mostly holds with it: of IPv6 all with the same first 64 bits.
-pub(super) fn neighbourhood(source: IpAddr) -> IpAddr {
-    match source {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+    /// The source that counts beside the account.
+    fn neighbourhood(&self) -> Option<Neighbourhood> {
+        self.source.filter(|_| self.known.is_none()).and_then(Neighbourhood::elsewhere)
     }
 }
 
@@ -297,14 +289,5 @@ mod tests {
     #[test]
     fn the_delay_never_passes_a_quarter_of_an_hour() {
         assert_eq!(delay(u32::MAX), LONGEST);
-    }
-
-    #[test]
-    fn a_source_is_an_address_of_ipv4_or_64_bits_of_ipv6_and_never_this_machine() {
-        let counted = |source: &str| Try { source: source.parse().ok(), ..from(HERS, 1) }.neighbourhood();
-        assert_eq!(counted("2001:db8::1"), counted("2001:db8::ffff:2"));
-        assert_ne!(counted("2001:db8::1"), counted("2001:db8:0:1::1"));
-        assert_ne!(counted("192.0.2.1"), counted("192.0.2.2"));
-        assert_eq!([counted("127.0.0.1"), counted("::1")], [None, None]);
     }
 }

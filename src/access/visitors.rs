@@ -292,12 +292,14 @@ impl Visitors {
         let address = email.trim().to_lowercase();
         let browser = self.known_browser(&address, headers, now).await.map_err(SignInRefused::Store)?;
         let tried = Try { address: &address, known: browser.as_ref(), source: source.parse().ok() };
+        // Where no place is free nothing is tried, and nothing counts as failed.
+        let place = self.passwords.place(browser.is_some()).ok_or(SignInRefused::Store(StoreError::Full))?;
         self.throttle.begin(tried, now).map_err(SignInRefused::Wait)?;
         let person = self.store.person(&address).await.map_err(SignInRefused::Store)?;
         let known = person.as_ref().map(|person| by(person, source));
         let person = person.filter(|person| person.disabled_at.is_none());
         let kept = person.as_ref().and_then(|person| person.password.clone());
-        let checked = self.passwords.verify(password, kept, browser.is_some()).await;
+        let checked = self.passwords.verify(place, password, kept).await;
         let right = checked.ok_or(SignInRefused::Store(StoreError::Full))?;
         let Some(person) = person.filter(|_| right) else {
             tracing::warn!(event = "access.sign_in_failed", "someone could not sign in");
@@ -507,6 +509,20 @@ mod tests {
         assert!(set(expires).await.unwrap().unwrap().is_none(), "too late");
         assert!(set(NOW).await.unwrap().unwrap().is_some());
         assert!(set(NOW).await.unwrap().unwrap().is_none(), "it was used");
+    }
+
+    #[tokio::test]
+    async fn a_try_that_found_no_place_counts_as_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (visitors, _) = visitors_and_person(folder.path()).await;
+        let tried = async || visitors.sign_in("a@example.gov.uk", "wrong", &HeaderMap::new(), "", NOW).await.err();
+        let full: Vec<_> = std::iter::from_fn(|| visitors.passwords.place(false)).collect();
+        for _ in 0..9 {
+            assert!(matches!(tried().await, Some(SignInRefused::Store(StoreError::Full))));
+        }
+        drop(full);
+        assert!(matches!(tried().await, Some(SignInRefused::Wrong)));
+        session(&visitors).await;
     }
 
     #[tokio::test]

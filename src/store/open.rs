@@ -30,6 +30,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0013-subjects.sql"),
     include_str!("migrations/0014-sessions.sql"),
     include_str!("migrations/0016-passkeys.sql"),
+    include_str!("migrations/0018-revoked-at-once.sql"),
 ];
 /// What the writer touches again and again is small: the ends of a few tables.
 const WRITER_CACHE_KIB: i64 = 8 * 1024;
