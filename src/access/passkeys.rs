@@ -204,11 +204,11 @@ impl Visitors {
         // It stands for the password, and comes in where that does.
         let owner = self.store.passkey_owner(&assertion.credential).await?;
         let Some((person, passkey)) = owner.filter(|(person, _)| self.may_use_password(person)) else {
-            let counted = Codes::of("unknown passkeys", source);
+            let counted = Codes::of("unknown passkeys", None, source);
             self.begin_code(&counted, now)?;
             return Err(PasskeyRefused::Unknown.into());
         };
-        let codes = Codes::of(&person.email, source);
+        let codes = Codes::of(&person.email, self.known_browser(&person.email, headers, now).await?, source);
         self.begin_code(&codes, now)?;
         let refused = match self.used_alone(site, assertion, &passkey, headers, now) {
             Ok((sign_count, challenge)) => {

@@ -102,6 +102,28 @@ impl Throttle {
         Ok(())
     }
 
+    /// Begins a try that is of no account yet: it counts for its source alone.
+    pub(super) fn begin_from(&self, source: &str, now: i64) -> Result<(), i64> {
+        let counts = &mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        make_room(&mut counts.sources, |level| level.0 > now);
+        let Some(source) = elsewhere(source) else { return Ok(()) };
+        let level = counts.sources.entry(source).or_default();
+        let left = level.left(SOURCE, now);
+        if left > 0 {
+            return Err((left + SECOND - 1) / SECOND);
+        }
+        level.add(SOURCE, now);
+        Ok(())
+    }
+
+    /// That did not fail.
+    pub(super) fn succeeded_from(&self, source: &str) {
+        let counts = &mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(level) = elsewhere(source).and_then(|source| counts.sources.get_mut(&source)) {
+            level.take_back(SOURCE);
+        }
+    }
+
     /// The try did not fail. What others have failed at stays counted.
     pub(super) fn succeeded(&self, tried: Try<'_>) {
         let counts = &mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,6 +138,10 @@ impl Throttle {
             level.take_back(SOURCE);
         }
     }
+}
+
+fn elsewhere(source: &str) -> Option<Neighbourhood> {
+    source.parse().ok().and_then(Neighbourhood::elsewhere)
 }
 
 fn make_room<K: Eq + Hash, V>(counts: &mut HashMap<K, V>, still_counts: impl Fn(&V) -> bool) {
@@ -253,6 +279,18 @@ mod tests {
         let known = Try { known: Some(&browser), ..from("y@example.com", 2) };
         assert_eq!(throttle.begin(known, 0), Ok(()), "who is known there is not held up");
         assert_eq!(throttle.begin(from("z@example.com", 1), 0), Ok(()));
+    }
+
+    #[test]
+    fn tries_of_no_account_are_counted_by_their_source_alone() {
+        let throttle = Throttle::default();
+        let begun = |source: &str| (0..1000).filter(|_| throttle.begin_from(source, 0).is_ok()).count();
+        assert_eq!(begun("192.0.2.1"), 100);
+        assert_eq!(throttle.begin_from("192.0.2.1", 0), Err(10));
+        assert_eq!(throttle.begin_from("192.0.2.2", 0), Ok(()));
+        throttle.succeeded_from("192.0.2.1");
+        assert_eq!(begun("192.0.2.1"), 1, "what did not fail counts no more");
+        assert_eq!(begun("127.0.0.1"), 1000, "a proxy that was not named stands for everybody");
     }
 
     #[test]

@@ -61,25 +61,28 @@ pub enum Taken {
 }
 
 impl Store {
-    /// Begins the second step of a sign-in; the one that the same browser had begun before, if any, ends.
+    /// Begins the second step of a sign-in; the one that the same browser had begun before, if any, ends. False where the account has
+    /// been disabled since the person was looked up, or has another password.
     ///
     /// # Errors
     /// When it cannot be written.
     pub async fn begin_second_step(
         &self,
-        person: i64,
+        person: &Person,
         secret: &[u8],
         before: Option<&[u8]>,
         now: i64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let (mark, before) = (self.pending_mark(secret), before.map(|secret| self.pending_mark(secret)));
+        let (id, password) = (person.id, person.password.clone());
         self.write(move |connection| {
             connection.execute("DELETE FROM pending_sign_ins WHERE mark = ?1", [before])?;
-            connection.execute(
-                "INSERT INTO pending_sign_ins (mark, person, made_at) VALUES (?1, ?2, ?3)",
-                params![mark, person, now],
+            let begun = connection.execute(
+                "INSERT INTO pending_sign_ins (mark, person, made_at)
+                 SELECT ?1, id, ?3 FROM people WHERE id = ?2 AND disabled_at IS NULL AND password IS ?4",
+                params![mark, id, now, password],
             )?;
-            Ok(())
+            Ok(begun > 0)
         })
         .await
     }
@@ -206,7 +209,8 @@ impl Store {
         .await
     }
 
-    /// Keeps a second factor in the place of the one before, if any, and ends every session of the account but a new one.
+    /// Keeps a second factor in the place of the one before, if any, and ends every session of the account but a new one. Too late
+    /// where the session that asks has ended.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -215,14 +219,18 @@ impl Store {
         person: i64,
         factor: NewSecondFactor,
         opening: Opening<'_>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Taken, StoreError> {
         let now = opening.now;
         let (new, key) = (self.new_session(opening), self.inner.key.clone());
         self.write(move |connection| {
+            if !new.takes_the_place_of_one_of(connection, person)? {
+                return Ok(Taken::TooLate);
+            }
             keep(connection, &key, person, &factor, now)?;
             close_all(connection, person)?;
             write_down(connection, &key, &new, Did::SetUpSecondFactor, person, now)?;
-            start_session(connection, person, &new, true)
+            start_session(connection, person, &new, true)?;
+            Ok(Taken::Yes)
         })
         .await
     }
@@ -246,7 +254,8 @@ impl Store {
         .await
     }
 
-    /// Changes a password, and ends every session of the account but a new one, which began as the one before did.
+    /// Changes a password, and ends every session of the account but a new one, which began as the one before did. Too late where the
+    /// session that asks has ended.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -256,14 +265,18 @@ impl Store {
         password: String,
         opening: Opening<'_>,
         with_second_factor: bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Taken, StoreError> {
         let now = opening.now;
         let (new, key) = (self.new_session(opening), self.inner.key.clone());
         self.write(move |connection| {
+            if !new.takes_the_place_of_one_of(connection, person)? {
+                return Ok(Taken::TooLate);
+            }
             connection.execute("UPDATE people SET password = ?2 WHERE id = ?1", params![person, password])?;
             close_all(connection, person)?;
             write_down(connection, &key, &new, Did::ChangedPassword, person, now)?;
-            start_session(connection, person, &new, with_second_factor)
+            start_session(connection, person, &new, with_second_factor)?;
+            Ok(Taken::Yes)
         })
         .await
     }
@@ -279,7 +292,8 @@ impl Store {
             let had_passkey = passkeys::forget(connection, person)?;
             connection.execute("DELETE FROM recovery_codes WHERE person = ?1", [person])?;
             close_all(connection, person)?;
-            record::append(connection, &key, &Entry::new(by, Did::RemovedSecondFactor, now).of(account(person)))?;
+            let entry = Entry::new(by, Did::RemovedSecondFactor, now).of(account(person));
+            record::append(connection, &key, &if had_passkey { entry.with("with the passkeys") } else { entry })?;
             Ok(had_app || had_passkey)
         })
         .await

@@ -53,7 +53,7 @@ async fn renew(site: Arc<Site>, who: Result<Caseworker, Problem>, form: Result<W
         return html(&NewCodesPage { error: Some("Enter your password".into()), ..page });
     };
     match site.visitors.renew_recovery_codes(&who, password, clock::now()).await {
-        Ok(codes) => html(&RecoveryCodesPage { chrome: page.chrome, codes, next: "/account".into() }),
+        Ok(codes) => html(&RecoveryCodesPage { chrome: page.chrome, codes, next: "/account".into(), kept: None }),
         Err(refused) => {
             let (words, status) = words(refused)?;
             with_status(html(&NewCodesPage { error: Some(words), ..page }), status)
