@@ -221,7 +221,7 @@ fn methods(path: &str) -> Option<&'static str> {
         | ["people", "invite"]
         | ["tokens", "new"] => "GET, HEAD, POST",
         ["account", "passkeys", id] if id.parse::<i64>().is_ok() => "GET, HEAD, POST",
-        ["sign-out"] | ["sign-in", "code", "passkey"] => "POST",
+        ["sign-out"] | ["sign-in", "code" | "set-up", "passkey"] => "POST",
         ["subjects", parts @ ..] => return subjects::methods(parts),
         []
         | ["receipts" | "messages" | "quarantine" | "alarms" | "cookies" | "account" | "people" | "tokens"]

@@ -338,6 +338,17 @@ impl Visitors {
         self.store.second_factor(who.id).await
     }
 
+    /// How many recovery codes somebody who is signed in has left; `None` where they have nothing that those stand in for, or no
+    /// password.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn recovery_codes(&self, who: &Caseworker) -> Result<Option<usize>, StoreError> {
+        let has_one = who.has_password()
+            && (self.store.second_factor(who.id).await?.is_some() || !self.store.passkeys(who.id).await?.is_empty());
+        if has_one { self.store.recovery_codes(who.id).await.map(Some) } else { Ok(None) }
+    }
+
     /// What somebody who is signed in can set up, in the place of what they have or as the first.
     #[must_use]
     pub fn offer(&self, who: &Caseworker, headers: &HeaderMap) -> Option<Offer> {
@@ -380,8 +391,7 @@ impl Visitors {
         now: i64,
     ) -> Result<Vec<String>, NotTaken> {
         self.check_password(who, password, now).await?;
-        let codes = recovery_codes().map_err(no_randomness)?;
-        let shown = codes.iter().map(|code| authenticator::shown(code)).collect();
+        let (codes, shown) = new_codes()?;
         self.store.set_recovery_codes(who.id, codes, who.by(), now).await?;
         Ok(shown)
     }
@@ -472,10 +482,9 @@ impl Visitors {
     ) -> Result<Option<(NewSecondFactor, Vec<String>)>, StoreError> {
         let secret = self.store.offered_secret(holder.bytes());
         let Some(step) = authenticator::step(&secret, typed, now) else { return Ok(None) };
-        let recovery_codes = recovery_codes().map_err(no_randomness)?;
+        let (recovery_codes, shown) = new_codes()?;
         let mut nonce = [0; 24];
         getrandom::fill(&mut nonce).map_err(no_randomness)?;
-        let shown = recovery_codes.iter().map(|code| authenticator::shown(code)).collect();
         Ok(Some((NewSecondFactor { secret, nonce, step, recovery_codes }, shown)))
     }
 
@@ -507,6 +516,13 @@ impl Codes {
     pub(super) fn tried(&self) -> Try<'_> {
         Try { address: &self.name, known: self.browser.as_ref(), source: self.source }
     }
+}
+
+/// New recovery codes, as they are kept and as they are shown.
+pub(super) fn new_codes() -> Result<(Vec<String>, Vec<String>), StoreError> {
+    let codes = recovery_codes().map_err(no_randomness)?;
+    let shown = codes.iter().map(|code| authenticator::shown(code)).collect();
+    Ok((codes, shown))
 }
 
 fn no_randomness(error: getrandom::Error) -> StoreError {

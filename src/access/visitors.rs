@@ -405,9 +405,7 @@ pub(super) struct NewSecret {
 
 impl NewSecret {
     pub(super) fn of(headers: &HeaderMap) -> Result<NewSecret, StoreError> {
-        let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
-        let browser = agent.and_then(browser::in_words);
-        Ok(NewSecret { secret: random()?, before: session_secret(headers), browser })
+        Ok(NewSecret { secret: random()?, before: session_secret(headers), browser: browser_of(headers) })
     }
 
     /// The session as the store begins it.
@@ -415,6 +413,11 @@ impl NewSecret {
         let (secret, before) = (self.secret.bytes(), self.before.as_ref().map(Secret::bytes));
         Opening { secret, before, by, browser: self.browser.clone(), now }
     }
+}
+
+/// The browser in words.
+pub(super) fn browser_of(headers: &HeaderMap) -> Option<String> {
+    headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).and_then(browser::in_words)
 }
 
 /// How somebody stands in the record who is not signed in yet.

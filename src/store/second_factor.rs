@@ -23,8 +23,6 @@ pub struct SecondFactor {
     pub secret: Option<Vec<u8>>,
     /// When it was set up, in microseconds since 1970 UTC.
     pub made_at: i64,
-    /// The recovery codes that are left.
-    pub recovery_codes: usize,
 }
 
 /// A second factor to be kept.
@@ -195,9 +193,7 @@ impl Store {
         let key = self.inner.key.clone();
         self.write(move |connection| {
             let Some(person) = pending(connection, &mark, now)? else { return Ok(Taken::TooLate) };
-            let has =
-                "SELECT 1 FROM second_factors WHERE person = ?1 UNION ALL SELECT 1 FROM passkeys WHERE person = ?1";
-            if connection.query_row(has, [person.id], |_| Ok(())).optional()?.is_some() {
+            if has_one(connection, person.id)? {
                 return Ok(Taken::TooLate);
             }
             keep(connection, &key, person.id, &factor, now)?;
@@ -231,6 +227,18 @@ impl Store {
             write_down(connection, &key, &new, Did::SetUpSecondFactor, person, now)?;
             start_session(connection, person, &new, true)?;
             Ok(Taken::Yes)
+        })
+        .await
+    }
+
+    /// How many recovery codes a person has left.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn recovery_codes(&self, person: i64) -> Result<usize, StoreError> {
+        self.read(move |connection| {
+            let sql = "SELECT count(*) FROM recovery_codes WHERE person = ?1";
+            connection.prepare_cached(sql)?.query_row([person], |row| row.get(0))
         })
         .await
     }
@@ -323,12 +331,11 @@ pub(super) fn end(connection: &Connection, mark: &Mark) -> rusqlite::Result<()> 
 }
 
 fn second_factor(connection: &Connection, key: &Key, person: i64) -> rusqlite::Result<Option<SecondFactor>> {
-    let sql = "SELECT secret, made_at, (SELECT count(*) FROM recovery_codes WHERE person = ?1)
-               FROM second_factors WHERE person = ?1";
+    let sql = "SELECT secret, made_at FROM second_factors WHERE person = ?1";
     let found = connection.prepare_cached(sql)?.query_row([person], |row| {
         let sealed: Vec<u8> = row.get(0)?;
         let secret = key.unseal(SEALED_FOR, person, &sealed);
-        Ok(SecondFactor { secret, made_at: row.get(1)?, recovery_codes: row.get(2)? })
+        Ok(SecondFactor { secret, made_at: row.get(1)? })
     });
     found.optional()
 }
@@ -342,7 +349,13 @@ fn keep(connection: &Connection, key: &Key, person: i64, factor: &NewSecondFacto
     keep_codes(connection, key, person, &factor.recovery_codes)
 }
 
-fn keep_codes(connection: &Connection, key: &Key, person: i64, codes: &[String]) -> rusqlite::Result<()> {
+/// Whether a person has an app or a passkey.
+pub(super) fn has_one(connection: &Connection, person: i64) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM second_factors WHERE person = ?1 UNION ALL SELECT 1 FROM passkeys WHERE person = ?1";
+    connection.prepare_cached(sql)?.exists([person])
+}
+
+pub(super) fn keep_codes(connection: &Connection, key: &Key, person: i64, codes: &[String]) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM recovery_codes WHERE person = ?1", [person])?;
     let mut insert = connection.prepare_cached("INSERT INTO recovery_codes (mark, person) VALUES (?1, ?2)")?;
     for code in codes {
@@ -352,7 +365,7 @@ fn keep_codes(connection: &Connection, key: &Key, person: i64, codes: &[String])
 }
 
 /// What whoever begins the session has done besides.
-fn write_down(
+pub(super) fn write_down(
     connection: &Connection,
     key: &Key,
     new: &NewSession,

@@ -1,4 +1,4 @@
-//! `/sign-in/code`, also with a passkey, `/sign-in/recovery-code` and `/sign-in/set-up`: what is asked after the password.
+//! `/sign-in/code` and `/sign-in/set-up`, both also with a passkey, and `/sign-in/recovery-code`: what is asked after the password.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::chrome::{Chrome, Here};
-use super::passkeys::{assertion, use_of};
+use super::passkeys::{assertion, bytes, creation, creation_of, text, use_of};
 use super::problem::{Answer, Problem, answer, html, see_other};
 use super::qr::Qr;
 use super::request::{self, Kept, Words};
@@ -61,6 +61,8 @@ pub(super) struct SetUpPage {
     pub(super) next: String,
     /// A form that is offered again after the sign-in.
     pub(super) kept: Option<Kept>,
+    /// What is asked for a passkey in place of an app, for the script, and what it calls the person.
+    pub(super) passkey: Option<(String, String)>,
     /// Whether it takes another one's place.
     pub(super) replaces: bool,
     /// Whether the password is asked for.
@@ -125,7 +127,19 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
             .then(take_recovery_code)
             .map(answer)
             .boxed(),
-        warp::path!("sign-in" / "set-up").and(get()).and(half_way()).then(show_set_up).map(answer).boxed(),
+        warp::path!("sign-in" / "set-up")
+            .and(get())
+            .and(half_way())
+            .and(warp::header::headers_cloned())
+            .then(show_set_up)
+            .map(answer)
+            .boxed(),
+        warp::path!("sign-in" / "set-up" / "passkey")
+            .and(warp::post())
+            .and(given())
+            .then(set_up_passkey)
+            .map(answer)
+            .boxed(),
         warp::path!("sign-in" / "set-up").and(warp::post()).and(given()).then(set_up).map(answer).boxed(),
     ])
 }
@@ -149,7 +163,7 @@ pub(super) async fn entered(
     {
         response = match step {
             Step::Code => html(&code_page(site, headers, &who, next.to_owned(), kept, None)?)?,
-            Step::SetUp => html(&set_up_page(site, &who, next.to_owned(), kept, None))?,
+            Step::SetUp => html(&set_up_page(site, headers, &who, next.to_owned(), kept, None)?)?,
         };
     }
     add_cookie(&mut response, &half.cookie());
@@ -305,10 +319,15 @@ fn recovery_code_page(next: String, kept: Option<Kept>, error: Option<String>) -
     html(&RecoveryCodePage { chrome: nobody(), next, kept, error })
 }
 
-async fn show_set_up(site: Arc<Site>, who: Result<Option<HalfWay>, Problem>, query: Words) -> Answer {
+async fn show_set_up(
+    site: Arc<Site>,
+    who: Result<Option<HalfWay>, Problem>,
+    query: Words,
+    headers: HeaderMap,
+) -> Answer {
     let next = next(&query);
     match asked_for(Step::SetUp, who?, &next) {
-        Ok(who) => html(&set_up_page(&site, &who, next, None, None)),
+        Ok(who) => html(&set_up_page(&site, &headers, &who, next, None, None)?),
         Err(elsewhere) => Ok(see_other(&elsewhere)),
     }
 }
@@ -321,9 +340,41 @@ async fn set_up(site: Arc<Site>, given: Given, headers: HeaderMap) -> Answer {
         Err(elsewhere) => return Ok(see_other(&elsewhere)),
     };
     let Some(code) = form.get("code") else {
-        return html(&set_up_page(&site, &who, next, kept, Some("Enter the code from your app".to_owned())));
+        let error = FieldError { field: "code", words: "Enter the code from your app".into() };
+        return html(&set_up_page(&site, &headers, &who, next, kept, Some(error))?);
     };
-    match site.visitors.sign_in_by_set_up(&who, code, &headers, clock::now()).await {
+    let done = site.visitors.sign_in_by_set_up(&who, code, &headers, clock::now()).await;
+    is_set_up(&site, &headers, &who, (next, kept), done, "code")
+}
+
+/// The browser brings a passkey that it has made in place of an app.
+async fn set_up_passkey(site: Arc<Site>, given: Given, headers: HeaderMap) -> Answer {
+    let (who, form) = given?;
+    let (next, kept) = (next(&form), Kept::carried(&form));
+    let who = match asked_for(Step::SetUp, who, &next) {
+        Ok(who) => who,
+        Err(elsewhere) => return Ok(see_other(&elsewhere)),
+    };
+    let done = match (site.passkeys_at(&headers), creation(&form), bytes(&form, "user-handle")) {
+        (Some(rp), Some(creation), Some(handle)) => {
+            let made = (handle, &creation);
+            site.visitors.sign_in_by_first_passkey(&who, rp, made, &headers, clock::now()).await
+        }
+        _ => Err(PasskeyRefused::Wrong.into()),
+    };
+    is_set_up(&site, &headers, &who, (next, kept), done, "passkey")
+}
+
+/// The recovery codes of whoever has set up a second factor, or what is wrong with it.
+fn is_set_up(
+    site: &Site,
+    headers: &HeaderMap,
+    who: &HalfWay,
+    (next, kept): (String, Option<Kept>),
+    done: Result<SetUp, NotTaken>,
+    field: &'static str,
+) -> Answer {
+    match done {
         Ok(SetUp { session, recovery_codes }) => {
             let page = html(&RecoveryCodesPage { chrome: nobody(), codes: recovery_codes, next, kept })?;
             Ok(with_session(page, &session))
@@ -331,14 +382,26 @@ async fn set_up(site: Arc<Site>, given: Given, headers: HeaderMap) -> Answer {
         Err(NotTaken::TooLate) => Ok(see_other(&with_next("/sign-in", &next))),
         Err(refused) => {
             let (words, status) = words(refused)?;
-            with_status(html(&set_up_page(&site, &who, next, kept, Some(words))), status)
+            let error = Some(FieldError { field, words });
+            with_status(html(&set_up_page(site, headers, who, next, kept, error)?), status)
         }
     }
 }
 
-fn set_up_page(site: &Site, who: &HalfWay, next: String, kept: Option<Kept>, error: Option<String>) -> SetUpPage {
+fn set_up_page(
+    site: &Site,
+    headers: &HeaderMap,
+    who: &HalfWay,
+    next: String,
+    kept: Option<Kept>,
+    error: Option<FieldError>,
+) -> Result<SetUpPage, Problem> {
     let offer = site.visitors.offer_half_way(who);
-    SetUpPage {
+    let passkey = site.passkeys_at(headers).map(|rp| {
+        let asked = site.visitors.ask_for_first_passkey(who, clock::now())?;
+        Ok::<_, Problem>((creation_of(rp, &asked, who.email()), text(&asked.user_handle)))
+    });
+    Ok(SetUpPage {
         chrome: nobody(),
         action: "/sign-in/set-up",
         email: who.email().to_owned(),
@@ -346,10 +409,11 @@ fn set_up_page(site: &Site, who: &HalfWay, next: String, kept: Option<Kept>, err
         offer,
         next,
         kept,
+        passkey: passkey.transpose()?,
         replaces: false,
         asks_password: false,
-        error: error.map(|words| FieldError { field: "code", words }),
-    }
+        error,
+    })
 }
 
 /// What is wrong with what was given, and the answer's status.

@@ -63,11 +63,10 @@ async fn renew(site: Arc<Site>, who: Result<Caseworker, Problem>, form: Result<W
 
 /// `None` where there is no second factor that they could stand in for, or none is asked for.
 async fn page(site: &Site, who: &Caseworker, error: Option<String>) -> Result<Option<NewCodesPage>, Problem> {
-    let factor = site.visitors.second_factor(who).await?.filter(|_| who.has_password());
-    Ok(factor.map(|factor| NewCodesPage {
+    Ok(site.visitors.recovery_codes(who).await?.map(|left| NewCodesPage {
         chrome: Chrome::new(Some(who), Here::Nowhere),
         email: who.email().to_owned(),
-        left: factor.recovery_codes,
+        left,
         error,
     }))
 }

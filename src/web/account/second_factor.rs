@@ -87,6 +87,7 @@ async fn page(
         offer,
         next: "/account".into(),
         kept: None,
+        passkey: None,
         replaces: site.visitors.second_factor(who).await?.is_some(),
         asks_password: true,
         error,
