@@ -180,7 +180,8 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         sessions::routes(site),
     ];
     let pages = one_of(pages).or(none_of_them()).unify();
-    let asked = warp::header::headers_cloned().and(warp::ext::optional::<Peer>()).and(request::site(site));
+    let asked = warp::method().and(warp::header::headers_cloned()).and(warp::ext::optional::<Peer>());
+    let asked = asked.and(request::site(site));
     let https = site.is_https();
     let pages = asked.and(pages).then(for_whoever_asks).map(move |page| problem::secured(page, https)).boxed();
     answering(site, callbacks::wherever_they_come(site).or(pages).unify().boxed())
@@ -224,13 +225,28 @@ fn posted_otherwise() -> BoxedFilter<(Response,)> {
     warp::post().and(warp::header::headers_cloned()).and(warp::path::full()).and_then(answer).boxed()
 }
 
+/// The page that is sent. Where it tells of the sign-in before, no other tells of it again; without its body it tells nothing.
+async fn for_whoever_asks(
+    method: Method,
+    headers: HeaderMap,
+    peer: Option<Peer>,
+    site: Arc<Site>,
+    response: Response,
+) -> Response {
+    let response = with_problem(&headers, peer, &site, response).await;
+    if method != Method::HEAD && response.extensions().get::<problem::TellsOfSignInBefore>().is_some() {
+        site.visitors.told_of_sign_in_before(&headers).await;
+    }
+    response
+}
+
 /// The page of a problem, with the menu and the search box of whoever is signed in.
-async fn for_whoever_asks(headers: HeaderMap, peer: Option<Peer>, site: Arc<Site>, response: Response) -> Response {
+async fn with_problem(headers: &HeaderMap, peer: Option<Peer>, site: &Site, response: Response) -> Response {
     let Some(problem) = problem::told_by(&response) else { return response };
     if let Problem::SignInKeeping(kept) = problem {
-        return problem::answer(sign_in::keeping(&site, &headers, peer, kept));
+        return problem::answer(sign_in::keeping(site, headers, peer, kept));
     }
-    let person = site.visitors.recognise(&headers, &request::address(peer), clock::now()).await.ok();
+    let person = site.visitors.recognise(headers, &request::address(peer), clock::now()).await.ok();
     problem.page(person.as_ref())
 }
 
@@ -256,7 +272,7 @@ fn methods(path: &str) -> Option<&'static str> {
         ["account", "passkeys", id] if id.parse::<i64>().is_ok() => "GET, HEAD, POST",
         ["contacts", _] => "GET, HEAD, POST",
         ["contacts", _, "csv"] => "GET, HEAD",
-        ["sign-out"] | ["sign-in", "code", "passkey"] | ["messages", _, "handling"] => "POST",
+        ["sign-out"] | ["sign-in", "code" | "set-up", "passkey"] | ["messages", _, "handling"] => "POST",
         ["subjects", parts @ ..] => return subjects::methods(parts),
         []
         | [

@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-use super::throttle::neighbourhood;
+use super::neighbourhood::Neighbourhood;
 use super::visitors::Visitors;
 use crate::clock::HOUR;
 use crate::store::{Alarm, AlarmSort, By};
@@ -27,7 +27,7 @@ pub(super) struct Failures(Mutex<Counts>);
 #[derive(Default)]
 struct Counts {
     accounts: HashMap<i64, VecDeque<i64>>,
-    sources: HashMap<IpAddr, VecDeque<i64>>,
+    sources: HashMap<Neighbourhood, VecDeque<i64>>,
 }
 
 impl Failures {
@@ -35,8 +35,7 @@ impl Failures {
     /// has dealt with needs as many again.
     fn count(&self, account: Option<i64>, source: Option<IpAddr>, now: i64) -> Vec<Alarm> {
         let counts = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // A peer on this machine is a proxy that was not named as one: it stands for everybody.
-        let source = source.filter(|source| !source.is_loopback()).map(neighbourhood);
+        let source = source.and_then(Neighbourhood::elsewhere);
         let account = account.filter(|account| is_many(&mut counts.accounts, *account, OF_ACCOUNT, now));
         let source = source.filter(|source| is_many(&mut counts.sources, *source, FROM_SOURCE, now));
         let alarm = |object: String, many: usize| {

@@ -41,7 +41,7 @@ impl Visitors {
         };
         let hash = self.passwords.hash(password, &owner.email).await?;
         Ok(match self.store.set_password_by_link(secret.bytes(), hash, source.to_owned(), now).await {
-            Ok(Some(person)) => self.after_password(&person, headers, source, now).await.map(Some),
+            Ok(Some(person)) => self.after_password(&person, headers, source, now).await,
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         })

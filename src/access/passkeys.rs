@@ -6,9 +6,9 @@
 use http::HeaderMap;
 use subtle::ConstantTimeEq as _;
 
-use super::second_factor::{Codes, Half, HalfWay, NotTaken, half_secret};
+use super::second_factor::{Codes, Half, HalfWay, NotTaken, SetUp, half_secret, new_codes};
 use super::secret::Secret;
-use super::visitors::{Caseworker, NewSecret, Session, Visitors, by, random, session_secret};
+use super::visitors::{Caseworker, NewSecret, Session, Visitors, browser_of, by, random, session_secret};
 use super::webauthn::{Assertion, Creation, PasskeyRefused, RelyingParty, Shown};
 use crate::clock::MINUTE;
 use crate::store::{Added, Challenge, Did, Entry, NewPasskey, Passkey, StoreError, Use, UseTaken};
@@ -24,6 +24,7 @@ enum Purpose {
     Add = 1,
     SecondStep = 2,
     Alone = 3,
+    First = 4,
 }
 
 /// What an authenticator is asked for a new passkey.
@@ -100,12 +101,42 @@ impl Visitors {
         let challenge = self.answered(Purpose::Add, &holder, &user_handle, &made.challenge, now)?;
         let (credential, public_key, sign_count) = (made.credential, made.public_key, made.sign_count);
         let new = NewPasskey { credential, public_key, user_handle, name, sign_count };
-        match self.store.add_passkey(who.id, new, challenge, who.by(), now).await? {
-            Added::Yes => Ok(()),
-            Added::Held => Err(PasskeyRefused::Held.into()),
-            Added::TooMany => Err(PasskeyRefused::TooMany.into()),
-            Added::Answered => Err(PasskeyRefused::TooLate.into()),
-        }
+        Ok(is_added(self.store.add_passkey(who.id, new, challenge, who.by(), now).await?)?)
+    }
+
+    /// What is asked for the first passkey of somebody between the steps who has no second factor.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give.
+    pub fn ask_for_first_passkey(&self, who: &HalfWay, now: i64) -> Result<CreationAsked, StoreError> {
+        let user_handle = random()?.bytes().to_vec();
+        let challenge = self.challenge(Purpose::First, &who.secret, &user_handle, now)?;
+        Ok(CreationAsked { challenge, user_handle, held: Vec::new(), name: String::new() })
+    }
+
+    /// Keeps the first passkey of somebody between the steps, and begins the session.
+    ///
+    /// # Errors
+    /// When it is not taken, or there is a second factor by now.
+    pub async fn sign_in_by_first_passkey(
+        &self,
+        who: &HalfWay,
+        site: &RelyingParty,
+        (user_handle, creation): (Vec<u8>, &Creation),
+        headers: &HeaderMap,
+        now: i64,
+    ) -> Result<SetUp, NotTaken> {
+        self.begin_code(&who.codes(), now)?;
+        let made = site.made(creation)?;
+        let challenge = self.answered(Purpose::First, &who.secret, &user_handle, &made.challenge, now)?;
+        // It is made where they sign in, and has a name without being asked for one.
+        let name = browser_of(headers).unwrap_or_else(|| "Passkey".into());
+        let (credential, public_key, sign_count) = (made.credential, made.public_key, made.sign_count);
+        let passkey = NewPasskey { credential, public_key, user_handle, name, sign_count };
+        let ((codes, recovery_codes), new) = (new_codes()?, NewSecret::of(headers)?);
+        let (pending, opening) = (who.secret.bytes(), new.opening(who.by(), now));
+        is_added(self.store.sign_in_by_first_passkey(pending, (passkey, challenge), codes, opening).await?)?;
+        Ok(SetUp { session: self.taken(who, new, headers, now).await, recovery_codes })
     }
 
     /// Gives a passkey of somebody who is signed in another name.
@@ -204,11 +235,11 @@ impl Visitors {
         // It stands for the password, and comes in where that does.
         let owner = self.store.passkey_owner(&assertion.credential).await?;
         let Some((person, passkey)) = owner.filter(|(person, _)| self.may_use_password(person)) else {
-            let counted = Codes::of("unknown passkeys", source);
+            let counted = Codes::of("unknown passkeys", None, source);
             self.begin_code(&counted, now)?;
             return Err(PasskeyRefused::Unknown.into());
         };
-        let codes = Codes::of(&person.email, source);
+        let codes = Codes::of(&person.email, self.known_browser(&person.email, headers, now).await?, source);
         self.begin_code(&codes, now)?;
         let refused = match self.used_alone(site, assertion, &passkey, headers, now) {
             Ok((sign_count, challenge)) => {
@@ -269,6 +300,15 @@ impl Visitors {
         // One that was made in the future is of a clock that was set back since.
         let is_open = is_ours && made_at > now - OPEN && made_at < now + MINUTE;
         if is_open { Ok(Challenge { mark, made_at }) } else { Err(PasskeyRefused::TooLate) }
+    }
+}
+
+fn is_added(added: Added) -> Result<(), PasskeyRefused> {
+    match added {
+        Added::Yes => Ok(()),
+        Added::Held => Err(PasskeyRefused::Held),
+        Added::TooMany => Err(PasskeyRefused::TooMany),
+        Added::TooLate => Err(PasskeyRefused::TooLate),
     }
 }
 

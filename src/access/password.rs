@@ -2,14 +2,14 @@
 //! new one is length and that others do not think of it first; nothing of its characters.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use passwords::analyzer::is_common_password;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use unicode_normalization::UnicodeNormalization;
 
 /// Shorter ones are refused. More than OWASP's least, and as much as leaves the list of common ones three times the 3,000 that it is
@@ -17,7 +17,8 @@ use unicode_normalization::UnicodeNormalization;
 const SHORTEST: usize = 10;
 /// Longer ones are refused, so that nobody makes the server hash a book.
 const LONGEST: usize = 1000;
-/// People who may wait for theirs, some seconds at most. A flood of sign-ins takes no more connections than that.
+/// People who may wait for theirs, some seconds at most. A flood of sign-ins takes no more connections than that. Whoever hangs up
+/// keeps their place until it is their turn: else a flood would have as many as it likes.
 const WAITING: usize = 64;
 /// Of those whose browser is known so many more, whom no flood keeps out.
 const KNOWN_WAITING: usize = 32;
@@ -51,18 +52,40 @@ pub enum PasswordRefused {
 type Work = Box<dyn FnOnce() + Send>;
 
 /// Where passwords are hashed and checked: on a thread of its own. Each hash takes 19 MiB, which a thread that is done with them
-/// does not give back, so that of the many threads for other slow work each would soon hold as much.
+/// does not give back, so that of the many threads for other slow work each would soon hold as much. Whoever is known comes first.
 pub struct Passwords {
-    hashing: mpsc::Sender<Work>,
-    waiting: Semaphore,
-    known_waiting: Semaphore,
+    /// Rung once for each work, after it stands in its queue.
+    bell: mpsc::Sender<()>,
+    waiting: Queue,
+    known_waiting: Queue,
+}
+
+/// Those who wait, and the places that they have.
+struct Queue {
+    places: Arc<Semaphore>,
+    works: mpsc::Sender<Work>,
+}
+
+impl Queue {
+    fn of(places: usize) -> (Queue, mpsc::Receiver<Work>) {
+        let (works, waiting) = mpsc::channel();
+        (Queue { places: Arc::new(Semaphore::new(places)), works }, waiting)
+    }
+}
+
+/// A place among those whose passwords are checked.
+pub(super) struct Place {
+    permit: OwnedSemaphorePermit,
+    is_known: bool,
 }
 
 impl Default for Passwords {
     fn default() -> Self {
-        let (hashing, works) = mpsc::channel::<Work>();
+        let (bell, rung) = mpsc::channel();
+        let ((waiting, others), (known_waiting, known)) = (Queue::of(WAITING), Queue::of(KNOWN_WAITING));
         let hashes = move || {
-            for work in works {
+            for () in rung {
+                let Ok(work) = known.try_recv().or_else(|_| others.try_recv()) else { continue };
                 // Whoever waited for what came to nothing is told so.
                 let _came_to_nothing = catch_unwind(AssertUnwindSafe(work)).is_err();
             }
@@ -71,43 +94,56 @@ impl Default for Passwords {
         if let Err(error) = started {
             tracing::error!(event = "access.no_thread", error = %error, "nobody can sign in: no thread could be started");
         }
-        let known_waiting = Semaphore::new(KNOWN_WAITING);
-        Passwords { hashing, waiting: Semaphore::new(WAITING), known_waiting }
+        Passwords { bell, waiting, known_waiting }
     }
 }
 
 impl Passwords {
-    /// The string to keep for a new password of the account of an address.
+    /// The string to keep for a new password of the account of an address. Whoever may set one is known.
     ///
     /// # Errors
     /// When the password is too short, too long or too easy to think of, or cannot be hashed.
     pub async fn hash(&self, password: &str, address: &str) -> Result<String, PasswordRefused> {
         let password = composed(password);
         refuse(&password, address)?;
-        self.in_turn(&self.waiting, move || hash(&password)).await.flatten().ok_or(PasswordRefused::Failed)
+        let place = self.place(true).ok_or(PasswordRefused::Failed)?;
+        self.in_turn(place, move || hash(&password)).await.flatten().ok_or(PasswordRefused::Failed)
     }
 
-    /// Whether the password is the one that was kept. Without one kept the answer is no, after the same work. `None` where too
-    /// many wait for theirs to be checked; those in a browser that is known have places of their own.
-    pub(super) async fn verify(&self, password: &str, kept: Option<String>, known: bool) -> Option<bool> {
+    /// A place to wait in; `None` where too many wait for theirs to be checked. Those in a browser that is known have places of their
+    /// own.
+    pub(super) fn place(&self, is_known: bool) -> Option<Place> {
+        let permit = self.queue(is_known).places.clone().try_acquire_owned().ok()?;
+        Some(Place { permit, is_known })
+    }
+
+    /// Whether the password is the one that was kept. Without one kept the answer is no, after the same work. `None` where it could
+    /// not be checked.
+    pub(super) async fn verify(&self, place: Place, password: &str, kept: Option<String>) -> Option<bool> {
         let password = composed(password);
         let work = move || {
             let right = matches(&password, kept.as_deref().unwrap_or(NOBODYS));
             right && kept.is_some()
         };
-        self.in_turn(if known { &self.known_waiting } else { &self.waiting }, work).await
+        self.in_turn(place, work).await
     }
 
-    async fn in_turn<T: Send + 'static>(
-        &self,
-        places: &Semaphore,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
-        let _wait = places.try_acquire().ok()?;
+    fn queue(&self, is_known: bool) -> &Queue {
+        if is_known { &self.known_waiting } else { &self.waiting }
+    }
+
+    async fn in_turn<T: Send + 'static>(&self, place: Place, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let Place { permit, is_known } = place;
         let (answer, answered) = oneshot::channel();
-        // Nobody listens any more when the one who wanted it has gone away.
-        let work = move || drop(answer.send(work()));
-        self.hashing.send(Box::new(work)).ok()?;
+        let work = move || {
+            let _until_it_is_done = permit;
+            // Whoever has gone away wants nothing any more.
+            if !answer.is_closed() {
+                drop(answer.send(work()));
+            }
+        };
+        self.queue(is_known).works.send(Box::new(work)).ok()?;
+        self.bell.send(()).ok()?;
         answered.await.ok()
     }
 }
@@ -177,16 +213,31 @@ fn matches(password: &str, kept: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
+
+    /// Whether it is the one that was kept, for somebody whose browser is not known.
+    async fn verify(passwords: &Passwords, password: &str, kept: Option<String>) -> Option<bool> {
+        passwords.verify(passwords.place(false)?, password, kept).await
+    }
+
+    /// Keeps the thread busy until what it gives is dropped.
+    fn busy(passwords: &Passwords) -> mpsc::Sender<()> {
+        let (go_on, waits) = mpsc::channel::<()>();
+        passwords.waiting.works.send(Box::new(move || assert!(waits.recv().is_err()))).unwrap();
+        passwords.bell.send(()).unwrap();
+        go_on
+    }
 
     #[tokio::test]
     async fn only_the_password_that_was_kept_is_right() {
         let passwords = Passwords::default();
         let kept = passwords.hash("correct horse", "a@example.gov.uk").await.unwrap();
         assert!(kept.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-        assert_eq!(passwords.verify("correct horse", Some(kept.clone()), false).await, Some(true));
-        assert_eq!(passwords.verify("wrong horse", Some(kept), false).await, Some(false));
-        assert_eq!(passwords.verify("anything", None, false).await, Some(false));
+        assert_eq!(verify(&passwords, "correct horse", Some(kept.clone())).await, Some(true));
+        assert_eq!(verify(&passwords, "wrong horse", Some(kept)).await, Some(false));
+        assert_eq!(verify(&passwords, "anything", None).await, Some(false));
     }
 
     #[test]
@@ -199,20 +250,61 @@ mod tests {
     #[tokio::test]
     async fn past_those_who_may_wait_nobody_is_checked() {
         let passwords = Passwords::default();
-        let full = passwords.waiting.acquire_many(u32::try_from(WAITING).unwrap()).await.unwrap();
-        assert_eq!(passwords.verify("anything", None, false).await, None);
-        assert_eq!(passwords.verify("anything", None, true).await, Some(false), "but in a browser that is known");
+        let full = passwords.waiting.places.acquire_many(u32::try_from(WAITING).unwrap()).await.unwrap();
+        assert!(passwords.place(false).is_none());
+        let place = passwords.place(true).unwrap();
+        assert_eq!(passwords.verify(place, "anything", None).await, Some(false), "but in a browser that is known");
         drop(full);
-        assert_eq!(passwords.verify("anything", None, false).await, Some(false));
+        assert_eq!(verify(&passwords, "anything", None).await, Some(false));
+    }
+
+    #[tokio::test]
+    async fn whoever_hangs_up_keeps_their_place_until_their_turn_and_nothing_is_hashed_for_them() {
+        let passwords = Passwords::default();
+        let go_on = busy(&passwords);
+        let (hashed, is_hashed) = mpsc::channel();
+        for _ in 0..WAITING {
+            let hashed = hashed.clone();
+            let place = passwords.place(false).unwrap();
+            // Asked for, and given up.
+            assert!(passwords.in_turn(place, move || hashed.send(())).now_or_never().is_none());
+        }
+        assert!(passwords.place(false).is_none(), "who hangs up takes no place from the queue");
+        drop(go_on);
+        // The one thread does this after all of them.
+        while passwords.waiting.places.available_permits() < WAITING {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(verify(&passwords, "anything", None).await, Some(false));
+        assert_eq!(is_hashed.try_iter().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_is_known_comes_before_all_who_wait_already() {
+        let passwords = Passwords::default();
+        let go_on = busy(&passwords);
+        let (done, order) = mpsc::channel();
+        let wait = |is_known: bool| {
+            let (place, done) = (passwords.place(is_known).unwrap(), done.clone());
+            passwords.in_turn(place, move || done.send(is_known).unwrap())
+        };
+        let all = futures_util::future::join_all([false, false, true, true].map(wait));
+        let let_go = async {
+            tokio::task::yield_now().await;
+            drop(go_on);
+        };
+        tokio::join!(all, let_go);
+        assert_eq!(order.try_iter().collect::<Vec<_>>(), [true, true, false, false]);
     }
 
     #[tokio::test]
     async fn one_thread_does_all_the_hashing_and_outlives_a_fault() {
         let passwords = Passwords::default();
-        let own = || passwords.in_turn(&passwords.waiting, || thread::current().id());
+        let own = || passwords.in_turn(passwords.place(false).unwrap(), || thread::current().id());
         let (first, second, third) = tokio::join!(own(), own(), own());
         assert!(first.is_some() && first == second && second == third);
-        assert_eq!(passwords.in_turn(&passwords.waiting, || panic!("a fault, as a test")).await, None::<()>);
+        let place = passwords.place(false).unwrap();
+        assert_eq!(passwords.in_turn(place, || panic!("a fault, as a test")).await, None::<()>);
         assert_eq!(own().await, first);
     }
 
@@ -263,8 +355,8 @@ mod tests {
     async fn the_same_characters_are_the_same_password_on_every_keyboard() {
         let passwords = Passwords::default();
         let kept = passwords.hash("caf\u{e9} kettle", "a@example.gov.uk").await.unwrap();
-        assert_eq!(passwords.verify("cafe\u{301} kettle", Some(kept.clone()), false).await, Some(true));
-        assert_eq!(passwords.verify("Caf\u{e9} kettle", Some(kept.clone()), false).await, Some(false));
-        assert_eq!(passwords.verify("caf\u{e9} kettle ", Some(kept), false).await, Some(false), "nothing is cut off");
+        assert_eq!(verify(&passwords, "cafe\u{301} kettle", Some(kept.clone())).await, Some(true));
+        assert_eq!(verify(&passwords, "Caf\u{e9} kettle", Some(kept.clone())).await, Some(false));
+        assert_eq!(verify(&passwords, "caf\u{e9} kettle ", Some(kept)).await, Some(false), "nothing is cut off");
     }
 }

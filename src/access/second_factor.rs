@@ -93,16 +93,18 @@ pub struct HalfWay {
     pub(super) person: Person,
     second_factor: Option<SecondFactor>,
     pub(super) passkeys: Vec<Passkey>,
+    /// The browser, where the account was signed in with it before.
+    browser: Option<Secret>,
     /// The network address that the request came from.
     source: String,
 }
 
 impl HalfWay {
-    /// How this person stands in the record.
     pub(super) fn codes(&self) -> Codes {
-        Codes::of(&self.person.email, &self.source)
+        Codes::of(&self.person.email, self.browser.clone(), &self.source)
     }
 
+    /// How this person stands in the record.
     pub(super) fn by(&self) -> By {
         by(&self.person, &self.source)
     }
@@ -163,6 +165,8 @@ pub enum NotTaken {
     Used,
     /// The sign-in took too long, or something changed meanwhile.
     TooLate,
+    /// One does this for others, and for oneself elsewhere.
+    OwnAccount,
     /// Too many failures: so many seconds must pass first.
     Wait(i64),
     /// It could not be done.
@@ -182,25 +186,27 @@ impl From<PasskeyRefused> for NotTaken {
 }
 
 impl Visitors {
-    /// Where somebody goes who has given the right password.
+    /// Where somebody goes who has given the right password; `None` where their account has changed meanwhile, so that it lets nobody
+    /// in.
     pub(super) async fn after_password(
         &self,
         person: &Person,
         headers: &HeaderMap,
         source: &str,
         now: i64,
-    ) -> Result<Entered, StoreError> {
+    ) -> Result<Option<Entered>, StoreError> {
         let has_app = self.store.second_factor(person.id).await?.is_some();
         let step = if has_app || !self.store.passkeys(person.id).await?.is_empty() {
             Step::Code
         } else if self.required_of.includes(person.role) {
             Step::SetUp
         } else {
-            return self.begin(person, false, headers, source, now).await.map(Entered::SignedIn);
+            return Ok(self.begin(person, false, headers, source, now).await?.map(Entered::SignedIn));
         };
         let (secret, before) = (random()?, half_secret(headers));
-        self.store.begin_second_step(person.id, secret.bytes(), before.as_ref().map(Secret::bytes), now).await?;
-        Ok(Entered::Half(Half(secret), step))
+        let before = before.as_ref().map(Secret::bytes);
+        let begun = self.store.begin_second_step(person, secret.bytes(), before, now).await?;
+        Ok(begun.then_some(Entered::Half(Half(secret), step)))
     }
 
     /// Who sends a request with these headers from this network address, where that is somebody between the two steps.
@@ -209,7 +215,7 @@ impl Visitors {
     /// When the store cannot say.
     pub async fn half_way(&self, headers: &HeaderMap, source: &str, now: i64) -> Result<Option<HalfWay>, StoreError> {
         match half_secret(headers) {
-            Some(secret) => self.half_way_by(secret, source, now).await,
+            Some(secret) => self.half_way_by(secret, headers, source, now).await,
             None => Ok(None),
         }
     }
@@ -218,21 +224,28 @@ impl Visitors {
     ///
     /// # Errors
     /// When the store cannot say.
-    pub async fn half_way_of(&self, half: &Half, source: &str, now: i64) -> Result<Option<HalfWay>, StoreError> {
-        self.half_way_by(half.0.clone(), source, now).await
+    pub async fn half_way_of(
+        &self,
+        half: &Half,
+        headers: &HeaderMap,
+        source: &str,
+        now: i64,
+    ) -> Result<Option<HalfWay>, StoreError> {
+        self.half_way_by(half.0.clone(), headers, source, now).await
     }
 
-    async fn half_way_by(&self, secret: Secret, source: &str, now: i64) -> Result<Option<HalfWay>, StoreError> {
+    async fn half_way_by(
+        &self,
+        secret: Secret,
+        headers: &HeaderMap,
+        source: &str,
+        now: i64,
+    ) -> Result<Option<HalfWay>, StoreError> {
         let found = self.store.pending_sign_in(secret.bytes(), now).await?;
-        let found = found.filter(|pending| self.may_use_password(&pending.person));
-        let source = source.to_owned();
-        Ok(found.map(|PendingSignIn { person, second_factor, passkeys }| HalfWay {
-            secret,
-            person,
-            second_factor,
-            passkeys,
-            source,
-        }))
+        let Some(found) = found.filter(|pending| self.may_use_password(&pending.person)) else { return Ok(None) };
+        let PendingSignIn { person, second_factor, passkeys } = found;
+        let (browser, source) = (self.known_browser(&person.email, headers, now).await?, source.to_owned());
+        Ok(Some(HalfWay { secret, person, second_factor, passkeys, browser, source }))
     }
 
     /// Begins the session of whoever gives a code that their app shows.
@@ -325,6 +338,17 @@ impl Visitors {
         self.store.second_factor(who.id).await
     }
 
+    /// How many recovery codes somebody who is signed in has left; `None` where they have nothing that those stand in for, or no
+    /// password.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn recovery_codes(&self, who: &Caseworker) -> Result<Option<usize>, StoreError> {
+        let has_one = who.has_password()
+            && (self.store.second_factor(who.id).await?.is_some() || !self.store.passkeys(who.id).await?.is_empty());
+        if has_one { self.store.recovery_codes(who.id).await.map(Some) } else { Ok(None) }
+    }
+
     /// What somebody who is signed in can set up, in the place of what they have or as the first.
     #[must_use]
     pub fn offer(&self, who: &Caseworker, headers: &HeaderMap) -> Option<Offer> {
@@ -344,12 +368,15 @@ impl Visitors {
         now: i64,
     ) -> Result<SetUp, NotTaken> {
         self.check_password(who, password, now).await?;
-        self.begin_code(&Codes::of(who.email(), &who.source), now)?;
+        let codes = Codes::of(who.email(), self.known_browser(who.email(), headers, now).await?, &who.source);
+        self.begin_code(&codes, now)?;
         let offered = session_secret(headers).ok_or(NotTaken::TooLate)?;
         let (factor, recovery_codes) = self.confirmed(&offered, typed, now)?.ok_or(NotTaken::Code)?;
         let new = NewSecret::of(headers)?;
-        self.store.set_second_factor(who.id, factor, new.opening(who.by(), now)).await?;
-        self.throttle.succeeded(Codes::of(who.email(), &who.source).tried());
+        if self.store.set_second_factor(who.id, factor, new.opening(who.by(), now)).await? != Taken::Yes {
+            return Err(NotTaken::TooLate);
+        }
+        self.throttle.succeeded(codes.tried());
         Ok(SetUp { session: self.begun(new, who.id, headers, now).await, recovery_codes })
     }
 
@@ -364,8 +391,7 @@ impl Visitors {
         now: i64,
     ) -> Result<Vec<String>, NotTaken> {
         self.check_password(who, password, now).await?;
-        let codes = recovery_codes().map_err(no_randomness)?;
-        let shown = codes.iter().map(|code| authenticator::shown(code)).collect();
+        let (codes, shown) = new_codes()?;
         self.store.set_recovery_codes(who.id, codes, who.by(), now).await?;
         Ok(shown)
     }
@@ -385,18 +411,23 @@ impl Visitors {
         self.check_password(who, present, now).await?;
         let hash = self.passwords.hash(chosen, who.email()).await.map_err(NotTaken::NewPassword)?;
         let (new, with_second_factor) = (NewSecret::of(headers)?, who.with_second_factor);
-        self.store.change_password(who.id, hash, new.opening(who.by(), now), with_second_factor).await?;
+        let opening = new.opening(who.by(), now);
+        if self.store.change_password(who.id, hash, opening, with_second_factor).await? != Taken::Yes {
+            return Err(NotTaken::TooLate);
+        }
         Ok(self.begun(new, who.id, headers, now).await)
     }
 
     /// Whether somebody who is signed in knows their password.
     pub(super) async fn check_password(&self, who: &Caseworker, password: &str, now: i64) -> Result<(), NotTaken> {
         // Apart from tries to sign in: nobody else's keep waiting who is signed in.
-        let counted = Codes { name: format!(" password of {}", who.email()), source: who.source.parse().ok() };
+        let name = format!(" password of {}", who.email());
+        let counted = Codes { name, browser: None, source: who.source.parse().ok() };
+        let place = self.passwords.place(true).ok_or(StoreError::Full)?;
         self.throttle.begin(counted.tried(), now).map_err(NotTaken::Wait)?;
         let person = self.store.person(who.email()).await?;
         let kept = person.and_then(|person| person.password);
-        match self.passwords.verify(password, kept, true).await {
+        match self.passwords.verify(place, password, kept).await {
             Some(true) => self.throttle.succeeded(counted.tried()),
             Some(false) => {
                 self.store.record(who.did(Did::PasswordNotConfirmed, now)).await?;
@@ -405,6 +436,26 @@ impl Visitors {
             None => return Err(StoreError::Full.into()),
         }
         Ok(())
+    }
+
+    /// Whether somebody who is signed in may change how another person signs in: not from a session that was left alone, and for
+    /// themselves on the pages of their own account. Who comes in by single sign-on alone has no password that could be asked for.
+    ///
+    /// # Errors
+    /// When it is their own account, or the password is wrong.
+    pub async fn confirm_for(
+        &self,
+        who: &Caseworker,
+        person: i64,
+        password: Option<&str>,
+        now: i64,
+    ) -> Result<(), NotTaken> {
+        match password {
+            _ if who.id == person => Err(NotTaken::OwnAccount),
+            _ if !who.has_password() => Ok(()),
+            None => Err(NotTaken::Password),
+            Some(password) => self.check_password(who, password, now).await,
+        }
     }
 
     /// A try with a code counts as failed until it has succeeded, as one with a password does, and apart from those.
@@ -431,10 +482,9 @@ impl Visitors {
     ) -> Result<Option<(NewSecondFactor, Vec<String>)>, StoreError> {
         let secret = self.store.offered_secret(holder.bytes());
         let Some(step) = authenticator::step(&secret, typed, now) else { return Ok(None) };
-        let recovery_codes = recovery_codes().map_err(no_randomness)?;
+        let (recovery_codes, shown) = new_codes()?;
         let mut nonce = [0; 24];
         getrandom::fill(&mut nonce).map_err(no_randomness)?;
-        let shown = recovery_codes.iter().map(|code| authenticator::shown(code)).collect();
         Ok(Some((NewSecondFactor { secret, nonce, step, recovery_codes }, shown)))
     }
 
@@ -453,17 +503,26 @@ impl Visitors {
 /// What codes are throttled by. No typed address begins so.
 pub(super) struct Codes {
     name: String,
+    /// The browser, where the account was signed in with it before: nobody else's failures keep it waiting.
+    browser: Option<Secret>,
     source: Option<IpAddr>,
 }
 
 impl Codes {
-    pub(super) fn of(email: &str, source: &str) -> Codes {
-        Codes { name: format!(" codes of {email}"), source: source.parse().ok() }
+    pub(super) fn of(email: &str, browser: Option<Secret>, source: &str) -> Codes {
+        Codes { name: format!(" codes of {email}"), browser, source: source.parse().ok() }
     }
 
     pub(super) fn tried(&self) -> Try<'_> {
-        Try { address: &self.name, known: None, source: self.source }
+        Try { address: &self.name, known: self.browser.as_ref(), source: self.source }
     }
+}
+
+/// New recovery codes, as they are kept and as they are shown.
+pub(super) fn new_codes() -> Result<(Vec<String>, Vec<String>), StoreError> {
+    let codes = recovery_codes().map_err(no_randomness)?;
+    let shown = codes.iter().map(|code| authenticator::shown(code)).collect();
+    Ok((codes, shown))
 }
 
 fn no_randomness(error: getrandom::Error) -> StoreError {
@@ -475,123 +534,4 @@ pub(super) fn half_secret(headers: &HeaderMap) -> Option<Secret> {
 }
 
 #[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-    use http::header::COOKIE;
-
-    use super::*;
-    use crate::clock::{MINUTE, SECOND};
-    use crate::store::{Services, Store};
-
-    const NOW: i64 = 1_795_000_000_000_000;
-    const EMAIL: &str = "a@example.gov.uk";
-
-    async fn visitors(folder: &std::path::Path) -> Visitors {
-        let store = Store::serve(folder, NOW).unwrap();
-        let visitors = Visitors::new(store.clone(), RequiredOf::All);
-        let hash = visitors.passwords.hash("three random words", EMAIL).await.unwrap();
-        store.add_person(EMAIL.into(), Role::Caseworker, Services::All, Some(hash), By::itself(), NOW).await.unwrap();
-        visitors
-    }
-
-    /// What a browser sends after the password.
-    async fn half(visitors: &Visitors, now: i64) -> HeaderMap {
-        let entered = visitors.sign_in(EMAIL, "three random words", &HeaderMap::new(), "", now).await.ok().unwrap();
-        let Entered::Half(half, _) = entered else { panic!("there is a second step") };
-        HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(&half.cookie()).unwrap())])
-    }
-
-    async fn set_up(visitors: &Visitors) -> Vec<u8> {
-        let headers = half(visitors, NOW).await;
-        let who = visitors.half_way(&headers, "", NOW).await.unwrap().unwrap();
-        assert_eq!(who.step(), Step::SetUp);
-        let secret = visitors.store.offered_secret(who.secret.bytes());
-        let code = code(&secret, NOW);
-        assert!(visitors.sign_in_by_set_up(&who, &code, &headers, NOW).await.is_ok());
-        secret
-    }
-
-    fn code(secret: &[u8], now: i64) -> String {
-        let seconds = u64::try_from(now / SECOND).unwrap();
-        totp_rs::Builder::new().with_secret(secret.to_vec()).build().unwrap().generate(seconds).to_string()
-    }
-
-    async fn given(visitors: &Visitors, code: &str, now: i64) -> Result<Session, NotTaken> {
-        let headers = half(visitors, now).await;
-        let who = visitors.half_way(&headers, "", now).await.unwrap().unwrap();
-        visitors.sign_in_by_code(&who, code, &headers, now).await
-    }
-
-    #[tokio::test]
-    async fn a_code_is_taken_once_and_none_from_before_it_after_that() {
-        let folder = tempfile::tempdir().unwrap();
-        let visitors = visitors(folder.path()).await;
-        let secret = set_up(&visitors).await;
-        let own = code(&secret, NOW);
-        assert!(matches!(given(&visitors, &own, NOW).await, Err(NotTaken::Used)), "it showed that the app works");
-        let later = NOW + 60 * SECOND;
-        let (before, now, next) =
-            (code(&secret, later - 30 * SECOND), code(&secret, later), code(&secret, later + 30 * SECOND));
-        assert!(given(&visitors, &now, later).await.is_ok());
-        assert!(matches!(given(&visitors, &now, later).await, Err(NotTaken::Used)));
-        assert!(matches!(given(&visitors, &before, later).await, Err(NotTaken::Used)));
-        assert!(given(&visitors, &next, later).await.is_ok());
-        assert!(matches!(given(&visitors, &next, later + 90 * SECOND).await, Err(NotTaken::Code)));
-    }
-
-    #[tokio::test]
-    async fn there_are_ten_minutes_for_the_second_step() {
-        let folder = tempfile::tempdir().unwrap();
-        let visitors = visitors(folder.path()).await;
-        let headers = half(&visitors, NOW).await;
-        let is_open = async |now| visitors.half_way(&headers, "", now).await.unwrap().is_some();
-        assert!(is_open(NOW + 10 * MINUTE - 1).await);
-        assert!(!is_open(NOW + 10 * MINUTE).await);
-        assert!(!is_open(NOW - MINUTE).await, "the clock was set back");
-        let who = visitors.half_way(&headers, "", NOW).await.unwrap().unwrap();
-        let late = NOW + 10 * MINUTE;
-        let code = code(&visitors.store.offered_secret(who.secret.bytes()), late);
-        let done = visitors.sign_in_by_set_up(&who, &code, &headers, late).await;
-        assert!(matches!(done, Err(NotTaken::TooLate)));
-    }
-
-    #[tokio::test]
-    async fn of_two_who_give_the_same_code_at_once_one_is_let_in() {
-        let folder = tempfile::tempdir().unwrap();
-        let visitors = visitors(folder.path()).await;
-        let secret = set_up(&visitors).await;
-        let later = NOW + 60 * SECOND;
-        let code = code(&secret, later);
-        let (one, other) = tokio::join!(given(&visitors, &code, later), given(&visitors, &code, later));
-        assert_eq!([one.is_ok(), other.is_ok()].into_iter().filter(|taken| *taken).count(), 1);
-    }
-
-    #[tokio::test]
-    async fn after_four_wrong_codes_the_right_one_has_to_wait_and_the_password_does_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let visitors = visitors(folder.path()).await;
-        let secret = set_up(&visitors).await;
-        let later = NOW + 60 * SECOND;
-        for _ in 0..4 {
-            assert!(matches!(given(&visitors, "none", later).await, Err(NotTaken::Code)));
-        }
-        let right = code(&secret, later);
-        assert!(matches!(given(&visitors, &right, later).await, Err(NotTaken::Wait(1))));
-        let headers = half(&visitors, later).await;
-        let who = visitors.half_way(&headers, "", later).await.unwrap().unwrap();
-        let by_recovery_code = visitors.sign_in_by_recovery_code(&who, "none", &headers, later).await;
-        assert!(matches!(by_recovery_code, Err(NotTaken::Wait(1))), "they are counted together");
-        assert!(given(&visitors, &right, later + SECOND).await.is_ok());
-    }
-
-    #[test]
-    fn it_is_required_of_all_or_none_or_some_roles() {
-        let of = |typed: &str| Role::ALL.map(|role| typed.parse::<RequiredOf>().unwrap().includes(role));
-        assert_eq!(of("all"), [true; 4]);
-        assert_eq!(of("none"), [false; 4]);
-        assert_eq!(of("manager, admin"), [false, false, true, true]);
-        for wrong in ["", "boss", "admin,", "none,admin", "All"] {
-            assert!(wrong.parse::<RequiredOf>().is_err(), "{wrong}");
-        }
-    }
-}
+mod tests;

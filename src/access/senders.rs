@@ -165,6 +165,7 @@ mod tests {
             made_at: 0,
             last_used_at: None,
             revoked_at,
+            revoked_at_once: false,
         }
     }
 

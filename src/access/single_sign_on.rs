@@ -73,6 +73,8 @@ pub enum NotAdmitted {
     Taken,
     /// The account may not sign in.
     Disabled,
+    /// Too many failures from there: so many seconds must pass first.
+    Wait(i64),
     /// It could not be done.
     Store(StoreError),
 }
@@ -84,6 +86,8 @@ impl NotAdmitted {
         match self {
             NotAdmitted::NotBegun => "not_begun",
             NotAdmitted::ByProvider(_) => "by_provider",
+            NotAdmitted::Provider(Trouble::Code(_)) => "code",
+            NotAdmitted::Provider(Trouble::OtherIssuer) => "other_issuer",
             NotAdmitted::Provider(_) => "provider_failed",
             NotAdmitted::NoAddress => "no_verified_address",
             NotAdmitted::Domain => "domain",
@@ -91,8 +95,15 @@ impl NotAdmitted {
             NotAdmitted::NoAccount => "no_account",
             NotAdmitted::Taken => "taken",
             NotAdmitted::Disabled => "disabled",
+            NotAdmitted::Wait(_) => "wait",
             NotAdmitted::Store(_) => "store",
         }
+    }
+
+    /// Whether whoever came back may have made up what they came with, and not only be kept out.
+    fn may_be_made_up(&self) -> bool {
+        use Trouble::{Code, OtherIssuer, OtherPerson, Untrue};
+        matches!(self, NotAdmitted::Provider(Code(_) | OtherIssuer | OtherPerson | Untrue(_)))
     }
 }
 
@@ -176,19 +187,30 @@ impl SingleSignOn {
         Ok(Started { location, cookie })
     }
 
-    pub(super) async fn finish(
+    /// What was sent along with a sign-in that began in this browser and has not been finished, and the page that was wanted.
+    fn begun(
         &self,
         store: &Store,
         back: &CameBack<'_>,
         headers: &HeaderMap,
-        source: &str,
         now: i64,
-    ) -> Result<(Person, String), NotAdmitted> {
+    ) -> Result<(Sent, String), NotAdmitted> {
         let (secret, next) = begun(store, headers, now).ok_or(NotAdmitted::NotBegun)?;
         let sent = sent(store, &secret);
         if !same(back.state.unwrap_or_default(), &sent.state) || !self.first_time(&secret, store, now) {
             return Err(NotAdmitted::NotBegun);
         }
+        Ok((sent, next))
+    }
+
+    async fn finish(
+        &self,
+        store: &Store,
+        back: &CameBack<'_>,
+        sent: &Sent,
+        source: &str,
+        now: i64,
+    ) -> Result<Person, NotAdmitted> {
         if !self.provider.is_from(back.issuer).await? {
             return Err(NotAdmitted::Provider(Trouble::OtherIssuer));
         }
@@ -196,10 +218,10 @@ impl SingleSignOn {
             return Err(NotAdmitted::ByProvider(plain_code(error)));
         }
         let code = back.code.ok_or(NotAdmitted::NotBegun)?;
-        let claims = self.provider.claims(code, &sent, now / SECOND).await?;
-        let name = claims.email.clone().unwrap_or_else(|| "somebody without an address".into());
+        let claims = self.provider.claims(code, sent, now / SECOND).await?;
+        let name = self.rules.address(&claims).unwrap_or("somebody without a verified address").to_owned();
         match self.admit(store, claims, source, now).await {
-            Ok(person) => Ok((person, next)),
+            Ok(person) => Ok(person),
             Err(NotAdmitted::Store(error)) => Err(error.into()),
             Err(refused) => {
                 let by = By { person: None, name, source: source.to_owned() };
@@ -257,10 +279,16 @@ impl Visitors {
     ) -> Option<Result<(Session, String), NotAdmitted>> {
         let single_sign_on = self.single_sign_on.as_ref()?;
         let admitted = async {
+            // Nothing else reaches the provider, and nobody reaches it as often as they like.
+            let (sent, next) = single_sign_on.begun(&self.store, back, headers, now)?;
+            self.throttle.begin_from(source, now).map_err(NotAdmitted::Wait)?;
             // It holds what the provider answers: too large for a stack.
-            let finished = Box::pin(single_sign_on.finish(&self.store, back, headers, source, now));
-            let (person, next) = finished.await?;
-            Ok((self.begin(&person, true, headers, source, now).await?, next))
+            let finished = Box::pin(single_sign_on.finish(&self.store, back, &sent, source, now)).await;
+            if !finished.as_ref().is_err_and(NotAdmitted::may_be_made_up) {
+                self.throttle.succeeded_from(source);
+            }
+            let session = self.begin(&finished?, true, headers, source, now).await?;
+            Ok((session.ok_or(NotAdmitted::Disabled)?, next))
         };
         Some(admitted.await)
     }
@@ -279,9 +307,13 @@ impl Rules {
         !(self.groups.is_empty() && self.roles.is_empty())
     }
 
+    /// The address, where the provider has verified it or is trusted to have.
+    fn address<'a>(&self, claims: &'a Claims) -> Option<&'a str> {
+        claims.email.as_deref().filter(|_| claims.email_verified.unwrap_or(self.trust_email))
+    }
+
     fn judge(&self, issuer: &str, claims: Claims) -> Result<Newcomer, NotAdmitted> {
-        let verified = claims.email_verified.unwrap_or(self.trust_email);
-        let email = claims.email.filter(|_| verified);
+        let email = self.address(&claims).map(str::to_owned);
         if !self.domains.is_empty() {
             let domain = email.as_deref().and_then(|email| email.rsplit_once('@')).ok_or(NotAdmitted::NoAddress)?.1;
             if !self.domains.iter().any(|allowed| allowed == domain) {

@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
+use super::neighbourhood::Neighbourhood;
 use super::secret::Secret;
 use crate::clock::{DAY, MINUTE, SECOND};
 
@@ -46,7 +47,7 @@ struct Counts {
     /// An account with a source or a known browser.
     pairs: HashMap<Mark, Failures>,
     accounts: HashMap<Mark, Level>,
-    sources: HashMap<IpAddr, Level>,
+    sources: HashMap<Neighbourhood, Level>,
 }
 
 type Mark = [u8; 32];
@@ -59,23 +60,14 @@ impl Try<'_> {
     fn pair(&self) -> Mark {
         match (self.known, self.source) {
             (Some(browser), _) => mark(self.address, browser.bytes()),
-            (None, Some(source)) => mark(self.address, neighbourhood(source).to_string().as_bytes()),
+            (None, Some(source)) => mark(self.address, Neighbourhood::of(source).to_string().as_bytes()),
             (None, None) => mark(self.address, b""),
         }
     }
 
-    /// The source that counts beside the account. A peer on this machine is a proxy that was not named as one: it stands for
-    /// everybody.
-    fn neighbourhood(&self) -> Option<IpAddr> {
-        self.source.filter(|source| self.known.is_none() && !source.is_loopback()).map(neighbourhood)
-    }
-}
-
-/// What one who holds an address mostly holds with it: of IPv6 all with the same first 64 bits.
-pub(super) fn neighbourhood(source: IpAddr) -> IpAddr {
-    match source {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+    /// The source that counts beside the account.
+    fn neighbourhood(&self) -> Option<Neighbourhood> {
+        self.source.filter(|_| self.known.is_none()).and_then(Neighbourhood::elsewhere)
     }
 }
 
@@ -110,6 +102,28 @@ impl Throttle {
         Ok(())
     }
 
+    /// Begins a try that is of no account yet: it counts for its source alone.
+    pub(super) fn begin_from(&self, source: &str, now: i64) -> Result<(), i64> {
+        let counts = &mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        make_room(&mut counts.sources, |level| level.0 > now);
+        let Some(source) = elsewhere(source) else { return Ok(()) };
+        let level = counts.sources.entry(source).or_default();
+        let left = level.left(SOURCE, now);
+        if left > 0 {
+            return Err((left + SECOND - 1) / SECOND);
+        }
+        level.add(SOURCE, now);
+        Ok(())
+    }
+
+    /// That did not fail.
+    pub(super) fn succeeded_from(&self, source: &str) {
+        let counts = &mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(level) = elsewhere(source).and_then(|source| counts.sources.get_mut(&source)) {
+            level.take_back(SOURCE);
+        }
+    }
+
     /// The try did not fail. What others have failed at stays counted.
     pub(super) fn succeeded(&self, tried: Try<'_>) {
         let counts = &mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -124,6 +138,10 @@ impl Throttle {
             level.take_back(SOURCE);
         }
     }
+}
+
+fn elsewhere(source: &str) -> Option<Neighbourhood> {
+    source.parse().ok().and_then(Neighbourhood::elsewhere)
 }
 
 fn make_room<K: Eq + Hash, V>(counts: &mut HashMap<K, V>, still_counts: impl Fn(&V) -> bool) {
@@ -264,6 +282,18 @@ mod tests {
     }
 
     #[test]
+    fn tries_of_no_account_are_counted_by_their_source_alone() {
+        let throttle = Throttle::default();
+        let begun = |source: &str| (0..1000).filter(|_| throttle.begin_from(source, 0).is_ok()).count();
+        assert_eq!(begun("192.0.2.1"), 100);
+        assert_eq!(throttle.begin_from("192.0.2.1", 0), Err(10));
+        assert_eq!(throttle.begin_from("192.0.2.2", 0), Ok(()));
+        throttle.succeeded_from("192.0.2.1");
+        assert_eq!(begun("192.0.2.1"), 1, "what did not fail counts no more");
+        assert_eq!(begun("127.0.0.1"), 1000, "a proxy that was not named stands for everybody");
+    }
+
+    #[test]
     fn a_clock_that_is_set_back_keeps_nobody_out() {
         let throttle = Throttle::default();
         let later = 10_000 * DAY;
@@ -297,14 +327,5 @@ mod tests {
     #[test]
     fn the_delay_never_passes_a_quarter_of_an_hour() {
         assert_eq!(delay(u32::MAX), LONGEST);
-    }
-
-    #[test]
-    fn a_source_is_an_address_of_ipv4_or_64_bits_of_ipv6_and_never_this_machine() {
-        let counted = |source: &str| Try { source: source.parse().ok(), ..from(HERS, 1) }.neighbourhood();
-        assert_eq!(counted("2001:db8::1"), counted("2001:db8::ffff:2"));
-        assert_ne!(counted("2001:db8::1"), counted("2001:db8:0:1::1"));
-        assert_ne!(counted("192.0.2.1"), counted("192.0.2.2"));
-        assert_eq!([counted("127.0.0.1"), counted("::1")], [None, None]);
     }
 }

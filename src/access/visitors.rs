@@ -299,12 +299,14 @@ impl Visitors {
         let address = email.trim().to_lowercase();
         let browser = self.known_browser(&address, headers, now).await.map_err(SignInRefused::Store)?;
         let tried = Try { address: &address, known: browser.as_ref(), source: source.parse().ok() };
+        // Where no place is free nothing is tried, and nothing counts as failed.
+        let place = self.passwords.place(browser.is_some()).ok_or(SignInRefused::Store(StoreError::Full))?;
         self.throttle.begin(tried, now).map_err(SignInRefused::Wait)?;
         let person = self.store.person(&address).await.map_err(SignInRefused::Store)?;
         let known = person.as_ref().map(|person| by(person, source));
         let person = person.filter(|person| person.disabled_at.is_none());
         let kept = person.as_ref().and_then(|person| person.password.clone());
-        let checked = self.passwords.verify(password, kept, browser.is_some()).await;
+        let checked = self.passwords.verify(place, password, kept).await;
         let right = checked.ok_or(SignInRefused::Store(StoreError::Full))?;
         let Some(person) = person.filter(|_| right) else {
             tracing::warn!(event = "access.sign_in_failed", "someone could not sign in");
@@ -317,7 +319,8 @@ impl Visitors {
             self.store.record(entry).await.map_err(SignInRefused::Store)?;
             return Err(SignInRefused::BySingleSignOn);
         }
-        self.after_password(&person, headers, source, now).await.map_err(SignInRefused::Store)
+        let entered = self.after_password(&person, headers, source, now).await.map_err(SignInRefused::Store)?;
+        entered.ok_or(SignInRefused::Wrong)
     }
 
     /// Ends the session that the request carries, and a sign-in half-way.
@@ -351,7 +354,8 @@ impl Visitors {
         Caseworker { id, email, role, sees, with_second_factor, has_password, source, alarms, unread, left, before }
     }
 
-    /// A session for somebody who has come to the end of a sign-in.
+    /// A session for somebody who has come to the end of a sign-in; `None` where their account has changed meanwhile, so that they
+    /// come in no more.
     pub(super) async fn begin(
         &self,
         person: &Person,
@@ -359,10 +363,13 @@ impl Visitors {
         headers: &HeaderMap,
         source: &str,
         now: i64,
-    ) -> Result<Session, StoreError> {
+    ) -> Result<Option<Session>, StoreError> {
         let new = NewSecret::of(headers)?;
-        self.store.begin_session(person.id, new.opening(by(person, source), now), with_second_factor).await?;
-        Ok(self.begun(new, person.id, headers, now).await)
+        let opening = new.opening(by(person, source), now);
+        if !self.store.begin_session(person, opening, with_second_factor).await? {
+            return Ok(None);
+        }
+        Ok(Some(self.begun(new, person.id, headers, now).await))
     }
 
     /// A session that the store has begun, for the browser, which is known from then on.
@@ -407,9 +414,7 @@ pub(super) struct NewSecret {
 
 impl NewSecret {
     pub(super) fn of(headers: &HeaderMap) -> Result<NewSecret, StoreError> {
-        let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
-        let browser = agent.and_then(browser::in_words);
-        Ok(NewSecret { secret: random()?, before: session_secret(headers), browser })
+        Ok(NewSecret { secret: random()?, before: session_secret(headers), browser: browser_of(headers) })
     }
 
     /// The session as the store begins it.
@@ -417,6 +422,11 @@ impl NewSecret {
         let (secret, before) = (self.secret.bytes(), self.before.as_ref().map(Secret::bytes));
         Opening { secret, before, by, browser: self.browser.clone(), now }
     }
+}
+
+/// The browser in words.
+pub(super) fn browser_of(headers: &HeaderMap) -> Option<String> {
+    headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).and_then(browser::in_words)
 }
 
 /// How somebody stands in the record who is not signed in yet.
@@ -447,133 +457,4 @@ pub(super) fn cookie_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::SECOND;
-
-    const NOW: i64 = 1_795_000_000_000_000;
-
-    async fn visitors_and_person(folder: &std::path::Path) -> (Visitors, i64) {
-        let store = Store::serve(folder, NOW).unwrap();
-        let visitors = Visitors::new(store.clone(), RequiredOf::Only(Vec::new()));
-        let hash = visitors.passwords.hash("three random words", "a@example.gov.uk").await.unwrap();
-        let email = "a@example.gov.uk".to_owned();
-        let person = store.add_person(email, Role::Caseworker, Services::All, Some(hash), By::itself(), NOW).await;
-        let person = person.unwrap();
-        (visitors, person)
-    }
-
-    async fn session(visitors: &Visitors) -> HeaderMap {
-        let password = "three random words";
-        let entered = visitors.sign_in("A@example.gov.uk", password, &HeaderMap::new(), "", NOW).await.ok().unwrap();
-        let Entered::SignedIn(session) = entered else { panic!("there is no second step") };
-        HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(&session.cookie()).unwrap())])
-    }
-
-    #[tokio::test]
-    async fn a_session_ends_after_half_an_hour_without_use() {
-        let folder = tempfile::tempdir().unwrap();
-        let (visitors, _) = visitors_and_person(folder.path()).await;
-        let headers = session(&visitors).await;
-        assert!(visitors.recognise(&headers, "", NOW + IDLE - SECOND).await.is_ok());
-        assert!(visitors.recognise(&headers, "", NOW + 2 * IDLE - 2 * SECOND).await.is_ok(), "the use before counts");
-        let long_after = NOW + 3 * IDLE - 2 * SECOND;
-        assert!(matches!(visitors.recognise(&headers, "", long_after).await, Err(NotSignedIn::NoSession)));
-    }
-
-    #[tokio::test]
-    async fn a_session_ends_after_eight_hours_of_use() {
-        let folder = tempfile::tempdir().unwrap();
-        let (visitors, _) = visitors_and_person(folder.path()).await;
-        let headers = session(&visitors).await;
-        for use_at in (NOW..NOW + ABSOLUTE).step_by(usize::try_from(IDLE / 2).unwrap()) {
-            assert!(visitors.recognise(&headers, "", use_at).await.is_ok());
-        }
-        assert!(visitors.recognise(&headers, "", NOW + ABSOLUTE - 1).await.is_ok());
-        assert!(visitors.recognise(&headers, "", NOW + ABSOLUTE).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn a_session_ends_when_the_clock_is_set_back_by_more_than_a_little() {
-        let folder = tempfile::tempdir().unwrap();
-        let (visitors, _) = visitors_and_person(folder.path()).await;
-        let headers = session(&visitors).await;
-        assert!(visitors.recognise(&headers, "", NOW - MINUTE).await.is_ok());
-        assert!(visitors.recognise(&headers, "", NOW - MINUTE - 1).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn a_one_time_link_works_once_and_until_it_expires() {
-        let folder = tempfile::tempdir().unwrap();
-        let (visitors, person) = visitors_and_person(folder.path()).await;
-        let (link, expires) = (Secret::random().unwrap(), NOW + 60 * MINUTE);
-        visitors.store.add_one_time_link(person, link.bytes(), expires, By::itself(), NOW).await.unwrap();
-        let link = link.text();
-        let owned = async |now| visitors.link_owner(&link, now).await.unwrap().is_some();
-        assert!(owned(expires - 1).await);
-        assert!(!owned(expires).await);
-        let set = async |now| visitors.set_password(&link, "another good password", &HeaderMap::new(), "", now).await;
-        assert!(set(expires).await.unwrap().unwrap().is_none(), "too late");
-        assert!(set(NOW).await.unwrap().unwrap().is_some());
-        assert!(set(NOW).await.unwrap().unwrap().is_none(), "it was used");
-    }
-
-    #[tokio::test]
-    async fn a_session_that_was_found_too_old_does_not_live_again_when_the_clock_goes_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let (visitors, _) = visitors_and_person(folder.path()).await;
-        let headers = session(&visitors).await;
-        assert!(visitors.look(&headers, "", NOW + IDLE).await.is_err());
-        assert!(visitors.recognise(&headers, "", NOW + MINUTE).await.is_err());
-        let headers = session(&visitors).await;
-        visitors.store.tidy(NOW + IDLE, NOW - MINUTE, NOW + 1, NOW).await.unwrap();
-        assert!(visitors.recognise(&headers, "", NOW + MINUTE).await.is_err(), "nobody looked for it");
-    }
-
-    #[tokio::test]
-    async fn a_look_is_no_use_and_says_how_long_the_session_goes_on() {
-        let folder = tempfile::tempdir().unwrap();
-        let (visitors, _) = visitors_and_person(folder.path()).await;
-        let headers = session(&visitors).await;
-        let left = async |now| visitors.look(&headers, "", now).await.map(|who| who.left()).unwrap();
-        let at = NOW + IDLE - MINUTE;
-        assert_eq!(left(at).await, Left { seconds: 60, extends: true });
-        assert_eq!(left(at).await, Left { seconds: 60, extends: true });
-        let used = visitors.recognise(&headers, "", at).await.unwrap();
-        assert_eq!(used.left(), Left { seconds: 1800, extends: true });
-        for use_at in (at..NOW + ABSOLUTE - 5 * MINUTE).step_by(usize::try_from(IDLE / 2).unwrap()) {
-            assert!(visitors.recognise(&headers, "", use_at).await.is_ok());
-        }
-        assert_eq!(left(NOW + ABSOLUTE - 5 * MINUTE).await, Left { seconds: 300, extends: false });
-    }
-
-    #[tokio::test]
-    async fn the_sign_in_before_is_told_with_what_failed_since_until_it_was_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let (visitors, _) = visitors_and_person(folder.path()).await;
-        let sign_in = async |password: &str, last: u8, now| {
-            let from = format!("192.0.2.{last}");
-            let entered = visitors.sign_in("a@example.gov.uk", password, &HeaderMap::new(), &from, now).await.ok()?;
-            let Entered::SignedIn(session) = entered else { panic!("there is no second step") };
-            Some(HeaderMap::from_iter([(COOKIE, HeaderValue::from_str(&session.cookie()).unwrap())]))
-        };
-        let before = async |headers| visitors.look(&headers, "", NOW + 3).await.unwrap().sign_in_before().cloned();
-        let first = sign_in("three random words", 1, NOW).await.unwrap();
-        assert_eq!(before(first).await, None);
-        for _ in 0..2 {
-            assert!(sign_in("another password", 9, NOW + 1).await.is_none());
-        }
-        // That is written down in the background.
-        while visitors.store.person("a@example.gov.uk").await.unwrap().unwrap().failed_since < 2 {
-            tokio::task::yield_now().await;
-        }
-        let second = sign_in("three random words", 2, NOW + 2).await.unwrap();
-        let told = SignInBefore { at: NOW, source: Some("192.0.2.1".into()), failed_since: 2 };
-        assert_eq!(before(second.clone()).await, Some(told));
-        visitors.told_of_sign_in_before(&second).await;
-        assert_eq!(before(second).await, None);
-        let third = sign_in("three random words", 3, NOW + 3).await.unwrap();
-        let told = SignInBefore { at: NOW + 2, source: Some("192.0.2.2".into()), failed_since: 0 };
-        assert_eq!(before(third).await, Some(told));
-    }
-}
+mod tests;

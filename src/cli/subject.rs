@@ -70,7 +70,8 @@ impl Who {
     }
 }
 
-fn line() -> Result<String, Failure> {
+/// A line of standard input.
+pub(super) fn line() -> Result<String, Failure> {
     let mut line = String::new();
     let failed = |error| Failure::new(format!("standard input cannot be read: {error}"));
     io::stdin().lock().read_line(&mut line).map_err(failed)?;

@@ -4,13 +4,16 @@ use std::io::Read;
 
 use clap::{Args, Subcommand};
 
-use super::{Data, Failure, by, listed, say, tell};
+use super::{Data, Failure, by, listed, say, subject, tell};
 use crate::access::{Passwords, Secret};
 use crate::clock;
 use crate::store::{ChangePersonError, Person, Role, Services, Store};
 use crate::web;
 
 /// People who may sign in: add, list, change, disable, enable, reset, reset-second-factor, sign out, forget single sign-on
+///
+/// Where - stands in the place of an address it is read from standard input, so that it is in no list of processes and in no shell's
+/// history.
 #[derive(Args, Debug)]
 pub(super) struct User {
     #[command(subcommand)]
@@ -33,7 +36,7 @@ enum What {
 /// Add a person, and print a link on which they set their password
 #[derive(Args, Debug)]
 struct Add {
-    /// The email address that they sign in with
+    /// The email address that they sign in with; - reads it from standard input
     email: String,
     #[command(flatten)]
     data: Data,
@@ -43,7 +46,7 @@ struct Add {
     /// Show them only what this Notify service brought; may be given several times. Everything where it is left out
     #[arg(long = "service", value_name = "NAME", value_delimiter = ';', env = "COUNTERFOIL_SERVICE")]
     services: Vec<String>,
-    /// Read the password from standard input instead of printing a link
+    /// Read the password from standard input instead of printing a link; after the address, where that is read there too
     #[arg(long, env = "COUNTERFOIL_PASSWORD_STDIN")]
     password_stdin: bool,
     #[command(flatten)]
@@ -90,7 +93,7 @@ struct List {
 /// Let a person sign in no more, and end their sessions
 #[derive(Args, Debug)]
 struct One {
-    /// Their email address
+    /// Their email address; - reads it from standard input
     email: String,
     #[command(flatten)]
     data: Data,
@@ -142,7 +145,7 @@ pub(super) async fn run(user: User) -> Result<(), Failure> {
 }
 
 async fn add(add: Add) -> Result<(), Failure> {
-    let email = add.email.trim().to_owned();
+    let email = address(&add.email)?.trim().to_owned();
     if !email.contains('@') || email.contains(char::is_whitespace) {
         return Err(Failure::new(format!("‘{email}’ is not an email address")));
     }
@@ -154,6 +157,11 @@ async fn add(add: Add) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::new(error.to_string()))?;
     if has_password { Ok(()) } else { print_link(&store, person, &add.reached).await }
+}
+
+/// The address, read from standard input where it is to stand in no list of processes.
+fn address(typed: &str) -> Result<String, Failure> {
+    if typed == "-" { subject::line() } else { Ok(typed.to_owned()) }
 }
 
 /// The first line, hashed.
@@ -287,6 +295,6 @@ async fn forget_single_sign_on(one: &One) -> Result<(), Failure> {
 }
 
 async fn known(store: &Store, email: &str) -> Result<Person, Failure> {
-    let found = store.person(email).await?;
+    let found = store.person(&address(email)?).await?;
     found.ok_or_else(|| Failure::new("there is no account for this address. See counterfoil user list"))
 }

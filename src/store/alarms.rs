@@ -13,8 +13,8 @@ use crate::clock::MINUTE;
 const APART: i64 = 50;
 /// How often one that goes on being raised is written, in microseconds.
 const WRITTEN_EVERY: i64 = MINUTE;
-/// Raised ones that wait to be written; past this they count for nothing more.
-const WAITING: usize = 1000;
+/// Raised ones of a sort that wait to be written apart; what comes beyond is counted in the last.
+const WAITING: usize = 200;
 /// Where one stands that would be one too many of its sort.
 const ELSEWHERE: &str = "elsewhere";
 
@@ -125,9 +125,10 @@ pub struct Raised {
     pub times: i64,
 }
 
-/// Those that were raised lately: whoever raises one a thousand times a second causes one write a minute.
+/// Those of each sort that were raised lately: whoever raises one a thousand times a second causes one write a minute, and many of
+/// one sort keep none of another from being written.
 #[derive(Default)]
-pub(super) struct Lately(Mutex<HashMap<(AlarmSort, String), Count>>);
+pub(super) struct Lately(Mutex<HashMap<AlarmSort, HashMap<String, Count>>>);
 
 #[derive(Clone, Copy)]
 struct Count {
@@ -136,14 +137,17 @@ struct Count {
 }
 
 impl Lately {
-    /// How often it was raised since it was last written, if that is long ago enough to write it again.
-    fn count(&self, alarm: &Alarm, now: i64) -> Option<i64> {
+    /// The alarm as it is to be written, and how often it was raised since it was last, if that is long ago enough to write it again.
+    fn count(&self, alarm: Alarm, now: i64) -> Option<(Alarm, i64)> {
         let mut lately = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = lately.entry(alarm.sort).or_default();
         if lately.len() >= WAITING {
-            lately.retain(|_, count| (0..WRITTEN_EVERY).contains(&(now - count.written_at)));
+            let is_fresh = |count: &Count| (0..WRITTEN_EVERY).contains(&(now - count.written_at));
+            lately.retain(|object, count| object == ELSEWHERE || is_fresh(count));
         }
-        let (key, is_full) = ((alarm.sort, alarm.object.clone()), lately.len() >= WAITING);
-        match lately.get_mut(&key) {
+        let has_room = lately.len() < WAITING || lately.contains_key(&alarm.object);
+        let alarm = if has_room { alarm } else { Alarm { object: ELSEWHERE.to_owned(), ..alarm } };
+        match lately.get_mut(&alarm.object) {
             Some(count) if (0..WRITTEN_EVERY).contains(&(now - count.written_at)) => {
                 count.since += 1;
                 None
@@ -151,12 +155,11 @@ impl Lately {
             Some(count) => {
                 let times = count.since + 1;
                 *count = Count { written_at: now, since: 0 };
-                Some(times)
+                Some((alarm, times))
             }
-            None if is_full => None,
             None => {
-                lately.insert(key, Count { written_at: now, since: 0 });
-                Some(1)
+                lately.insert(alarm.object.clone(), Count { written_at: now, since: 0 });
+                Some((alarm, 1))
             }
         }
     }
@@ -168,7 +171,7 @@ impl Store {
     /// # Errors
     /// When it cannot be written.
     pub async fn raise(&self, alarm: Alarm, now: i64) -> Result<bool, StoreError> {
-        let Some(times) = self.inner.alarms.count(&alarm, now) else { return Ok(false) };
+        let Some((alarm, times)) = self.inner.alarms.count(alarm, now) else { return Ok(false) };
         let (sort, logged) = (alarm.sort, alarm.sort.may_be_logged().then(|| alarm.object.clone()));
         let raised = self.write(move |connection| {
             let Alarm { sort, object, detail } = alarm;
@@ -237,8 +240,7 @@ impl Store {
     pub async fn look_for_unused_tokens(&self, moment: i64, now: i64) -> Result<(), StoreError> {
         for token in self.tokens().await? {
             let used_at = token.last_used_at.unwrap_or(token.made_at);
-            let is_valid = token.revoked_at.is_none_or(|at| at > now);
-            if is_valid && used_at < moment {
+            if token.is_valid(now) && used_at < moment {
                 let alarm = Alarm::new(AlarmSort::UnusedToken, format!("token {}", token.id));
                 self.raise(alarm.with(token.service_name), now).await?;
             }
@@ -300,6 +302,22 @@ mod tests {
         assert_eq!(i64::try_from(stands.len()), Ok(APART + 1));
         assert!(!store.raise(wrong(APART + 20), NOW).await.unwrap(), "it stands elsewhere already");
         assert_eq!(stands.iter().find(|alarm| alarm.object == ELSEWHERE).map(|alarm| alarm.times), Some(20));
+    }
+
+    #[test]
+    fn wrong_tokens_from_everywhere_hide_no_alarm_of_another_sort_and_are_counted() {
+        let lately = Lately::default();
+        let waiting = i64::try_from(WAITING).unwrap();
+        let written = (0..10 * waiting).filter_map(|n| lately.count(wrong(n), NOW));
+        let objects: Vec<String> = written.map(|(alarm, _)| alarm.object).collect();
+        assert_eq!((objects.len(), objects.last().map(String::as_str)), (WAITING + 1, Some(ELSEWHERE)));
+        let failed = Alarm::new(AlarmSort::FailedSignIns, "account 1");
+        assert_eq!(lately.count(failed.clone(), NOW), Some((failed, 1)));
+        assert_eq!(lately.count(wrong(1), NOW), None, "those that stand apart go on to");
+        let beyond = lately.count(wrong(20 * waiting), NOW + MINUTE).map(|(alarm, times)| (alarm.object, times));
+        assert_eq!(beyond.map(|(_, times)| times), Some(1), "a minute later there is room again");
+        let elsewhere = Alarm::new(AlarmSort::WrongToken, ELSEWHERE);
+        assert_eq!(lately.count(elsewhere.clone(), NOW + MINUTE), Some((elsewhere, 9 * waiting)), "none was lost");
     }
 
     #[tokio::test]

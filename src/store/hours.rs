@@ -126,7 +126,8 @@ fn silences(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Silence>>
     }
     let mut services = connection.prepare_cached(
         "SELECT id, name FROM services s
-         WHERE EXISTS (SELECT 1 FROM tokens t WHERE t.service = s.id AND (t.revoked_at IS NULL OR t.revoked_at > ?1))
+         WHERE EXISTS (SELECT 1 FROM tokens t
+             WHERE t.service = s.id AND NOT t.revoked_at_once AND (t.revoked_at IS NULL OR t.revoked_at > ?1))
          ORDER BY name",
     )?;
     let mut rows = services.query([now])?;

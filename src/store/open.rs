@@ -30,6 +30,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0013-subjects.sql"),
     include_str!("migrations/0014-sessions.sql"),
     include_str!("migrations/0016-passkeys.sql"),
+    include_str!("migrations/0018-revoked-at-once.sql"),
     include_str!("migrations/0020-handling.sql"),
     include_str!("migrations/0021-sent.sql"),
     include_str!("migrations/0022-contacts.sql"),

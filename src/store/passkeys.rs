@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::people::{PERSON, account, person};
+use super::people::{PERSON, account, close_all, person};
 use super::record::{self, By, Did, Entry};
 use super::second_factor;
 use super::sessions::{Opening, sign_in};
@@ -65,8 +65,8 @@ pub enum Added {
     Held,
     /// The account has as many as it may have.
     TooMany,
-    /// The challenge was answered before.
-    Answered,
+    /// The challenge was answered before, or the sign-in came to its end, or there is a second factor by now.
+    TooLate,
 }
 
 /// The use of a passkey that was checked.
@@ -143,22 +143,42 @@ impl Store {
     ) -> Result<Added, StoreError> {
         let key = self.inner.key.clone();
         self.write(move |connection| {
-            if !is_new(connection, challenge)? {
-                return Ok(Added::Answered);
+            let added = add(connection, person, &new, challenge, now)?;
+            if added == Added::Yes {
+                record::append(connection, &key, &Entry::new(by, Did::AddedPasskey, now).of(account(person)))?;
             }
-            let count = "SELECT count(*) FROM passkeys WHERE person = ?1";
-            if connection.query_row(count, [person], |row| row.get::<_, i64>(0))? >= MOST {
-                return Ok(Added::TooMany);
+            Ok(added)
+        })
+        .await
+    }
+
+    /// Ends a sign-in by adding the first passkey, and gives these recovery codes beside it: the session begins.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn sign_in_by_first_passkey(
+        &self,
+        pending_secret: &[u8],
+        (new, challenge): (NewPasskey, Challenge),
+        recovery_codes: Vec<String>,
+        opening: Opening<'_>,
+    ) -> Result<Added, StoreError> {
+        let now = opening.now;
+        let (mark, session) = (self.pending_mark(pending_secret), self.new_session(opening));
+        let key = self.inner.key.clone();
+        self.write(move |connection| {
+            let Some(person) = second_factor::pending(connection, &mark, now)? else { return Ok(Added::TooLate) };
+            if second_factor::has_one(connection, person.id)? {
+                return Ok(Added::TooLate);
             }
-            let sql = "INSERT OR IGNORE INTO passkeys
-                       (person, credential, public_key, user_handle, name, sign_count, made_at)
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-            let bound = params![person, new.credential, new.public_key, new.user_handle, new.name, new.sign_count, now];
-            if connection.execute(sql, bound)? == 0 {
-                return Ok(Added::Held);
+            let added = add(connection, person.id, &new, challenge, now)?;
+            if added == Added::Yes {
+                second_factor::keep_codes(connection, &key, person.id, &recovery_codes)?;
+                close_all(connection, person.id)?;
+                second_factor::write_down(connection, &key, &session, Did::AddedPasskey, person.id, now)?;
+                sign_in(connection, &key, person.id, session, true)?;
             }
-            record::append(connection, &key, &Entry::new(by, Did::AddedPasskey, now).of(account(person)))?;
-            Ok(Added::Yes)
+            Ok(added)
         })
         .await
     }
@@ -184,6 +204,10 @@ impl Store {
         self.write(move |connection| {
             if connection.execute("DELETE FROM passkeys WHERE id = ?2 AND person = ?1", [person, id])? == 0 {
                 return Ok(());
+            }
+            // They stand in for a second factor, and there may be none any more.
+            if !second_factor::has_one(connection, person)? {
+                connection.execute("DELETE FROM recovery_codes WHERE person = ?1", [person])?;
             }
             record::append(connection, &key, &Entry::new(by, Did::RemovedPasskey, now).of(account(person)))
         })
@@ -234,6 +258,27 @@ impl Store {
         })
         .await
     }
+}
+
+fn add(
+    connection: &Connection,
+    person: i64,
+    new: &NewPasskey,
+    challenge: Challenge,
+    now: i64,
+) -> rusqlite::Result<Added> {
+    if !is_new(connection, challenge)? {
+        return Ok(Added::TooLate);
+    }
+    let count = "SELECT count(*) FROM passkeys WHERE person = ?1";
+    if connection.query_row(count, [person], |row| row.get::<_, i64>(0))? >= MOST {
+        return Ok(Added::TooMany);
+    }
+    let sql = "INSERT OR IGNORE INTO passkeys
+               (person, credential, public_key, user_handle, name, sign_count, made_at)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let bound = params![person, new.credential, new.public_key, new.user_handle, new.name, new.sign_count, now];
+    Ok(if connection.execute(sql, bound)? == 0 { Added::Held } else { Added::Yes })
 }
 
 /// Notes that a challenge is answered; whether that is the first time.

@@ -349,7 +349,8 @@ impl Store {
         let (key, mark) = (self.inner.key.clone(), self.link_mark(secret));
         self.write(move |connection| {
             let Some(owner) = link_owner(connection, &mark, now)? else { return Ok(None) };
-            connection.execute("UPDATE people SET password = ?2 WHERE id = ?1", params![owner.id, password])?;
+            let owner = Person { password: Some(password), ..owner };
+            connection.execute("UPDATE people SET password = ?2 WHERE id = ?1", params![owner.id, owner.password])?;
             close_all(connection, owner.id)?;
             let by = By { person: Some(owner.id), name: owner.email.clone(), source };
             record::append(connection, &key, &Entry::new(by, Did::SetPassword, now).of(account(owner.id)))?;
@@ -358,18 +359,30 @@ impl Store {
         .await
     }
 
-    /// Begins a session, with a second factor or without; the one that the same browser had before, if any, ends.
+    /// Begins a session, with a second factor or without; the one that the same browser had before, if any, ends. False where the
+    /// account has been disabled since the person was looked up, or, without a second factor, has another password or a second factor.
     ///
     /// # Errors
     /// When it cannot be written.
     pub async fn begin_session(
         &self,
-        person: i64,
+        person: &Person,
         opening: Opening<'_>,
         with_second_factor: bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let (key, new) = (self.inner.key.clone(), self.new_session(opening));
-        self.write(move |connection| sign_in(connection, &key, person, new, with_second_factor)).await
+        let (id, password) = (person.id, person.password.clone());
+        self.write(move |connection| {
+            let still = "SELECT 1 FROM people WHERE id = ?1 AND disabled_at IS NULL AND (?3 OR password IS ?2
+                AND NOT EXISTS (SELECT 1 FROM second_factors WHERE person = ?1)
+                AND NOT EXISTS (SELECT 1 FROM passkeys WHERE person = ?1))";
+            if !connection.prepare_cached(still)?.exists(params![id, password, with_second_factor])? {
+                return Ok(false);
+            }
+            sign_in(connection, &key, id, new, with_second_factor)?;
+            Ok(true)
+        })
+        .await
     }
 
     /// Whose session this is; a disabled account has none. Whether it is still fresh is the caller's to judge.
@@ -490,12 +503,18 @@ fn may_go(connection: &Connection, person: &Person, by: &By) -> rusqlite::Result
     if asks == person.id {
         return Ok(Err(ChangePersonError::Yourself));
     }
-    if person.role != Role::Admin || person.disabled_at.is_some() {
-        return Ok(Ok(()));
-    }
-    let sql = "SELECT EXISTS (SELECT 1 FROM people WHERE id <> ?1 AND role = ?2 AND disabled_at IS NULL)";
-    let others: bool = connection.query_row(sql, params![person.id, Role::Admin.as_str()], |row| row.get(0))?;
-    Ok(if others { Ok(()) } else { Err(ChangePersonError::LastAdmin) })
+    Ok(if is_last_admin(connection, person.id)? { Err(ChangePersonError::LastAdmin) } else { Ok(()) })
+}
+
+/// Whether this is the one admin who can sign in: with a password, or by single sign-on.
+pub(super) fn is_last_admin(connection: &Connection, person: i64) -> rusqlite::Result<bool> {
+    let sql = "SELECT id FROM people p WHERE role = ?1 AND disabled_at IS NULL
+               AND (password IS NOT NULL OR EXISTS (SELECT 1 FROM single_sign_on WHERE person = p.id)) LIMIT 2";
+    let admins: Vec<i64> = connection
+        .prepare_cached(sql)?
+        .query_map([Role::Admin.as_str()], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    Ok(admins == [person])
 }
 
 /// How an account stands in the record.

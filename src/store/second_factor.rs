@@ -23,8 +23,6 @@ pub struct SecondFactor {
     pub secret: Option<Vec<u8>>,
     /// When it was set up, in microseconds since 1970 UTC.
     pub made_at: i64,
-    /// The recovery codes that are left.
-    pub recovery_codes: usize,
 }
 
 /// A second factor to be kept.
@@ -61,25 +59,28 @@ pub enum Taken {
 }
 
 impl Store {
-    /// Begins the second step of a sign-in; the one that the same browser had begun before, if any, ends.
+    /// Begins the second step of a sign-in; the one that the same browser had begun before, if any, ends. False where the account has
+    /// been disabled since the person was looked up, or has another password.
     ///
     /// # Errors
     /// When it cannot be written.
     pub async fn begin_second_step(
         &self,
-        person: i64,
+        person: &Person,
         secret: &[u8],
         before: Option<&[u8]>,
         now: i64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let (mark, before) = (self.pending_mark(secret), before.map(|secret| self.pending_mark(secret)));
+        let (id, password) = (person.id, person.password.clone());
         self.write(move |connection| {
             connection.execute("DELETE FROM pending_sign_ins WHERE mark = ?1", [before])?;
-            connection.execute(
-                "INSERT INTO pending_sign_ins (mark, person, made_at) VALUES (?1, ?2, ?3)",
-                params![mark, person, now],
+            let begun = connection.execute(
+                "INSERT INTO pending_sign_ins (mark, person, made_at)
+                 SELECT ?1, id, ?3 FROM people WHERE id = ?2 AND disabled_at IS NULL AND password IS ?4",
+                params![mark, id, now, password],
             )?;
-            Ok(())
+            Ok(begun > 0)
         })
         .await
     }
@@ -192,9 +193,7 @@ impl Store {
         let key = self.inner.key.clone();
         self.write(move |connection| {
             let Some(person) = pending(connection, &mark, now)? else { return Ok(Taken::TooLate) };
-            let has =
-                "SELECT 1 FROM second_factors WHERE person = ?1 UNION ALL SELECT 1 FROM passkeys WHERE person = ?1";
-            if connection.query_row(has, [person.id], |_| Ok(())).optional()?.is_some() {
+            if has_one(connection, person.id)? {
                 return Ok(Taken::TooLate);
             }
             keep(connection, &key, person.id, &factor, now)?;
@@ -206,7 +205,8 @@ impl Store {
         .await
     }
 
-    /// Keeps a second factor in the place of the one before, if any, and ends every session of the account but a new one.
+    /// Keeps a second factor in the place of the one before, if any, and ends every session of the account but a new one. Too late
+    /// where the session that asks has ended.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -215,14 +215,30 @@ impl Store {
         person: i64,
         factor: NewSecondFactor,
         opening: Opening<'_>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Taken, StoreError> {
         let now = opening.now;
         let (new, key) = (self.new_session(opening), self.inner.key.clone());
         self.write(move |connection| {
+            if !new.takes_the_place_of_one_of(connection, person)? {
+                return Ok(Taken::TooLate);
+            }
             keep(connection, &key, person, &factor, now)?;
             close_all(connection, person)?;
             write_down(connection, &key, &new, Did::SetUpSecondFactor, person, now)?;
-            start_session(connection, person, &new, true)
+            start_session(connection, person, &new, true)?;
+            Ok(Taken::Yes)
+        })
+        .await
+    }
+
+    /// How many recovery codes a person has left.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn recovery_codes(&self, person: i64) -> Result<usize, StoreError> {
+        self.read(move |connection| {
+            let sql = "SELECT count(*) FROM recovery_codes WHERE person = ?1";
+            connection.prepare_cached(sql)?.query_row([person], |row| row.get(0))
         })
         .await
     }
@@ -246,7 +262,8 @@ impl Store {
         .await
     }
 
-    /// Changes a password, and ends every session of the account but a new one, which began as the one before did.
+    /// Changes a password, and ends every session of the account but a new one, which began as the one before did. Too late where the
+    /// session that asks has ended.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -256,14 +273,18 @@ impl Store {
         password: String,
         opening: Opening<'_>,
         with_second_factor: bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Taken, StoreError> {
         let now = opening.now;
         let (new, key) = (self.new_session(opening), self.inner.key.clone());
         self.write(move |connection| {
+            if !new.takes_the_place_of_one_of(connection, person)? {
+                return Ok(Taken::TooLate);
+            }
             connection.execute("UPDATE people SET password = ?2 WHERE id = ?1", params![person, password])?;
             close_all(connection, person)?;
             write_down(connection, &key, &new, Did::ChangedPassword, person, now)?;
-            start_session(connection, person, &new, with_second_factor)
+            start_session(connection, person, &new, with_second_factor)?;
+            Ok(Taken::Yes)
         })
         .await
     }
@@ -279,7 +300,8 @@ impl Store {
             let had_passkey = passkeys::forget(connection, person)?;
             connection.execute("DELETE FROM recovery_codes WHERE person = ?1", [person])?;
             close_all(connection, person)?;
-            record::append(connection, &key, &Entry::new(by, Did::RemovedSecondFactor, now).of(account(person)))?;
+            let entry = Entry::new(by, Did::RemovedSecondFactor, now).of(account(person));
+            record::append(connection, &key, &if had_passkey { entry.with("with the passkeys") } else { entry })?;
             Ok(had_app || had_passkey)
         })
         .await
@@ -309,12 +331,11 @@ pub(super) fn end(connection: &Connection, mark: &Mark) -> rusqlite::Result<()> 
 }
 
 fn second_factor(connection: &Connection, key: &Key, person: i64) -> rusqlite::Result<Option<SecondFactor>> {
-    let sql = "SELECT secret, made_at, (SELECT count(*) FROM recovery_codes WHERE person = ?1)
-               FROM second_factors WHERE person = ?1";
+    let sql = "SELECT secret, made_at FROM second_factors WHERE person = ?1";
     let found = connection.prepare_cached(sql)?.query_row([person], |row| {
         let sealed: Vec<u8> = row.get(0)?;
         let secret = key.unseal(SEALED_FOR, person, &sealed);
-        Ok(SecondFactor { secret, made_at: row.get(1)?, recovery_codes: row.get(2)? })
+        Ok(SecondFactor { secret, made_at: row.get(1)? })
     });
     found.optional()
 }
@@ -328,7 +349,13 @@ fn keep(connection: &Connection, key: &Key, person: i64, factor: &NewSecondFacto
     keep_codes(connection, key, person, &factor.recovery_codes)
 }
 
-fn keep_codes(connection: &Connection, key: &Key, person: i64, codes: &[String]) -> rusqlite::Result<()> {
+/// Whether a person has an app or a passkey.
+pub(super) fn has_one(connection: &Connection, person: i64) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM second_factors WHERE person = ?1 UNION ALL SELECT 1 FROM passkeys WHERE person = ?1";
+    connection.prepare_cached(sql)?.exists([person])
+}
+
+pub(super) fn keep_codes(connection: &Connection, key: &Key, person: i64, codes: &[String]) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM recovery_codes WHERE person = ?1", [person])?;
     let mut insert = connection.prepare_cached("INSERT INTO recovery_codes (mark, person) VALUES (?1, ?2)")?;
     for code in codes {
@@ -338,7 +365,7 @@ fn keep_codes(connection: &Connection, key: &Key, person: i64, codes: &[String])
 }
 
 /// What whoever begins the session has done besides.
-fn write_down(
+pub(super) fn write_down(
     connection: &Connection,
     key: &Key,
     new: &NewSession,

@@ -90,7 +90,8 @@ impl Store {
         let sees = sees.bound();
         self.read(move |connection| {
             let sql = "SELECT began_at, ended_at FROM gaps g WHERE ended_at > ?2 AND EXISTS (
-                SELECT 1 FROM tokens t WHERE (t.revoked_at IS NULL OR t.revoked_at > ?4) AND t.made_at < g.ended_at
+                SELECT 1 FROM tokens t WHERE NOT t.revoked_at_once AND (t.revoked_at IS NULL OR t.revoked_at > ?4)
+                    AND t.made_at < g.ended_at
                     AND (?1 IS NULL OR t.service IN (SELECT value FROM json_each(?1)))
                     AND (SELECT count(*) FROM backfills b WHERE b.service = t.service AND b.covered_from <= g.began_at
                         AND b.covered_until >= g.ended_at) < ?3)

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::key::Key;
-use super::people::{PERSON, account, limit, person};
+use super::people::{PERSON, account, is_last_admin, limit, person};
 use super::record::append;
 use super::{By, Did, Entry, Mark, Person, Role, ServiceId, Services, Store, StoreError};
 
@@ -105,9 +105,12 @@ impl Admission<'_> {
         if first && !self.link(newcomer, &found)? {
             return Ok(Admitted::Taken);
         }
-        let found = self.give(found, newcomer.given.as_ref())?;
+        let stays = self.is_to_stay(&found, newcomer.given.as_ref())?;
+        let found = self.give(found, newcomer.given.as_ref().filter(|_| !stays))?;
         let entry = self.entry(&found, Did::AdmittedBySingleSignOn);
-        append(self.connection, self.key, &if first { entry.with("for the first time") } else { entry })?;
+        let more = [(first, "for the first time"), (stays, "stays an admin, as the last who can sign in")];
+        let more: Vec<&str> = more.into_iter().filter_map(|(is_so, words)| is_so.then_some(words)).collect();
+        append(self.connection, self.key, &if more.is_empty() { entry } else { entry.with(more.join(", ")) })?;
         Ok(Admitted::As(found))
     }
 
@@ -142,6 +145,20 @@ impl Admission<'_> {
             params![issuer, subject, found.id, self.now],
         )?;
         Ok(linked > 0)
+    }
+
+    /// Whether the person's groups would take the last admin away, whom nobody could make one again.
+    fn is_to_stay(&self, found: &Person, given: Option<&Given>) -> rusqlite::Result<bool> {
+        let is_taken = found.role == Role::Admin && given.is_some_and(|given| given.role != Role::Admin);
+        let stays = is_taken && is_last_admin(self.connection, found.id)?;
+        if stays {
+            tracing::warn!(
+                event = "access.last_admin_stays",
+                account = found.id,
+                "the groups of the last admin who can sign in give another role: they stay an admin until there is another"
+            );
+        }
+        Ok(stays)
     }
 
     fn give(&self, found: Person, given: Option<&Given>) -> rusqlite::Result<Person> {
@@ -239,6 +256,8 @@ mod tests {
     async fn an_account_is_made_where_that_is_allowed_and_may_what_the_provider_says() {
         let folder = tempfile::tempdir().unwrap();
         let (store, _) = with_account(folder.path()).await;
+        let (email, password) = ("zoe@example.gov.uk".to_owned(), Some("a hash".into()));
+        store.add_person(email, Role::Admin, Services::All, password, By::itself(), NOW).await.unwrap();
         let housing = store.add_token("Housing".into(), None, [1; 32], By::itself(), NOW).await;
         assert!(housing.is_ok());
         let new = Newcomer { make: Some(Role::Viewer), ..newcomer("1", Some("bob@example.gov.uk")) };
@@ -262,6 +281,32 @@ mod tests {
         let none = Services::Only(vec![]);
         assert_eq!(admit(given(Role::Admin, Some(&["No such"]))).await, Some((Role::Admin, none)));
         assert_eq!(admit(given(Role::Manager, None)).await, Some((Role::Manager, Services::All)));
+    }
+
+    #[tokio::test]
+    async fn the_last_admin_stays_one_whatever_their_groups_say_and_the_record_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, amy) = with_account(folder.path()).await;
+        store.change_person(amy, Role::Admin, Services::All, By::itself(), NOW).await.unwrap();
+        let email = "bob@example.gov.uk".to_owned();
+        store.add_person(email, Role::Admin, Services::All, None, By::itself(), NOW).await.unwrap();
+        let given = Some(Given { role: Role::Viewer, services: Some(Vec::new()) });
+        let came = Newcomer { given, ..newcomer("1", Some("amy@example.gov.uk")) };
+        let role = async |newcomer| match store.admit(newcomer, String::new(), NOW).await.unwrap() {
+            Admitted::As(person) => (person.role, person.sees),
+            _ => panic!("nobody"),
+        };
+        let last = async || {
+            let sql = "SELECT detail FROM audit ORDER BY id DESC LIMIT 1";
+            store.read(move |connection| connection.query_row(sql, [], |row| row.get::<_, Option<String>>(0))).await
+        };
+        assert_eq!(role(came.clone()).await, (Role::Admin, Services::All), "nobody else can sign in yet");
+        let words = "stays an admin, as the last who can sign in";
+        assert_eq!(last().await.unwrap(), Some(format!("for the first time, {words}")));
+        role(came.clone()).await;
+        assert_eq!(last().await.unwrap().as_deref(), Some(words));
+        role(newcomer("2", Some("bob@example.gov.uk"))).await;
+        assert_eq!(role(came).await, (Role::Viewer, Services::Only(vec![])), "there is another by now");
     }
 
     #[tokio::test]

@@ -24,13 +24,15 @@ pub struct TokenRow {
     pub last_used_at: Option<i64>,
     /// From when on it is refused, which may be still to come.
     pub revoked_at: Option<i64>,
+    /// Whether that was to be at once: then it is refused whatever the clock says.
+    pub revoked_at_once: bool,
 }
 
 impl TokenRow {
     /// Whether it is taken at this moment.
     #[must_use]
     pub fn is_valid(&self, now: i64) -> bool {
-        self.revoked_at.is_none_or(|revoked_at| now < revoked_at)
+        !self.revoked_at_once && self.revoked_at.is_none_or(|revoked_at| now < revoked_at)
     }
 }
 
@@ -88,7 +90,8 @@ impl Store {
     pub async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
         self.read_at_the_door(|connection| {
             let mut find = connection.prepare_cached(
-                "SELECT t.id, t.service, s.name, t.sha256, t.made_at, t.last_used_at, t.revoked_at
+                "SELECT t.id, t.service, s.name, t.sha256, t.made_at, t.last_used_at, t.revoked_at,
+                    t.revoked_at_once
                  FROM tokens t JOIN services s ON s.id = t.service ORDER BY t.id",
             )?;
             let rows = find.query_map([], |row| {
@@ -100,6 +103,7 @@ impl Store {
                     made_at: row.get(4)?,
                     last_used_at: row.get(5)?,
                     revoked_at: row.get(6)?,
+                    revoked_at_once: row.get(7)?,
                 })
             })?;
             rows.collect()
@@ -126,7 +130,8 @@ impl Store {
                 return Ok(Err(id));
             }
             let sql = "INSERT INTO tokens (service, sha256, made_at)
-                SELECT service, ?2, ?3 FROM tokens WHERE id = ?1 AND (revoked_at IS NULL OR revoked_at > ?3)";
+                SELECT service, ?2, ?3 FROM tokens
+                WHERE id = ?1 AND NOT revoked_at_once AND (revoked_at IS NULL OR revoked_at > ?3)";
             if connection.execute(sql, params![old, sha256, now])? == 0 {
                 return Ok(Ok(None));
             }
@@ -138,21 +143,27 @@ impl Store {
         added.await?.map_err(AddTokenError::Known)
     }
 
-    /// Refuses a token from this moment on, or from when it already was to be refused where that is sooner. Gives from when, or
-    /// `None` where there is no such token.
+    /// Refuses a token from this moment on, or from when it already was to be refused where that is sooner. One that is refused from
+    /// now on stays so if the clock is set back. Gives from when, or `None` where there is no such token.
     ///
     /// # Errors
     /// When it cannot be written.
     pub async fn revoke_token(&self, id: i64, from: i64, by: By, now: i64) -> Result<Option<i64>, StoreError> {
         let key = self.inner.key.clone();
         self.write(move |connection| {
-            let sql = "SELECT revoked_at FROM tokens WHERE id = ?1";
-            let known: Option<Option<i64>> = connection.query_row(sql, [id], |row| row.get(0)).optional()?;
-            let Some(before) = known else { return Ok(None) };
-            if let Some(before) = before.filter(|before| *before <= from) {
+            let sql = "SELECT revoked_at, revoked_at_once FROM tokens WHERE id = ?1";
+            let known = connection.query_row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+            let Some((before, was_at_once)): Option<(Option<i64>, bool)> = known else { return Ok(None) };
+            let (at_once, sooner) = (from <= now, before.filter(|before| *before <= from));
+            if was_at_once {
+                return Ok(before.map(|before| before.min(now)));
+            }
+            if let Some(before) = sooner.filter(|_| !at_once) {
                 return Ok(Some(before));
             }
-            connection.execute("UPDATE tokens SET revoked_at = ?2 WHERE id = ?1", [id, from])?;
+            let from = sooner.unwrap_or(from);
+            let sql = "UPDATE tokens SET revoked_at = ?2, revoked_at_once = ?3 WHERE id = ?1";
+            connection.execute(sql, params![id, from, at_once])?;
             let minutes = (from - now) / MINUTE;
             let when = if minutes > 0 { format!("in {minutes} minutes") } else { "at once".to_owned() };
             let entry = Entry::new(by, Did::RevokedToken, now).of(token(id)).with(when);
@@ -169,7 +180,7 @@ impl Store {
     pub async fn keep_token(&self, id: i64, by: By, now: i64) -> Result<bool, StoreError> {
         let key = self.inner.key.clone();
         self.write(move |connection| {
-            let sql = "UPDATE tokens SET revoked_at = NULL WHERE id = ?1 AND revoked_at > ?2";
+            let sql = "UPDATE tokens SET revoked_at = NULL WHERE id = ?1 AND revoked_at > ?2 AND NOT revoked_at_once";
             let kept = connection.execute(sql, [id, now])? > 0;
             if kept {
                 record::append(connection, &key, &Entry::new(by, Did::KeptToken, now).of(token(id)))?;
@@ -246,6 +257,25 @@ mod tests {
         store.revoke_token(id, SOON, By::itself(), NOW).await.unwrap();
         assert!(!store.keep_token(id, By::itself(), SOON).await.unwrap(), "it has come");
         assert!(!token_of(&store, id).await.is_valid(SOON));
+    }
+
+    #[tokio::test]
+    async fn a_token_that_was_revoked_at_once_stays_so_when_the_clock_is_set_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, id) = store_with_token(&folder).await;
+        let earlier = NOW - 60 * MINUTE;
+        store.revoke_token(id, SOON, By::itself(), NOW).await.unwrap();
+        assert_eq!(store.revoke_token(id, NOW, By::itself(), NOW).await.unwrap(), Some(NOW));
+        assert!(!token_of(&store, id).await.is_valid(earlier));
+        assert!(!store.keep_token(id, By::itself(), earlier).await.unwrap(), "it has come");
+        assert_eq!(store.rotate_token(id, [3; 32], By::itself(), earlier).await.unwrap(), None);
+        let again = store.revoke_token(id, earlier + 30 * MINUTE, By::itself(), earlier).await.unwrap();
+        assert_eq!((again, token_of(&store, id).await.is_valid(earlier)), (Some(earlier), false), "none puts it off");
+
+        let late = store.add_token("Housing".into(), None, [4; 32], By::itself(), NOW).await.unwrap();
+        store.revoke_token(late, SOON, By::itself(), NOW).await.unwrap();
+        assert_eq!(store.revoke_token(late, SOON + 1, By::itself(), SOON + 1).await.unwrap(), Some(SOON));
+        assert!(!token_of(&store, late).await.is_valid(NOW), "also where another revocation had come");
     }
 
     #[tokio::test]

@@ -29,7 +29,9 @@ struct AccountPage {
     chrome: Chrome,
     email: String,
     role: &'static str,
-    second_factor: Option<SecondFactorSection>,
+    /// When an authenticator app was set up.
+    app: Option<Moment>,
+    codes: Option<RecoveryCodes>,
     /// How somebody signs in who has no password.
     without_password: Option<String>,
     passkeys: Vec<PasskeyRow>,
@@ -44,9 +46,9 @@ struct PasskeyRow {
     used: Option<Moment>,
 }
 
-struct SecondFactorSection {
-    set_up: Moment,
-    codes_left: usize,
+/// What stands in for an app or a passkey.
+struct RecoveryCodes {
+    left: usize,
     few: bool,
 }
 
@@ -85,10 +87,7 @@ async fn show(site: Arc<Site>, headers: HeaderMap, who: Result<Caseworker, Probl
         role: who.role().as_str(),
         passkeys: passkeys.collect(),
         passkeys_work: site.passkeys_at(&headers).is_some(),
-        second_factor: second_factor.map(|factor| SecondFactorSection {
-            set_up: at(factor.made_at),
-            codes_left: factor.recovery_codes,
-            few: factor.recovery_codes <= FEW,
-        }),
+        app: second_factor.map(|factor| at(factor.made_at)),
+        codes: site.visitors.recovery_codes(&who).await?.map(|left| RecoveryCodes { left, few: left <= FEW }),
     })
 }

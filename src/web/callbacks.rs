@@ -14,7 +14,7 @@ use warp::path::FullPath;
 use warp::reply::{Reply, Response};
 
 use super::{Site, request};
-use crate::access::{Refused, Sender};
+use crate::access::{Neighbourhood, Refused, Sender};
 use crate::clock;
 use crate::edge::{CloseUnanswered, Peer};
 use crate::notify::{Callback, Kind, Unreadable};
@@ -160,7 +160,9 @@ fn refuse(site: &Arc<Site>, refused: &Refused, path: &str, peer: Option<Peer>) -
                 from,
                 "a callback with a wrong or missing token was refused"
             );
-            raise(site.clone(), Alarm::new(AlarmSort::WrongToken, format!("{} from {from}", known_path(path))));
+            // Whoever has one address of IPv6 has very many.
+            let near = peer.map_or_else(String::new, |peer| Neighbourhood::of(peer.source).to_string());
+            raise(site.clone(), Alarm::new(AlarmSort::WrongToken, format!("{} from {near}", known_path(path))));
             let mut response = with(StatusCode::UNAUTHORIZED, header::WWW_AUTHENTICATE, "Bearer");
             // The body has not been read, so the connection cannot carry another request.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -43,6 +43,9 @@ pub(super) struct Chrome {
     pub(super) sign_in_before: Option<Before>,
 }
 
+/// What stands in a page that tells of the sign-in before, and in no other: a text has no such quotation marks.
+pub(super) const TELLS_OF_SIGN_IN_BEFORE: &str = "id=\"sign-in-before\"";
+
 /// A sign-in before, in words.
 pub(super) struct Before {
     pub(super) when: Moment,

@@ -50,10 +50,19 @@ pub(super) struct ConfirmPage {
     pub(super) paragraphs: Vec<String>,
     /// Why it is not done.
     pub(super) error: Option<String>,
+    /// Whose password is asked for, by their address.
+    pub(super) password_of: Option<String>,
     pub(super) action: String,
     pub(super) button: &'static str,
     /// Whether it cuts somebody off.
     pub(super) cuts_off: bool,
     /// What goes along with the form.
     pub(super) hidden: Option<(&'static str, i64)>,
+}
+
+impl ConfirmPage {
+    /// Where the summary of what is wrong leads to.
+    fn faulty(&self) -> &'static str {
+        if self.password_of.is_some() { "password" } else { "send" }
+    }
 }

@@ -17,6 +17,7 @@ use super::confirm::{ConfirmPage, Fault, Faults};
 use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
 use super::results::{Moment, at};
+use super::second_step::{with_status, words};
 use super::{Site, get, one_of, plain_text, set_password};
 use crate::access::{Caseworker, May, Secret};
 use crate::clock;
@@ -42,8 +43,8 @@ struct PersonPage {
     row: Row,
     /// What was done just now.
     done: Option<String>,
-    /// Whether a code from an authenticator app is asked for.
-    has_app: bool,
+    /// What is given after the password.
+    second_step: Option<SecondStep>,
     is_oneself: bool,
 }
 
@@ -82,6 +83,26 @@ struct Row {
     state: (&'static str, &'static str),
     disabled: Option<Moment>,
     signed_in: Option<Moment>,
+}
+
+/// What a person gives after the password, in the words of the pages that take it away.
+struct SecondStep {
+    what: &'static str,
+    remove: &'static str,
+}
+
+impl SecondStep {
+    async fn of(site: &Site, person: i64) -> Result<Option<SecondStep>, Problem> {
+        let has_app = site.store.second_factor(person).await?.is_some();
+        let has_passkeys = !site.store.passkeys(person).await?.is_empty();
+        let step = |what, remove| Some(SecondStep { what, remove });
+        Ok(match (has_app, has_passkeys) {
+            (true, true) => step("authenticator app and passkeys", "Remove app and passkeys"),
+            (true, false) => step("authenticator app", "Remove app"),
+            (false, true) => step("passkeys", "Remove passkeys"),
+            (false, false) => None,
+        })
+    }
 }
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
@@ -127,13 +148,15 @@ async fn show(id: i64, site: Arc<Site>, caseworker: Result<Caseworker, Problem>,
     let caseworker = caseworker?;
     let (person, services) = known(&site, id).await?;
     let is_disabled = person.disabled_at.is_some();
-    let has_app = site.store.second_factor(id).await?.is_some();
+    let second_step = SecondStep::of(&site, id).await?;
     // Only what is so is said to be done, whatever stands in the address.
     let done = query.get("done").and_then(|done| match done {
         "changed" => Some("Changed. It holds from their next page on".to_owned()),
         "disabled" if is_disabled => Some(format!("{} can no longer sign in", person.email)),
         "enabled" if !is_disabled => Some(format!("{} can sign in again", person.email)),
-        "app-removed" if !has_app => Some(format!("{} has no authenticator app any more", person.email)),
+        "app-removed" if second_step.is_none() => {
+            Some(format!("{} has no authenticator app and no passkeys any more", person.email))
+        }
         "signed-out" => Some(format!("{} was signed out everywhere", person.email)),
         _ => None,
     });
@@ -143,7 +166,7 @@ async fn show(id: i64, site: Arc<Site>, caseworker: Result<Caseworker, Problem>,
         title: plain_text::line(&person.email),
         row: row(&person, &services),
         done,
-        has_app,
+        second_step,
         is_oneself: caseworker.by().person == Some(id),
     })
 }
@@ -241,13 +264,19 @@ async fn enable(
 async fn ask_to_reset(id: i64, site: Arc<Site>, caseworker: Result<Caseworker, Problem>) -> Answer {
     let caseworker = caseworker?;
     let person = site.store.person_of(id).await?.ok_or(Problem::NotFound)?;
-    html(&ConfirmPage {
+    html(&reset_page(&caseworker, &person, None))
+}
+
+fn reset_page(caseworker: &Caseworker, person: &Person, error: Option<String>) -> ConfirmPage {
+    ConfirmPage {
         paragraphs: vec![
             "You get a link to send to them. It works once, for one hour, and older links stop working now.".into(),
             "Their present password works until they set a new one. Then they are signed out everywhere else.".into(),
         ],
-        ..confirm(&caseworker, &person, "Make a link to set the password of", "reset", "Make link")
-    })
+        error,
+        password_of: password_of(caseworker, person),
+        ..confirm(caseworker, person, "Make a link to set the password of", "reset", "Make link")
+    }
 }
 
 async fn reset(
@@ -258,8 +287,7 @@ async fn reset(
     headers: HeaderMap,
     peer: Option<Peer>,
 ) -> Answer {
-    let caseworker = caseworker?;
-    form?;
+    let (caseworker, form) = (caseworker?, form?);
     let person = site.store.person_of(id).await?.ok_or(Problem::NotFound)?;
     if person.disabled_at.is_some() {
         return html(&ConfirmPage {
@@ -267,7 +295,13 @@ async fn reset(
             ..confirm(&caseworker, &person, "Make a link to set the password of", "reset", "Make link")
         });
     }
-    link_page(&site, &caseworker, &person, false, &site.reached_at(&headers, peer)).await
+    match site.visitors.confirm_for(&caseworker, id, form.get("password"), clock::now()).await {
+        Ok(()) => link_page(&site, &caseworker, &person, false, &site.reached_at(&headers, peer)).await,
+        Err(refused) => {
+            let (words, status) = words(refused)?;
+            with_status(html(&reset_page(&caseworker, &person, Some(words))), status)
+        }
+    }
 }
 
 /// Makes a one-time link and shows it, this once.
@@ -320,16 +354,36 @@ async fn sign_out(
 async fn ask_to_remove_app(id: i64, site: Arc<Site>, caseworker: Result<Caseworker, Problem>) -> Answer {
     let caseworker = caseworker?;
     let person = site.store.person_of(id).await?.ok_or(Problem::NotFound)?;
-    html(&ConfirmPage {
+    html(&remove_app_page(&site, &caseworker, &person, None).await?)
+}
+
+async fn remove_app_page(
+    site: &Site,
+    caseworker: &Caseworker,
+    person: &Person,
+    error: Option<String>,
+) -> Result<ConfirmPage, Problem> {
+    let app = SecondStep { what: "authenticator app", remove: "Remove app" };
+    let SecondStep { what, remove } = SecondStep::of(site, person.id).await?.unwrap_or(app);
+    Ok(ConfirmPage {
         paragraphs: vec![
-            "For somebody who has lost their phone and their recovery codes. Make sure first that it is they who ask."
+            "For somebody who has lost what they sign in with after their password, and their recovery codes. Make sure first that it \
+             is they who ask."
                 .into(),
-            "They are signed out everywhere now, and set up a new app at the next sign-in where everybody needs one."
+            "They are signed out everywhere now, and set up a new app or passkey at the next sign-in where everybody needs one."
                 .into(),
         ],
+        error,
+        password_of: password_of(caseworker, person),
         cuts_off: true,
-        ..confirm(&caseworker, &person, "Remove the authenticator app of", "remove-app", "Remove app")
+        ..confirm(caseworker, person, &format!("Remove the {what} of"), "remove-app", remove)
     })
+}
+
+/// Whose password is asked for before something changes how another person signs in.
+fn password_of(caseworker: &Caseworker, person: &Person) -> Option<String> {
+    let is_asked = caseworker.has_password() && caseworker.by().person != Some(person.id);
+    is_asked.then(|| caseworker.email().to_owned())
 }
 
 async fn remove_app(
@@ -338,9 +392,12 @@ async fn remove_app(
     caseworker: Result<Caseworker, Problem>,
     form: Result<Words, Problem>,
 ) -> Answer {
-    let caseworker = caseworker?;
-    form?;
-    site.store.person_of(id).await?.ok_or(Problem::NotFound)?;
+    let (caseworker, form) = (caseworker?, form?);
+    let person = site.store.person_of(id).await?.ok_or(Problem::NotFound)?;
+    if let Err(refused) = site.visitors.confirm_for(&caseworker, id, form.get("password"), clock::now()).await {
+        let (words, status) = words(refused)?;
+        return with_status(html(&remove_app_page(&site, &caseworker, &person, Some(words)).await?), status);
+    }
     site.store.remove_second_factor(id, caseworker.by(), clock::now()).await?;
     Ok(done(id, "app-removed"))
 }
@@ -352,6 +409,7 @@ fn confirm(caseworker: &Caseworker, person: &Person, heading: &str, part: &str, 
         heading: format!("{heading} {}", plain_text::line(&person.email)),
         paragraphs: Vec::new(),
         error: None,
+        password_of: None,
         action: format!("{}/{part}", href(person)),
         button,
         cuts_off: false,

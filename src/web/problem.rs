@@ -5,9 +5,9 @@ use http::StatusCode;
 use http::header::{self, HeaderValue};
 use warp::reply::{Reply, Response};
 
-use super::assets;
 use super::chrome::{Chrome, Here};
 use super::request::Kept;
+use super::{assets, chrome};
 use crate::access::Caseworker;
 use crate::store::StoreError;
 
@@ -207,10 +207,21 @@ pub(super) fn told_by(response: &Response) -> Option<Problem> {
     response.extensions().get::<Problem>().filter(|problem| !matches!(problem, Problem::SignInFirst { .. })).cloned()
 }
 
+/// Stands with a page that tells of the sign-in before.
+#[derive(Clone)]
+pub(super) struct TellsOfSignInBefore;
+
 /// A template as a page.
 pub(super) fn html(page: &impl Template) -> Answer {
     match page.render() {
-        Ok(text) => Ok(warp::reply::html(text).into_response()),
+        Ok(text) => {
+            let tells = text.contains(chrome::TELLS_OF_SIGN_IN_BEFORE);
+            let mut response = warp::reply::html(text).into_response();
+            if tells {
+                response.extensions_mut().insert(TellsOfSignInBefore);
+            }
+            Ok(response)
+        }
         Err(error) => {
             tracing::error!(event = "page.failed", error = %error, "a page could not be written");
             Err(Problem::Failed)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Buf;
 use futures_util::{Stream, StreamExt};
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::path::FullPath;
@@ -39,26 +39,17 @@ pub(super) fn site(
 /// The signed-in person, or the answer for nobody.
 pub(super) fn caseworker(of: &Arc<Site>) -> BoxedFilter<(Result<Caseworker, Problem>,)> {
     site(of)
-        .and(warp::method())
         .and(warp::header::headers_cloned())
         .and(source())
         .and(warp::path::full())
         .and(query_text())
-        .then(
-            async |site: Arc<Site>, method: Method, headers: HeaderMap, from: String, path: FullPath, query: String| {
-                let wanted = wanted(path.as_str(), &query);
-                let who =
-                    site.visitors.recognise(&headers, &from, clock::now()).await.map_err(|refused| match refused {
-                        NotSignedIn::NoSession => Problem::SignInFirst { wanted },
-                        NotSignedIn::Store(error) => error.into(),
-                    })?;
-                // The first page that is shown tells of it, and no other.
-                if method == Method::GET && who.sign_in_before().is_some() {
-                    site.visitors.told_of_sign_in_before(&headers).await;
-                }
-                Ok(who)
-            },
-        )
+        .then(async |site: Arc<Site>, headers: HeaderMap, from: String, path: FullPath, query: String| {
+            let wanted = wanted(path.as_str(), &query);
+            site.visitors.recognise(&headers, &from, clock::now()).await.map_err(|refused| match refused {
+                NotSignedIn::NoSession => Problem::SignInFirst { wanted },
+                NotSignedIn::Store(error) => error.into(),
+            })
+        })
         .boxed()
 }
 
@@ -180,6 +171,11 @@ impl Words {
     /// Everything that stands at a name.
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether the name is there at all, be it with nothing.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(key, _)| key == name)
     }
 
     /// A number at a name.

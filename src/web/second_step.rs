@@ -1,4 +1,4 @@
-//! `/sign-in/code`, also with a passkey, `/sign-in/recovery-code` and `/sign-in/set-up`: what is asked after the password.
+//! `/sign-in/code` and `/sign-in/set-up`, both also with a passkey, and `/sign-in/recovery-code`: what is asked after the password.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::chrome::{Chrome, Here};
-use super::passkeys::{assertion, use_of};
+use super::passkeys::{assertion, bytes, creation, creation_of, text, use_of};
 use super::problem::{Answer, Problem, answer, html, see_other};
 use super::qr::Qr;
 use super::request::{self, Kept, Words};
@@ -44,6 +44,8 @@ impl CodePage {
 struct RecoveryCodePage {
     chrome: Chrome,
     next: String,
+    /// A form that is offered again after the sign-in.
+    kept: Option<Kept>,
     error: Option<String>,
 }
 
@@ -57,6 +59,10 @@ pub(super) struct SetUpPage {
     pub(super) offer: Offer,
     pub(super) qr: Option<Qr>,
     pub(super) next: String,
+    /// A form that is offered again after the sign-in.
+    pub(super) kept: Option<Kept>,
+    /// What is asked for a passkey in place of an app, for the script, and what it calls the person.
+    pub(super) passkey: Option<(String, String)>,
     /// Whether it takes another one's place.
     pub(super) replaces: bool,
     /// Whether the password is asked for.
@@ -84,6 +90,8 @@ pub(super) struct RecoveryCodesPage {
     pub(super) codes: Vec<String>,
     /// Where one goes on to.
     pub(super) next: String,
+    /// A form that is offered again.
+    pub(super) kept: Option<Kept>,
 }
 
 /// Who is between the steps, and the form that they sent.
@@ -119,7 +127,19 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
             .then(take_recovery_code)
             .map(answer)
             .boxed(),
-        warp::path!("sign-in" / "set-up").and(get()).and(half_way()).then(show_set_up).map(answer).boxed(),
+        warp::path!("sign-in" / "set-up")
+            .and(get())
+            .and(half_way())
+            .and(warp::header::headers_cloned())
+            .then(show_set_up)
+            .map(answer)
+            .boxed(),
+        warp::path!("sign-in" / "set-up" / "passkey")
+            .and(warp::post())
+            .and(given())
+            .then(set_up_passkey)
+            .map(answer)
+            .boxed(),
         warp::path!("sign-in" / "set-up").and(warp::post()).and(given()).then(set_up).map(answer).boxed(),
     ])
 }
@@ -139,10 +159,12 @@ pub(super) async fn entered(
     let mut response = see_other(&with_next(page_of(step), next));
     // What may stand in no address goes along in the form.
     if kept.is_some()
-        && step == Step::Code
-        && let Some(who) = site.visitors.half_way_of(half, from, clock::now()).await?
+        && let Some(who) = site.visitors.half_way_of(half, headers, from, clock::now()).await?
     {
-        response = html(&code_page(site, headers, &who, next.to_owned(), kept, None)?)?;
+        response = match step {
+            Step::Code => html(&code_page(site, headers, &who, next.to_owned(), kept, None)?)?,
+            Step::SetUp => html(&set_up_page(site, headers, &who, next.to_owned(), kept, None)?)?,
+        };
     }
     add_cookie(&mut response, &half.cookie());
     Ok(response)
@@ -259,83 +281,139 @@ fn code_page(
     })
 }
 
-async fn show_recovery_code(_site: Arc<Site>, who: Result<Option<HalfWay>, Problem>, query: Words) -> Answer {
+async fn show_recovery_code(_: Arc<Site>, who: Result<Option<HalfWay>, Problem>, query: Words) -> Answer {
     let next = next(&query);
     match asked_for(Step::Code, who?, &next) {
-        Ok(_) => html(&RecoveryCodePage { chrome: nobody(), next, error: None }),
+        Ok(_) => recovery_code_page(next, None, None),
         Err(elsewhere) => Ok(see_other(&elsewhere)),
     }
 }
 
 async fn take_recovery_code(site: Arc<Site>, given: Given, headers: HeaderMap) -> Answer {
     let (who, form) = given?;
-    let next = next(&form);
+    let (next, kept) = (next(&form), Kept::carried(&form));
     let who = match asked_for(Step::Code, who, &next) {
         Ok(who) => who,
         Err(elsewhere) => return Ok(see_other(&elsewhere)),
     };
     let Some(code) = form.get("code") else {
-        let error = Some("Enter a recovery code".to_owned());
-        return html(&RecoveryCodePage { chrome: nobody(), next, error });
+        // A form leads here too, so that what goes along stands in no address.
+        let error = form.has("code").then(|| "Enter a recovery code".to_owned());
+        return recovery_code_page(next, kept, error);
     };
     match site.visitors.sign_in_by_recovery_code(&who, code, &headers, clock::now()).await {
-        Ok(session) => signed_in_with(&session, &next, None),
+        Ok(session) => signed_in_with(&session, &next, kept.as_ref()),
         Err(NotTaken::TooLate) => Ok(see_other(&with_next("/sign-in", &next))),
         Err(NotTaken::Code) => {
             let error = Some("Enter a recovery code that you have not used before".to_owned());
-            html(&RecoveryCodePage { chrome: nobody(), next, error })
+            recovery_code_page(next, kept, error)
         }
         Err(refused) => {
             let (words, status) = words(refused)?;
-            with_status(html(&RecoveryCodePage { chrome: nobody(), next, error: Some(words) }), status)
+            with_status(recovery_code_page(next, kept, Some(words)), status)
         }
     }
 }
 
-async fn show_set_up(site: Arc<Site>, who: Result<Option<HalfWay>, Problem>, query: Words) -> Answer {
+fn recovery_code_page(next: String, kept: Option<Kept>, error: Option<String>) -> Answer {
+    html(&RecoveryCodePage { chrome: nobody(), next, kept, error })
+}
+
+async fn show_set_up(
+    site: Arc<Site>,
+    who: Result<Option<HalfWay>, Problem>,
+    query: Words,
+    headers: HeaderMap,
+) -> Answer {
     let next = next(&query);
     match asked_for(Step::SetUp, who?, &next) {
-        Ok(who) => html(&set_up_page(&site, &who, next, None)),
+        Ok(who) => html(&set_up_page(&site, &headers, &who, next, None, None)?),
         Err(elsewhere) => Ok(see_other(&elsewhere)),
     }
 }
 
 async fn set_up(site: Arc<Site>, given: Given, headers: HeaderMap) -> Answer {
     let (who, form) = given?;
-    let next = next(&form);
+    let (next, kept) = (next(&form), Kept::carried(&form));
     let who = match asked_for(Step::SetUp, who, &next) {
         Ok(who) => who,
         Err(elsewhere) => return Ok(see_other(&elsewhere)),
     };
     let Some(code) = form.get("code") else {
-        return html(&set_up_page(&site, &who, next, Some("Enter the code from your app".to_owned())));
+        let error = FieldError { field: "code", words: "Enter the code from your app".into() };
+        return html(&set_up_page(&site, &headers, &who, next, kept, Some(error))?);
     };
-    match site.visitors.sign_in_by_set_up(&who, code, &headers, clock::now()).await {
+    let done = site.visitors.sign_in_by_set_up(&who, code, &headers, clock::now()).await;
+    is_set_up(&site, &headers, &who, (next, kept), done, "code")
+}
+
+/// The browser brings a passkey that it has made in place of an app.
+async fn set_up_passkey(site: Arc<Site>, given: Given, headers: HeaderMap) -> Answer {
+    let (who, form) = given?;
+    let (next, kept) = (next(&form), Kept::carried(&form));
+    let who = match asked_for(Step::SetUp, who, &next) {
+        Ok(who) => who,
+        Err(elsewhere) => return Ok(see_other(&elsewhere)),
+    };
+    let done = match (site.passkeys_at(&headers), creation(&form), bytes(&form, "user-handle")) {
+        (Some(rp), Some(creation), Some(handle)) => {
+            let made = (handle, &creation);
+            site.visitors.sign_in_by_first_passkey(&who, rp, made, &headers, clock::now()).await
+        }
+        _ => Err(PasskeyRefused::Wrong.into()),
+    };
+    is_set_up(&site, &headers, &who, (next, kept), done, "passkey")
+}
+
+/// The recovery codes of whoever has set up a second factor, or what is wrong with it.
+fn is_set_up(
+    site: &Site,
+    headers: &HeaderMap,
+    who: &HalfWay,
+    (next, kept): (String, Option<Kept>),
+    done: Result<SetUp, NotTaken>,
+    field: &'static str,
+) -> Answer {
+    match done {
         Ok(SetUp { session, recovery_codes }) => {
-            let page = html(&RecoveryCodesPage { chrome: nobody(), codes: recovery_codes, next })?;
+            let page = html(&RecoveryCodesPage { chrome: nobody(), codes: recovery_codes, next, kept })?;
             Ok(with_session(page, &session))
         }
         Err(NotTaken::TooLate) => Ok(see_other(&with_next("/sign-in", &next))),
         Err(refused) => {
             let (words, status) = words(refused)?;
-            with_status(html(&set_up_page(&site, &who, next, Some(words))), status)
+            let error = Some(FieldError { field, words });
+            with_status(html(&set_up_page(site, headers, who, next, kept, error)?), status)
         }
     }
 }
 
-fn set_up_page(site: &Site, who: &HalfWay, next: String, error: Option<String>) -> SetUpPage {
+fn set_up_page(
+    site: &Site,
+    headers: &HeaderMap,
+    who: &HalfWay,
+    next: String,
+    kept: Option<Kept>,
+    error: Option<FieldError>,
+) -> Result<SetUpPage, Problem> {
     let offer = site.visitors.offer_half_way(who);
-    SetUpPage {
+    let passkey = site.passkeys_at(headers).map(|rp| {
+        let asked = site.visitors.ask_for_first_passkey(who, clock::now())?;
+        Ok::<_, Problem>((creation_of(rp, &asked, who.email()), text(&asked.user_handle)))
+    });
+    Ok(SetUpPage {
         chrome: nobody(),
         action: "/sign-in/set-up",
         email: who.email().to_owned(),
         qr: Qr::of(&offer.uri),
         offer,
         next,
+        kept,
+        passkey: passkey.transpose()?,
         replaces: false,
         asks_password: false,
-        error: error.map(|words| FieldError { field: "code", words }),
-    }
+        error,
+    })
 }
 
 /// What is wrong with what was given, and the answer's status.
@@ -346,15 +424,23 @@ pub(super) fn words(refused: NotTaken) -> Result<(String, StatusCode), Problem> 
         NotTaken::Passkey(refused) => refused.to_string(),
         NotTaken::Code => "Enter the 6-digit code that your app shows now".to_owned(),
         NotTaken::Used => "This code was used before. Wait for the next one in your app, then enter that".to_owned(),
+        NotTaken::OwnAccount => {
+            "This is your own account. Change how you sign in under Your account, where your password is asked for"
+                .to_owned()
+        }
         NotTaken::TooLate => "This took too long. Load the page again, then try once more".to_owned(),
         NotTaken::Wait(seconds) => {
-            let unit = if seconds == 1 { "second" } else { "seconds" };
-            let words = format!("Too many tries have failed. Wait {seconds} {unit}, then try again");
-            return Ok((words, StatusCode::TOO_MANY_REQUESTS));
+            return Ok((wait_words(seconds), StatusCode::TOO_MANY_REQUESTS));
         }
         NotTaken::Store(error) => return Err(error.into()),
     };
     Ok((words, StatusCode::OK))
+}
+
+/// What whoever has failed too often is told.
+pub(super) fn wait_words(seconds: i64) -> String {
+    let unit = if seconds == 1 { "second" } else { "seconds" };
+    format!("Too many tries have failed. Wait {seconds} {unit}, then try again")
 }
 
 pub(super) fn with_status(answer: Answer, status: StatusCode) -> Answer {

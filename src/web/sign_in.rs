@@ -34,7 +34,7 @@ struct SignInPage {
     /// The other way in, where there is one.
     offered: Option<Offered>,
     /// Why somebody did not come in that way.
-    trouble: Option<&'static str>,
+    trouble: Option<String>,
     /// The browser would not keep the cookie that keeps one signed in: there is no form.
     unsafe_connection: bool,
     /// Where it would, if that is known.
@@ -55,8 +55,7 @@ impl SignInPage {
 #[template(path = "kept.html")]
 struct KeptPage {
     chrome: Chrome,
-    path: String,
-    pairs: Vec<(String, String)>,
+    kept: Kept,
     next: String,
 }
 
@@ -104,7 +103,7 @@ pub(super) fn after_trouble(
     site: &Site,
     headers: &HeaderMap,
     peer: Option<Peer>,
-    trouble: &'static str,
+    trouble: String,
     status: StatusCode,
 ) -> Answer {
     refused(&SignInPage { trouble: Some(trouble), ..page(site, headers, peer) }, status)
@@ -157,8 +156,7 @@ async fn sign_in(site: Arc<Site>, headers: HeaderMap, peer: Option<Peer>, form: 
             refused(&SignInPage { error, ..page }, StatusCode::FORBIDDEN)
         }
         Err(SignInRefused::Wait(seconds)) => {
-            let unit = if seconds == 1 { "second" } else { "seconds" };
-            let error = Some(format!("Too many tries have failed. Wait {seconds} {unit}, then try again"));
+            let error = Some(second_step::wait_words(seconds));
             refused(&SignInPage { error, ..page }, StatusCode::TOO_MANY_REQUESTS)
         }
     }
@@ -196,7 +194,7 @@ pub(super) fn signed_in(session: &Session, next: &str) -> Response {
 pub(super) fn signed_in_with(session: &Session, next: &str, kept: Option<&Kept>) -> Answer {
     let Some(kept) = kept else { return Ok(signed_in(session, next)) };
     let chrome = Chrome::new(None, Here::Nowhere);
-    let page = KeptPage { chrome, path: kept.path.clone(), pairs: kept.pairs(), next: next.to_owned() };
+    let page = KeptPage { chrome, kept: kept.clone(), next: next.to_owned() };
     Ok(with_session(html(&page)?, session))
 }
 

@@ -12,6 +12,7 @@ use warp::reply::Response;
 
 use super::problem::{Answer, Problem, answer, see_other, set};
 use super::request::{self, Words};
+use super::second_step::wait_words;
 use super::{Site, get, one_of, sign_in};
 use crate::access::{CameBack, NotAdmitted, SingleSignOn, Trouble};
 use crate::clock;
@@ -96,6 +97,15 @@ async fn finish(site: Arc<Site>, headers: HeaderMap, peer: Option<Peer>, query: 
 /// The page for somebody who is not let in, with every way to sign in still on it.
 fn told(site: &Site, headers: &HeaderMap, peer: Option<Peer>, refused: NotAdmitted) -> Answer {
     match &refused {
+        // These come of what the browser was sent back with, which anybody can make up.
+        NotAdmitted::Provider(trouble @ (Trouble::Code(_) | Trouble::OtherIssuer)) => {
+            tracing::warn!(
+                event = "access.single_sign_on_refused",
+                why = refused.word(),
+                error = %trouble,
+                "somebody could not sign in"
+            );
+        }
         NotAdmitted::Provider(trouble) => {
             tracing::warn!(event = "oidc.provider_failed", error = %trouble, "nobody can come in by single sign-on like this");
         }
@@ -132,6 +142,9 @@ fn told(site: &Site, headers: &HeaderMap, peer: Option<Peer>, refused: NotAdmitt
              people who run Counterfoil: the reason is in its log",
             StatusCode::SERVICE_UNAVAILABLE,
         ),
+        NotAdmitted::Wait(seconds) => {
+            return sign_in::after_trouble(site, headers, peer, wait_words(seconds), StatusCode::TOO_MANY_REQUESTS);
+        }
         NotAdmitted::NoAddress => (
             "The single sign-on service does not say that your email address is verified, so your account cannot be found. Ask the people \
              who run Counterfoil",
@@ -155,7 +168,7 @@ fn told(site: &Site, headers: &HeaderMap, peer: Option<Peer>, refused: NotAdmitt
             ("Your account has been disabled. If you need it for your work, ask your manager", StatusCode::FORBIDDEN)
         }
     };
-    sign_in::after_trouble(site, headers, peer, words, status)
+    sign_in::after_trouble(site, headers, peer, words.into(), status)
 }
 
 /// What the provider's codes mean to the person who is sent back with one.

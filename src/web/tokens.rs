@@ -236,6 +236,7 @@ fn rotate_page(caseworker: &Caseworker, old: &TokenRow, newest: i64, error: Opti
             format!("When Notify no longer uses token {}, revoke it.", old.id),
         ],
         error,
+        password_of: None,
         action: format!("{LIST}/{}/rotate", old.id),
         button: "Make new token",
         cuts_off: false,

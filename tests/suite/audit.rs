@@ -182,3 +182,17 @@ fn a_wrong_token_raises_an_alarm_that_stands_until_an_admin_has_dealt_with_it() 
     assert!(admin.get("/alarms").text().contains("nothing that you need to look at"));
     assert_eq!(rows(&server)[1][1], "settled_alarm");
 }
+
+#[test]
+fn wrong_tokens_from_all_over_one_network_raise_one_alarm() {
+    let server = Server::start_with(&["--trusted-proxy", "127.0.0.1"]);
+    let mut admin = server.signed_in("admin");
+    for source in ["2001:db8::1", "2001:db8::2", "2001:db8:0:0:3::3", "192.0.2.1"] {
+        let wrong = format!("Authorization: Bearer wrong\r\nX-Forwarded-For: {source}\r\n");
+        assert_eq!(server.post_with("/callbacks/delivery-receipt", &wrong, b"{}").status, 401);
+    }
+    let raised = std::iter::repeat_with(|| admin.get("/alarms").text()).take(200);
+    let page = raised.into_iter().find(|page| page.contains("2001:db8::") && page.contains("192.0.2.1")).unwrap();
+    assert!(page.contains("from 2001:db8::/64"), "{page}");
+    assert_eq!(page.matches("action=\"/alarms/").count(), 2, "{page}");
+}

@@ -430,3 +430,15 @@ fn the_demo_shows_everything_and_leaves_nothing_behind() {
     assert!(demo.wait().unwrap().success());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_persons_address_is_read_from_standard_input_where_a_dash_stands_for_it() {
+    let folder = folder();
+    let data = folder.path().join("store");
+    let add = ["user", "add", "-", "--role", "viewer", "--password-stdin"];
+    printed(&run_with_input(&add, &data, &format!("jo@example.gov.uk\n{PASSWORD}\n")));
+    assert!(printed(&run(&["user", "list"], &data)).contains("enabled"));
+    printed(&run_with_input(&["user", "disable", "-"], &data, "jo@example.gov.uk\n"));
+    let list = printed(&run(&["user", "list"], &data));
+    assert!(list.contains("jo@example.gov.uk") && list.contains("disabled"), "{list}");
+}

@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::pages::between;
-use crate::server::{Answer, Browser, PASSWORD, Server, printed, run};
+use crate::server::{Answer, Browser, PASSWORD, Server, codes_on, printed, run};
 
 const EMAIL: &str = "caseworker@example.gov.uk";
 const VERIFIED: u8 = 5;
@@ -145,6 +145,40 @@ fn a_passkey_stands_for_the_code_beside_an_app_and_signs_in_alone() {
     assert!(sees_receipts(&third) && sees_receipts(&browser), "the others go on");
     let cookies: Vec<&str> = answer.headers("set-cookie").collect();
     assert!(cookies.iter().any(|cookie| cookie.starts_with("__Host-counterfoil-browser=")), "the browser is known");
+}
+
+#[test]
+fn a_passkey_is_set_up_in_place_of_an_app_and_recovery_codes_stand_in_for_it() {
+    let server = Server::start_by_default();
+    server.add_person("caseworker");
+    let mut browser = Browser::new(server.at);
+    assert_eq!(browser.give_password(EMAIL), "/sign-in/set-up");
+    let page = browser.get("/sign-in/set-up?next=%2Fmessages").text();
+    let software = Software::new("phone");
+    let mut made = software.makes(&asked(&page, "data-new-passkey"));
+    made.push(("next", "/messages".into()));
+    let mut other = Browser::new(server.at);
+    assert_eq!(other.give_password(EMAIL), "/sign-in/set-up");
+    let stolen = post(&mut other, "/sign-in/set-up/passkey", &made).text();
+    assert!(stolen.contains("<title>Error: ") && !sees_receipts(&other), "for another browser: {stolen}");
+    let answer = post(&mut browser, "/sign-in/set-up/passkey", &made);
+    let codes = codes_on(&answer.text());
+    assert!(codes.len() == 10 && answer.text().contains("href=\"/messages\""), "{}", answer.text());
+    assert!(sees_receipts(&browser) && browser.half.is_none());
+    assert_eq!(
+        post(&mut other, "/sign-in/set-up/passkey", &made).header("location"),
+        Some("/sign-in?next=%2Fmessages")
+    );
+
+    assert_eq!(other.give_password(EMAIL), "/sign-in/code");
+    assert!(other.get("/sign-in/code").text().contains("Use a recovery code"));
+    assert_eq!(other.post("/sign-in/recovery-code", &[("code", &codes[0])]).status, 303);
+    assert!(sees_receipts(&other));
+    assert!(browser.get("/account").text().contains("You have 9 recovery codes left"));
+    let new = codes_on(&browser.post("/account/recovery-codes", &[("password", PASSWORD)]).text());
+    assert_eq!(new.len(), 10);
+    assert!(sees_receipts(&alone(&server, &software).0), "and it signs in alone");
+    assert!(record(&server).contains("added_passkey"));
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn a_person_is_kept_out_and_let_in_again() {
     let (mut admin, mut viewer) = (server.signed_in("admin"), server.signed_in("viewer"));
     let id = number_of(&server, "viewer@example.gov.uk");
     let (page, account) = (format!("/people/{id}"), format!("account {id}"));
-    let old = link(&admin.post(&format!("{page}/reset"), &[]).text());
+    let old = link(&admin.post(&format!("{page}/reset"), &[("password", PASSWORD)]).text());
     assert_eq!(last(&server), said("made_link", &account, ""));
     assert_eq!(viewer.get("/receipts").status, 200, "the password and the session last until the link is used");
     for (part, did) in [("sign-out", "ended_sessions"), ("disable", "disabled_person")] {
@@ -206,10 +206,34 @@ fn whoever_lost_their_app_sets_up_another_after_an_admin_has_removed_it() {
     let page = format!("/people/{id}");
     assert!(admin.get(&page).text().contains("Remove authenticator app"));
     assert_eq!(caseworker.get("/receipts").status, 200);
-    let answer = admin.post(&format!("{page}/remove-app"), &[]);
+    let answer = admin.post(&format!("{page}/remove-app"), &[("password", PASSWORD)]);
     let shown = admin.get(answer.header("location").unwrap()).text();
-    assert!(shown.contains("has no authenticator app any more") && !shown.contains("/remove-app"), "{shown}");
+    assert!(shown.contains("has no authenticator app and no passkeys") && !shown.contains("/remove-app"), "{shown}");
     assert_eq!(last(&server), said("removed_second_factor", &format!("account {id}"), ""));
     assert_eq!(caseworker.get("/receipts").status, 303);
     assert_eq!(caseworker.give_password("caseworker@example.gov.uk"), "/sign-in/set-up");
+}
+
+#[test]
+fn how_another_person_signs_in_is_changed_by_who_gives_their_own_password_and_never_ones_own_way_in() {
+    let server = Server::start();
+    let mut admin = server.signed_in("admin");
+    server.add_person("viewer");
+    let (own, other) = (number_of(&server, "admin@example.gov.uk"), number_of(&server, "viewer@example.gov.uk"));
+    let before = recorded(&server, "admin@example.gov.uk");
+    for part in ["reset", "remove-app"] {
+        let asked = admin.get(&format!("/people/{other}/{part}")).text();
+        assert!(asked.contains("autocomplete=\"current-password\""), "{asked}");
+        let page = admin.post(&format!("/people/{other}/{part}"), &[]).text();
+        assert!(page.contains("<title>Error: ") && page.contains("Enter your correct password"), "{page}");
+        let page = admin.post(&format!("/people/{own}/{part}"), &[("password", PASSWORD)]).text();
+        assert!(page.contains("<title>Error: ") && page.contains("This is your own account"), "{page}");
+    }
+    assert_eq!(recorded(&server, "admin@example.gov.uk"), before);
+    let page = admin.post(&format!("/people/{other}/reset"), &[("password", "not my password")]).text();
+    assert!(page.contains("Enter your correct password") && !page.contains("data-copy"), "{page}");
+    assert_eq!(last(&server), said("password_not_confirmed", "", ""));
+    let page = admin.get(&format!("/people/{own}")).text();
+    assert!(!page.contains("/reset\"") && !page.contains("/remove-app\""), "{page}");
+    assert_eq!(admin.get("/receipts").status, 200);
 }

@@ -16,6 +16,7 @@ const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("POST", "/sign-in/code", [303, 303, 303, 303, 303]),
     ("GET", "/sign-in/recovery-code", [303, 303, 303, 303, 303]),
     ("GET", "/sign-in/set-up", [303, 303, 303, 303, 303]),
+    ("POST", "/sign-in/set-up/passkey", [303, 303, 303, 303, 303]),
     ("GET", "/account", [303, 200, 200, 200, 200]),
     ("GET", "/account/second-factor", [303, 200, 200, 200, 200]),
     ("POST", "/account/second-factor", [303, 200, 200, 200, 200]),

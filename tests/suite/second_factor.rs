@@ -422,3 +422,36 @@ fn the_record_says_who_did_what_and_holds_no_code() {
     }
     assert!(rows[rows.len() - 1].1.starts_with("command line ("));
 }
+
+#[test]
+fn a_form_from_before_the_sign_in_goes_along_through_each_second_step() {
+    let server = Server::start_by_default();
+    server.add_person("caseworker");
+    let (kept, path) = ("note=call+back", "/account/sessions");
+    let form = [("email", EMAIL), ("password", PASSWORD), ("kept", kept), ("kept_for", path)];
+    let carried = |code: String| [("code", code), ("kept", kept.to_owned()), ("kept_for", path.to_owned())];
+    let gives = |browser: &mut Browser, path: &str, code: &str| {
+        let form = carried(code.to_owned());
+        browser.post(path, &form.each_ref().map(|(name, value)| (*name, value.as_str()))).text()
+    };
+    let is_carried = |page: &str| page.contains("name=\"kept\" value=\"note=call+back\"");
+    let is_offered = |page: &str| {
+        page.contains("name=\"note\" value=\"call back\"") && page.contains("action=\"/account/sessions\"")
+    };
+    let mut first = Browser::new(server.at);
+    let page = first.post("/sign-in", &form).text();
+    let app = App { key: key_on(&page), recovery_codes: Vec::new() };
+    assert!(is_carried(&page) && is_carried(&gives(&mut first, "/sign-in/set-up", "1")), "{page}");
+    let page = gives(&mut first, "/sign-in/set-up", &app.code(0));
+    let codes = codes_on(&page);
+    assert!(codes.len() == 10 && is_offered(&page) && sees_receipts(&first), "{page}");
+
+    let mut second = Browser::new(server.at);
+    let page = second.post("/sign-in", &form).text();
+    assert!(page.contains("action=\"/sign-in/recovery-code\"") && is_carried(&page), "{page}");
+    let page = second.post("/sign-in/recovery-code", &[("kept", kept), ("kept_for", path)]).text();
+    assert!(is_carried(&page) && !page.contains("Error: "), "{page}");
+    assert!(is_carried(&gives(&mut second, "/sign-in/recovery-code", "wrong")));
+    let page = gives(&mut second, "/sign-in/recovery-code", &codes[0]);
+    assert!(is_offered(&page) && sees_receipts(&second), "{page}");
+}

@@ -124,6 +124,9 @@ fn the_first_page_tells_of_the_sign_in_before_once() {
     }
     let mut browser = sign_in(&server, "");
     assert_eq!(browser.get("/").status, 303, "what leads on is no page");
+    assert_eq!(browser.get("/account/recovery-codes").status, 303, "nor is this");
+    let head = exchange(server.at, &request("HEAD", "/receipts", &browser.headers(), b""));
+    assert_eq!((head.status, head.body.len()), (200, 0), "what nobody sees tells nothing");
     let page = browser.get("/receipts").text();
     let banner = between(&page, told, "</p>");
     assert!(banner.contains("192.0.2.7") && banner.ends_with("3 tries with your address failed since."), "{banner}");

@@ -19,6 +19,8 @@ const CONFIGURATION: &str = "/.well-known/openid-configuration";
 pub(crate) struct Browser {
     at: SocketAddr,
     cookies: BTreeMap<String, String>,
+    /// More that stands in each request’s head.
+    more: String,
 }
 
 impl Browser {
@@ -29,7 +31,8 @@ impl Browser {
     fn ask(&mut self, method: &str, path: &str, body: &[u8]) -> Answer {
         let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let kind = "Sec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\n";
-        let headers = format!("Cookie: {}\r\n{}", cookies.join("; "), if method == "POST" { kind } else { "" });
+        let kind = if method == "POST" { kind } else { "" };
+        let headers = format!("{}Cookie: {}\r\n{kind}", self.more, cookies.join("; "));
         let answer = exchange(self.at, &request(method, path, &headers, body));
         for line in answer.head.lines().filter_map(|line| line.strip_prefix("set-cookie: ")) {
             assert!(line.contains("; Path=/; Secure; HttpOnly; SameSite=Lax"), "{line}");
@@ -85,7 +88,7 @@ impl Setting {
     }
 
     pub(crate) fn browser(&self) -> Browser {
-        Browser { at: self.server.at, cookies: BTreeMap::new() }
+        Browser { at: self.server.at, cookies: BTreeMap::new(), more: String::new() }
     }
 
     /// Follows the link to the provider; gives where it leads.
@@ -238,6 +241,24 @@ fn only_the_browser_that_left_comes_back_and_only_once() {
     let to = setting.begin(&mut again);
     let answer = again.get(&back(&to, &code));
     assert!(answer.text().contains("could not be finished"), "the provider takes a code once: {}", answer.text());
+}
+
+#[test]
+fn codes_that_somebody_made_up_reach_the_provider_only_so_often_and_are_told_as_what_they_are() {
+    let mut setting = Setting::with(&["--oidc-allow-domain", "council.example", "--trusted-proxy", "127.0.0.1"]);
+    let made_up = |source: &str| {
+        let mut browser = setting.browser();
+        browser.more = format!("X-Forwarded-For: {source}\r\n");
+        let to = setting.begin(&mut browser);
+        browser.get(&back(&to, "made-up")).status
+    };
+    let statuses: Vec<u16> = (0..120).map(|_| made_up("192.0.2.1")).collect();
+    assert!(statuses[..100].iter().all(|status| *status == 403) && statuses.contains(&429), "{statuses:?}");
+    assert_eq!(setting.provider.asked("/token"), statuses.iter().filter(|status| **status == 403).count());
+    assert_eq!(made_up("192.0.2.2"), 403, "nobody else waits");
+    let log = setting.server.log();
+    assert!(log.contains("access.single_sign_on_refused") && log.contains("code"), "{log}");
+    assert!(!log.contains("oidc.provider_failed"), "{log}");
 }
 
 #[test]
@@ -455,6 +476,7 @@ fn the_record_says_who_was_let_in_and_who_was_not_and_why() {
     assert!(setting.comes_in(&json!({})));
     assert!(setting.comes_in(&json!({})));
     assert!(!setting.comes_in(&json!({"email": "bob@other.example", "sub": "bob-1"})));
+    assert!(!setting.comes_in(&json!({"email": "amy@council.example", "email_verified": false, "sub": "eve-1"})));
     let mut stranger = setting.browser();
     stranger.get("/sign-in/oidc/callback?code=1&state=2");
     let store = rusqlite::Connection::open(setting.server.data.join("counterfoil.db")).unwrap();
@@ -476,6 +498,7 @@ fn the_record_says_who_was_let_in_and_who_was_not_and_why() {
             format!("{amy} admitted_by_single_sign_on"),
             format!("{amy} signed_in"),
             "bob@other.example refused_by_single_sign_on domain".to_owned(),
+            "somebody without a verified address refused_by_single_sign_on no_verified_address".to_owned(),
         ]
     );
 }
@@ -634,7 +657,7 @@ fn a_search_that_was_typed_before_is_done_after_and_stands_in_no_address() {
 #[test]
 fn where_it_is_not_set_up_there_is_no_such_page() {
     let server = Server::start();
-    let mut browser = Browser { at: server.at, cookies: BTreeMap::new() };
+    let mut browser = Browser { at: server.at, cookies: BTreeMap::new(), more: String::new() };
     for path in ["/sign-in/oidc", "/sign-in/oidc/callback?code=1&state=2"] {
         assert_eq!(browser.get(path).status, 404, "{path}");
     }

@@ -53,7 +53,7 @@ async fn renew(site: Arc<Site>, who: Result<Caseworker, Problem>, form: Result<W
         return html(&NewCodesPage { error: Some("Enter your password".into()), ..page });
     };
     match site.visitors.renew_recovery_codes(&who, password, clock::now()).await {
-        Ok(codes) => html(&RecoveryCodesPage { chrome: page.chrome, codes, next: "/account".into() }),
+        Ok(codes) => html(&RecoveryCodesPage { chrome: page.chrome, codes, next: "/account".into(), kept: None }),
         Err(refused) => {
             let (words, status) = words(refused)?;
             with_status(html(&NewCodesPage { error: Some(words), ..page }), status)
@@ -63,11 +63,10 @@ async fn renew(site: Arc<Site>, who: Result<Caseworker, Problem>, form: Result<W
 
 /// `None` where there is no second factor that they could stand in for, or none is asked for.
 async fn page(site: &Site, who: &Caseworker, error: Option<String>) -> Result<Option<NewCodesPage>, Problem> {
-    let factor = site.visitors.second_factor(who).await?.filter(|_| who.has_password());
-    Ok(factor.map(|factor| NewCodesPage {
+    Ok(site.visitors.recovery_codes(who).await?.map(|left| NewCodesPage {
         chrome: Chrome::new(Some(who), Here::Nowhere),
         email: who.email().to_owned(),
-        left: factor.recovery_codes,
+        left,
         error,
     }))
 }

@@ -61,7 +61,7 @@ async fn set_up(
     match site.visitors.set_up(&who, password, code, &headers, clock::now()).await {
         Ok(SetUp { session, recovery_codes }) => {
             let chrome = Chrome::new(Some(&who), Here::Nowhere);
-            let page = html(&RecoveryCodesPage { chrome, codes: recovery_codes, next: "/account".into() })?;
+            let page = html(&RecoveryCodesPage { chrome, codes: recovery_codes, next: "/account".into(), kept: None })?;
             Ok(with_session(page, &session))
         }
         Err(refused) => {
@@ -86,6 +86,8 @@ async fn page(
         qr: Qr::of(&offer.uri),
         offer,
         next: "/account".into(),
+        kept: None,
+        passkey: None,
         replaces: site.visitors.second_factor(who).await?.is_some(),
         asks_password: true,
         error,
