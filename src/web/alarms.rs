@@ -72,11 +72,7 @@ async fn settle(
     caseworker: Result<Caseworker, Problem>,
     form: Result<Words, Problem>,
 ) -> Answer {
-    let caseworker = caseworker.map_err(|problem| match problem {
-        // Signing in leads on with GET.
-        Problem::SignInFirst { .. } => Problem::SignInFirst { wanted: PAGE.to_owned() },
-        other => other,
-    })?;
+    let caseworker = request::led_on(caseworker, PAGE)?;
     form?;
     // One that a colleague has dealt with meanwhile is dealt with.
     site.store.settle(id, caseworker.by(), clock::now()).await?;

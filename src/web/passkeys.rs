@@ -13,9 +13,9 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::chrome::{Chrome, Here};
-use super::problem::{Answer, Problem, answer, html};
+use super::problem::{Answer, Problem, answer, html, with_status};
 use super::request::{self, Kept, Words};
-use super::second_step::{with_status, words};
+use super::second_step::words;
 use super::sign_in::{add_cookie, next, signed_in_with};
 use super::{Site, get, one_of, search};
 use crate::access::{ALGORITHMS, Assertion, Creation, CreationAsked, PasskeyRefused, RelyingParty, UseAsked};

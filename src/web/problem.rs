@@ -229,6 +229,14 @@ pub(super) fn html(page: &impl Template) -> Answer {
     }
 }
 
+/// The same answer with another status.
+pub(super) fn with_status(answer: Answer, status: StatusCode) -> Answer {
+    answer.map(|mut response| {
+        *response.status_mut() = status;
+        response
+    })
+}
+
 /// Sends the browser to another page, with GET.
 pub(super) fn see_other(path: &str) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();

@@ -10,7 +10,7 @@ use warp::reply::Response;
 
 use super::chrome::{Chrome, Here};
 use super::passkeys::{assertion, bytes, creation, creation_of, text, use_of};
-use super::problem::{Answer, Problem, answer, html, see_other};
+use super::problem::{Answer, Problem, answer, html, see_other, with_status};
 use super::qr::Qr;
 use super::request::{self, Kept, Words};
 use super::sign_in::{add_cookie, next, signed_in_with, with_session};
@@ -441,13 +441,6 @@ pub(super) fn words(refused: NotTaken) -> Result<(String, StatusCode), Problem> 
 pub(super) fn wait_words(seconds: i64) -> String {
     let unit = if seconds == 1 { "second" } else { "seconds" };
     format!("Too many tries have failed. Wait {seconds} {unit}, then try again")
-}
-
-pub(super) fn with_status(answer: Answer, status: StatusCode) -> Answer {
-    answer.map(|mut response| {
-        *response.status_mut() = status;
-        response
-    })
 }
 
 fn nobody() -> Chrome {

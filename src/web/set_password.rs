@@ -9,7 +9,7 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::chrome::{Chrome, Here};
-use super::problem::{Answer, Problem, answer, html};
+use super::problem::{Answer, Problem, answer, html, with_status};
 use super::request::{self, Words};
 use super::{Site, get, one_of, second_step};
 use crate::access::Secret;
@@ -75,7 +75,7 @@ async fn set(
     let form = form?;
     let page = page(&site, &headers, peer, link).await?;
     if page.unsafe_connection {
-        return html(&page).map(forbidden);
+        return with_status(html(&page), StatusCode::FORBIDDEN);
     }
     // A link that is not valid costs no hashing.
     if page.email.is_none() {
@@ -89,11 +89,6 @@ async fn set(
         Ok(Err(error)) => Err(error.into()),
         Err(refused) => html(&SetPasswordPage { error: Some(refused.to_string()), ..page }),
     }
-}
-
-fn forbidden(mut response: Response) -> Response {
-    *response.status_mut() = StatusCode::FORBIDDEN;
-    response
 }
 
 async fn page(site: &Site, headers: &HeaderMap, peer: Option<Peer>, link: String) -> Result<SetPasswordPage, Problem> {

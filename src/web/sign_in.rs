@@ -10,7 +10,7 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::chrome::{Chrome, Here};
-use super::problem::{Answer, Problem, answer, html, see_other};
+use super::problem::{Answer, Problem, answer, html, see_other, with_status};
 use super::request::{self, Kept, Words};
 use super::single_sign_on::Offered;
 use super::{Site, get, one_of, search, second_step};
@@ -215,10 +215,7 @@ pub(super) fn add_cookie(response: &mut Response, cookie: &str) {
 }
 
 fn refused(page: &SignInPage, status: StatusCode) -> Answer {
-    html(page).map(|mut response| {
-        *response.status_mut() = status;
-        response
-    })
+    with_status(html(page), status)
 }
 
 fn page(site: &Site, headers: &HeaderMap, peer: Option<Peer>) -> SignInPage {

@@ -200,7 +200,7 @@ impl AskPage {
 }
 
 async fn find(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, form: Result<Words, Problem>) -> Answer {
-    let caseworker = caseworker.map_err(|problem| leading_to(problem, PAGE))?;
+    let caseworker = request::led_on(caseworker, PAGE)?;
     let form = form?;
     let (sort, typed) = (form.get("sort").unwrap_or_default(), form.get("subject").unwrap_or_default().trim());
     let error = match sort {
@@ -216,14 +216,6 @@ async fn find(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, form: Re
     let opaque = Secret::random().map_err(|_| Problem::Failed)?.text();
     site.store.keep_search(opaque.clone(), typed.to_owned(), clock::now()).await?;
     Ok(see_other(&format!("{PAGE}/{sort}/{opaque}")))
-}
-
-/// Signing in leads on with GET.
-fn leading_to(problem: Problem, page: &str) -> Problem {
-    match problem {
-        Problem::SignInFirst { .. } => Problem::SignInFirst { wanted: page.to_owned() },
-        other => other,
-    }
 }
 
 fn subject_of(sort: &str, typed: &str) -> Option<Subject> {
@@ -388,7 +380,7 @@ async fn change(
     caseworker: Result<Caseworker, Problem>,
     form: Result<Words, Problem>,
 ) -> Answer {
-    let caseworker = caseworker.map_err(|problem| leading_to(problem, &format!("{PAGE}/{sort}/{opaque}")))?;
+    let caseworker = request::led_on(caseworker, &format!("{PAGE}/{sort}/{opaque}"))?;
     let form = form?;
     if !matches!(what.as_str(), "hold" | "let-go" | "erase") {
         return Err(Problem::NotFound);

@@ -12,9 +12,9 @@ use crate::access::{Caseworker, NotTaken, PasskeyRefused};
 use crate::clock;
 use crate::web::chrome::{Chrome, Here};
 use crate::web::passkeys::{bytes, creation, creation_of, text};
-use crate::web::problem::{Answer, Problem, answer, html, see_other};
+use crate::web::problem::{Answer, Problem, answer, html, see_other, with_status};
 use crate::web::request::{self, Words};
-use crate::web::second_step::{FieldError, with_status, words};
+use crate::web::second_step::{FieldError, words};
 use crate::web::{Site, get, one_of};
 
 #[derive(Template)]

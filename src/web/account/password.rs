@@ -11,9 +11,9 @@ use warp::reply::Response;
 use crate::access::{Caseworker, NotTaken};
 use crate::clock;
 use crate::web::chrome::{Chrome, Here};
-use crate::web::problem::{Answer, Problem, answer, html, see_other};
+use crate::web::problem::{Answer, Problem, answer, html, see_other, with_status};
 use crate::web::request::{self, Words};
-use crate::web::second_step::{FieldError, with_status, words};
+use crate::web::second_step::{FieldError, words};
 use crate::web::sign_in::signed_in;
 use crate::web::{Site, get, one_of};
 

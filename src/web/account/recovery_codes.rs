@@ -10,9 +10,9 @@ use warp::reply::Response;
 use crate::access::Caseworker;
 use crate::clock;
 use crate::web::chrome::{Chrome, Here};
-use crate::web::problem::{Answer, Problem, answer, html, see_other};
+use crate::web::problem::{Answer, Problem, answer, html, see_other, with_status};
 use crate::web::request::{self, Words};
-use crate::web::second_step::{RecoveryCodesPage, with_status, words};
+use crate::web::second_step::{RecoveryCodesPage, words};
 use crate::web::{Site, get, one_of};
 
 #[derive(Template)]

@@ -10,10 +10,10 @@ use warp::reply::Response;
 use crate::access::{Caseworker, NotTaken, SetUp};
 use crate::clock;
 use crate::web::chrome::{Chrome, Here};
-use crate::web::problem::{Answer, Problem, answer, html, see_other};
+use crate::web::problem::{Answer, Problem, answer, html, see_other, with_status};
 use crate::web::qr::Qr;
 use crate::web::request::{self, Words};
-use crate::web::second_step::{FieldError, RecoveryCodesPage, SetUpPage, with_status, words};
+use crate::web::second_step::{FieldError, RecoveryCodesPage, SetUpPage, words};
 use crate::web::sign_in::with_session;
 use crate::web::{Site, get, one_of};
 
