@@ -145,7 +145,7 @@ fn notify_is_asked_for_a_reference_that_is_not_here_and_says_what_it_knows_now()
     let (server, api) = set();
     let mut viewer = server.signed_in("viewer");
     let (_, nothing) = viewer.search("HB-7 & more");
-    let link = "href=\"/ask-notify?q=HB-7%20%26%20more\"";
+    let link = "href=\"/ask-notify?q=HB-7+%26+more\"";
     assert!(nothing.text().contains(link), "{}", nothing.text());
     let asks = |viewer: &mut crate::server::Browser, q: &str| viewer.post("/ask-notify", &[("q", q)]).text();
     let page = viewer.get("/ask-notify?q=HB-7%20%26%20more").text();
