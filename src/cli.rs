@@ -9,6 +9,7 @@ mod check;
 mod demo;
 mod hold;
 mod oidc;
+mod owner;
 mod purge;
 mod quarantine;
 mod restore;

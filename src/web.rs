@@ -4,6 +4,7 @@
 //! because a rejection would fall through to the next route. What went wrong goes along with the answer, and its page is made
 //! at the end, for whoever is signed in.
 
+mod accessibility;
 mod account;
 mod alarms;
 mod ask_notify;
@@ -26,6 +27,7 @@ mod handling;
 mod help;
 mod keeping;
 mod messages;
+mod owner;
 mod passkeys;
 mod people;
 mod plain_text;
@@ -63,13 +65,15 @@ use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::reply::Response;
 
-use crate::access::{RelyingParty, RequiredOf, Senders, SingleSignOn, Visitors, refuse_cross_site};
+use crate::access::{Caseworker, RelyingParty, RequiredOf, Senders, SingleSignOn, Visitors, refuse_cross_site};
 use crate::asking::Asking;
 use crate::clock;
 use crate::edge::Peer;
 use crate::store::{Entry, Store};
 
+use chrome::{Chrome, Here};
 pub use elsewhere::{CaseUrl, WrongCaseUrl};
+pub use owner::{HelpContact, Owner, ServiceName, Statement};
 use problem::Problem;
 use safe::PublicUrl;
 pub use set_password::{LINK_WORKS, link_path};
@@ -85,6 +89,7 @@ pub struct Site {
     /// What passkeys are made for; `None` where browsers have none at that address.
     relying_party: Option<RelyingParty>,
     beyond: Beyond,
+    owner: Arc<Owner>,
 }
 
 /// What pages lead to and whom they ask beyond this server.
@@ -107,7 +112,7 @@ impl Default for Beyond {
 }
 
 impl Site {
-    /// Over an open store; of whom a second factor is required, and what lies beyond.
+    /// Over an open store; of whom a second factor is required, what lies beyond, and whose it is.
     #[must_use]
     pub fn new(
         store: &Store,
@@ -115,9 +120,11 @@ impl Site {
         second_factor: RequiredOf,
         single_sign_on: Option<SingleSignOn>,
         beyond: Beyond,
+        owner: Owner,
     ) -> Arc<Site> {
         Arc::new(Site {
             beyond,
+            owner: Arc::new(owner),
             store: store.clone(),
             senders: Senders::new(store.clone()),
             visitors: Visitors::new(store.clone(), second_factor).with_single_sign_on(single_sign_on),
@@ -126,6 +133,11 @@ impl Site {
                 .map_or_else(|| Some(RelyingParty::on_this_machine()), RelyingParty::at),
             public_url: public_url.map(|url| PublicUrl::of(&url)),
         })
+    }
+
+    /// What surrounds a page of this site, for whoever is signed in.
+    fn chrome(&self, person: Option<&Caseworker>, here: Here) -> Chrome {
+        Chrome::new(&self.owner, person, here)
     }
 
     /// Writes down what somebody sees, before it is shown: what cannot be written down is not shown.
@@ -176,6 +188,7 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         templates::routes(site),
         alarms::routes(site),
         cookies::routes(site),
+        accessibility::routes(site),
         help::routes(site),
         sessions::routes(site),
     ];
@@ -198,7 +211,7 @@ fn damaged(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     let answer = |site: Arc<Site>, method: Method, path: FullPath, headers: HeaderMap| {
         let signs_out = method == Method::POST && path.as_str() == "/sign-out" && refuse_cross_site(&headers).is_ok();
         std::future::ready(match site.store.is_damaged() {
-            true if signs_out => Ok(sign_in::signed_out_here_alone()),
+            true if signs_out => Ok(sign_in::signed_out_here_alone(&site)),
             true => Ok(problem::answer(Err(Problem::Damaged))),
             false => Err(warp::reject::not_found()),
         })
@@ -247,7 +260,7 @@ async fn with_problem(headers: &HeaderMap, peer: Option<Peer>, site: &Site, resp
         return problem::answer(sign_in::keeping(site, headers, peer, kept));
     }
     let person = site.visitors.recognise(headers, &request::address(peer), clock::now()).await.ok();
-    problem.page(person.as_ref())
+    problem.page(site.chrome(person.as_ref(), Here::Nowhere))
 }
 
 /// What is answered where no route is.
@@ -276,8 +289,8 @@ fn methods(path: &str) -> Option<&'static str> {
         ["subjects", parts @ ..] => return subjects::methods(parts),
         []
         | [
-            "receipts" | "messages" | "contacts" | "quarantine" | "alarms" | "cookies" | "account" | "people"
-            | "tokens" | "templates",
+            "receipts" | "messages" | "contacts" | "quarantine" | "alarms" | "accessibility" | "cookies" | "account"
+            | "people" | "tokens" | "templates",
         ]
         | ["receipts" | "messages" | "search", _]
         | ["sign-in", "oidc"]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use counterfoil::access::RequiredOf;
 use counterfoil::edge::{self, Limits, Proxies};
 use counterfoil::store::{Checkpoint, Removal as Step, Store};
-use counterfoil::web::{self, Beyond, Site};
+use counterfoil::web::{self, Beyond, Owner, Site};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -95,7 +95,7 @@ impl Inside {
         let runtime = sides::runtime();
         let in_runtime = runtime.enter();
         let store = Store::serve(data, START).unwrap();
-        let site = Site::new(&store, None, RequiredOf::All, None, Beyond::default());
+        let site = Site::new(&store, None, RequiredOf::All, None, Beyond::default(), Owner::default());
         let (stop, stopped) = watch::channel(false);
         let listener = edge::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let running = Running::inside(format!("http://{}", listener.local_addr().unwrap()));

@@ -17,7 +17,7 @@ use crate::edge::Proxies;
 use crate::made_up::{Bodies, Sending, What};
 use crate::notify::Callback;
 use crate::store::{Keep, Retention, Role, Services, Store};
-use crate::web::Beyond;
+use crate::web::{Beyond, Owner};
 
 /// Services that send, each with a token of its own.
 const SERVICES: [&str; 3] = ["Housing benefit", "Parking permits", "Vaccination bookings"];
@@ -69,6 +69,7 @@ pub(super) async fn run(demo: Demo) -> Result<(), Failure> {
         second_factor: RequiredOf::Only(Vec::new()),
         single_sign_on: None,
         beyond: Beyond::default(),
+        owner: Owner::default(),
     };
     let server = Server::start(&data, listen, people, clockwork)?;
     let address = server.pages_at.first().copied().unwrap_or(demo.listen);

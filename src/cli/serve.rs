@@ -23,7 +23,7 @@ use crate::access::{RequiredOf, SingleSignOn};
 use crate::edge::{self, Limits, Network, Proxies, Routes};
 use crate::store::{BackupFolder, Checkpoint, Keep, Recipient, Retention, Store};
 use crate::upkeep::{ReadBack, Schedule};
-use crate::web::{self, Beyond, Site};
+use crate::web::{self, Beyond, Owner, Site};
 use crate::{clock, upkeep};
 
 /// What is logged under this target is always logged: whoever starts the server waits for it.
@@ -74,6 +74,8 @@ pub(super) struct Serve {
     oidc: super::oidc::Flags,
     #[command(flatten)]
     beyond: super::beyond::Leads,
+    #[command(flatten)]
+    owner: super::owner::Flags,
     #[command(flatten)]
     keeping: Keeping,
     #[command(flatten)]
@@ -232,9 +234,9 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     let clockwork = Clockwork { retention, record, sent_texts, ballast, backups, backfills };
     let single_sign_on = serve.oidc.read(serve.public_url.as_deref())?;
     let (public_url, second_factor) = (serve.public_url, serve.require_second_factor);
-    let beyond = serve.beyond.read()?;
+    let (beyond, owner) = (serve.beyond.read()?, serve.owner.read()?);
     let asked: Vec<String> = beyond.asking.services().map(str::to_owned).collect();
-    let people = People { public_url, second_factor, single_sign_on, beyond };
+    let people = People { public_url, second_factor, single_sign_on, beyond, owner };
     let inherited = Inherited::take()?;
     systemd::tell(&[NotifyState::Status("Opening the store.")]);
     let listen = Listen {
@@ -315,6 +317,8 @@ pub(super) struct People {
     pub(super) single_sign_on: Option<SingleSignOn>,
     /// What their pages lead to.
     pub(super) beyond: Beyond,
+    /// What their pages are called, and where they get help.
+    pub(super) owner: Owner,
 }
 
 /// What a server does by the clock.
@@ -352,8 +356,8 @@ impl Server {
         if let Err(error) = store.is_to_hold_ballast(clockwork.ballast) {
             tracing::warn!(event = "store.ballast_failed", error = %error, "the ballast cannot be looked at: check counterfoil.ballast");
         }
-        let People { public_url, second_factor, single_sign_on, beyond } = people;
-        let site = Site::new(&store, public_url, second_factor, single_sign_on, beyond);
+        let People { public_url, second_factor, single_sign_on, beyond, owner } = people;
+        let site = Site::new(&store, public_url, second_factor, single_sign_on, beyond, owner);
         let (stop, stopped) = watch::channel(false);
         let upkeep = tokio::spawn(keep_up(store.clone(), clockwork));
         let mut server = Server { pages_at: vec![], callbacks_at: vec![], store, stop, tasks: JoinSet::new(), upkeep };

@@ -82,7 +82,7 @@ async fn show(site: Arc<Site>, headers: HeaderMap, who: Result<Caseworker, Probl
     });
     html(&AccountPage {
         without_password: (!who.has_password()).then(told),
-        chrome: Chrome::new(Some(&who), Here::Nowhere),
+        chrome: site.chrome(Some(&who), Here::Nowhere),
         email: who.email().to_owned(),
         role: who.role().as_str(),
         passkeys: passkeys.collect(),

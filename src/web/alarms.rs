@@ -61,7 +61,7 @@ async fn show(site: Arc<Site>, caseworker: Result<Caseworker, Problem>) -> Answe
     let caseworker = caseworker?;
     let alarms = site.store.alarms().await?;
     html(&AlarmsPage {
-        chrome: Chrome::new(Some(&caseworker), Here::Alarms),
+        chrome: site.chrome(Some(&caseworker), Here::Alarms),
         alarms: alarms.into_iter().map(row).collect(),
     })
 }

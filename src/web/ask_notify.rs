@@ -95,7 +95,7 @@ async fn page(
     told: Option<Told>,
 ) -> Answer {
     let services = services(site, caseworker).await?;
-    let chrome = Chrome::new(Some(caseworker), Here::Receipts);
+    let chrome = site.chrome(Some(caseworker), Here::Receipts);
     html(&AskPage { chrome, services, typed: typed.to_owned(), error, told })
 }
 

@@ -210,7 +210,7 @@ async fn page(site: &Site, caseworker: &Caseworker, asked: &Asked) -> Result<Aud
         people.into_iter().map(|person| choice(person.id.to_string(), person.email)).collect();
     people.push(choice(NOBODY.to_owned(), "Commands and Counterfoil itself".to_owned()));
     Ok(AuditPage {
-        chrome: Chrome::new(Some(caseworker), Here::Audit),
+        chrome: site.chrome(Some(caseworker), Here::Audit),
         title: "Record of who saw what".to_owned(),
         people,
         about: asked.about.clone(),

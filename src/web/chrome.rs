@@ -1,5 +1,8 @@
 //! What surrounds every page: the navigation, the search box, who is signed in.
 
+use std::sync::Arc;
+
+use super::owner::Owner;
 use super::results::Moment;
 use super::{assets, results};
 use crate::access::{Caseworker, Left, May};
@@ -34,6 +37,8 @@ pub(super) enum Here {
 
 /// What the layout reads.
 pub(super) struct Chrome {
+    /// Whose service it is.
+    pub(super) owner: Arc<Owner>,
     pub(super) person: Option<NavPerson>,
     /// What was typed into the search box, shown back.
     pub(super) search: String,
@@ -142,23 +147,22 @@ impl Place {
 }
 
 impl Chrome {
-    pub(super) fn new(person: Option<&Caseworker>, here: Here) -> Chrome {
+    pub(super) fn new(owner: &Arc<Owner>, person: Option<&Caseworker>, here: Here) -> Chrome {
         let sign_in_before = person.and_then(Caseworker::sign_in_before).map(Before::of);
         let person = person.map(|person| NavPerson {
             email: person.email().to_owned(),
             menu: MENU.iter().filter_map(|item| item.shown_to(person, here)).collect(),
             left: person.left(),
         });
-        Chrome { person, search: String::new(), search_error: None, sign_in_before }
+        Chrome { owner: owner.clone(), person, search: String::new(), search_error: None, sign_in_before }
     }
 
     pub(super) fn with_search(self, search: &str) -> Chrome {
         Chrome { search: search.to_owned(), ..self }
     }
 
-    #[expect(clippy::unused_self, reason = "the template asks its chrome")]
-    pub(super) fn service_name(&self) -> &'static str {
-        "Counterfoil"
+    pub(super) fn service_name(&self) -> &str {
+        self.owner.name()
     }
 
     #[expect(clippy::unused_self, reason = "the template asks its chrome")]

@@ -190,7 +190,7 @@ async fn page(site: &Site, caseworker: &Caseworker, asked: Asked, trail: &Trail)
     let (heading, advice) = words(asked.concern);
     let services = services(site, caseworker.sees(), asked).await?;
     Ok(ContactsPage {
-        chrome: Chrome::new(Some(caseworker), Here::Contacts),
+        chrome: site.chrome(Some(caseworker), Here::Contacts),
         title: trail.title(&format!("{heading} – contacts to check")),
         heading,
         advice,

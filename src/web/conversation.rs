@@ -180,7 +180,7 @@ pub(super) async fn show(
     let onward = |to: &str| back.onward(&trail.here(&path), to);
     let items = items(&found, onward, is_newest);
     html(&ConversationPage {
-        chrome: Chrome::new(Some(caseworker), Here::Messages),
+        chrome: site.chrome(Some(caseworker), Here::Messages),
         title: if beside.faults.is_empty() { title } else { format!("Error: {title}") },
         sender,
         new: items.iter().filter(|item| item.is_new).count(),

@@ -27,7 +27,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         .and(request::site(site))
         .then(async |who: Result<Caseworker, Problem>, site: Arc<Site>| -> Answer {
             let single_sign_on = site.visitors.single_sign_on().is_some();
-            html(&CookiesPage { chrome: Chrome::new(who.ok().as_ref(), Here::Nowhere), single_sign_on })
+            html(&CookiesPage { chrome: site.chrome(who.ok().as_ref(), Here::Nowhere), single_sign_on })
         })
         .map(answer)
         .boxed()

@@ -40,9 +40,10 @@ struct Row {
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     warp::path!("help" / "statuses")
         .and(get())
+        .and(request::site(site))
         .and(request::caseworker(site))
-        .then(async |who: Result<Caseworker, Problem>| -> Answer {
-            html(&StatusesPage { chrome: Chrome::new(who.ok().as_ref(), Here::Nowhere), groups: groups() })
+        .then(async |site: Arc<Site>, who: Result<Caseworker, Problem>| -> Answer {
+            html(&StatusesPage { chrome: site.chrome(who.ok().as_ref(), Here::Nowhere), groups: groups() })
         })
         .map(answer)
         .boxed()

@@ -169,7 +169,7 @@ async fn inbox(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: 
     };
     html(&MessagesPage {
         keeping: Keeping::of(&site),
-        chrome: Chrome::new(Some(&caseworker), Here::Messages),
+        chrome: site.chrome(Some(&caseworker), Here::Messages),
         title: trail.title("Received text messages"),
         shows: SHOWS.map(show).into(),
         filters: asked.filters(&services, &destinations),

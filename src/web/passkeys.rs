@@ -72,7 +72,7 @@ async fn sign_in(site: Arc<Site>, headers: HeaderMap, from: String, form: Result
             let found = search::page_of(&site, &typed, None).await;
             // What cannot be searched for, or not now, keeps nobody from signing in.
             let found = found.ok().and_then(Result::ok).filter(|_| !typed.is_empty());
-            signed_in_with(&session, &found.unwrap_or_else(|| next(&form)), Kept::carried(&form).as_ref())
+            signed_in_with(&site, &session, &found.unwrap_or_else(|| next(&form)), Kept::carried(&form).as_ref())
         }
         Err(refused) => {
             let (words, status) = words(refused)?;
@@ -87,7 +87,7 @@ fn page(site: &Site, headers: &HeaderMap, words: &Words, error: Option<String>) 
         rp.map(|rp| site.visitors.ask_anybody(headers, clock::now()).map(|(asked, half)| (use_of(rp, &asked), half)));
     let (asked, half) = asked.transpose()?.unzip();
     let page = PasskeyPage {
-        chrome: Chrome::new(None, Here::Nowhere),
+        chrome: site.chrome(None, Here::Nowhere),
         next: next(words),
         search: words.get("search").unwrap_or_default().to_owned(),
         kept: Kept::carried(words),

@@ -139,7 +139,7 @@ async fn list(site: Arc<Site>, caseworker: Result<Caseworker, Problem>) -> Answe
     let services = site.store.services().await?;
     let people = site.store.people().await?;
     html(&PeoplePage {
-        chrome: Chrome::new(Some(&caseworker), Here::People),
+        chrome: site.chrome(Some(&caseworker), Here::People),
         rows: people.iter().map(|person| row(person, &services)).collect(),
     })
 }
@@ -161,7 +161,7 @@ async fn show(id: i64, site: Arc<Site>, caseworker: Result<Caseworker, Problem>,
         _ => None,
     });
     html(&PersonPage {
-        chrome: Chrome::new(Some(&caseworker), Here::People),
+        chrome: site.chrome(Some(&caseworker), Here::People),
         back: to_people(),
         title: plain_text::line(&person.email),
         row: row(&person, &services),
@@ -174,7 +174,7 @@ async fn show(id: i64, site: Arc<Site>, caseworker: Result<Caseworker, Problem>,
 async fn ask_to_change(id: i64, site: Arc<Site>, caseworker: Result<Caseworker, Problem>) -> Answer {
     let caseworker = caseworker?;
     let (person, services) = known(&site, id).await?;
-    change_page(&caseworker, &person, &services, &Wanted::as_now(&person, &services), Vec::new())
+    change_page(&site, &caseworker, &person, &services, &Wanted::as_now(&person, &services), Vec::new())
 }
 
 async fn change(
@@ -195,10 +195,11 @@ async fn change(
             }
         }
     };
-    change_page(&caseworker, &person, &services, &wanted, faults)
+    change_page(&site, &caseworker, &person, &services, &wanted, faults)
 }
 
 fn change_page(
+    site: &Site,
     caseworker: &Caseworker,
     person: &Person,
     services: &[Service],
@@ -206,7 +207,7 @@ fn change_page(
     faults: Vec<Fault>,
 ) -> Answer {
     html(&ChangePage {
-        chrome: Chrome::new(Some(caseworker), Here::People),
+        chrome: site.chrome(Some(caseworker), Here::People),
         back: to_person(person),
         title: format!("Change what {} can do", plain_text::line(&person.email)),
         row: row(person, services),
@@ -218,7 +219,7 @@ fn change_page(
 
 async fn ask_to_disable(id: i64, site: Arc<Site>, caseworker: Result<Caseworker, Problem>) -> Answer {
     let caseworker = caseworker?;
-    disable_page(&caseworker, &known(&site, id).await?.0, None)
+    disable_page(&site, &caseworker, &known(&site, id).await?.0, None)
 }
 
 async fn disable(
@@ -231,11 +232,11 @@ async fn disable(
     form?;
     match refused(site.store.set_disabled(id, true, caseworker.by(), clock::now()).await)? {
         None => Ok(done(id, "disabled")),
-        error => disable_page(&caseworker, &known(&site, id).await?.0, error),
+        error => disable_page(&site, &caseworker, &known(&site, id).await?.0, error),
     }
 }
 
-fn disable_page(caseworker: &Caseworker, person: &Person, error: Option<String>) -> Answer {
+fn disable_page(site: &Site, caseworker: &Caseworker, person: &Person, error: Option<String>) -> Answer {
     html(&ConfirmPage {
         paragraphs: vec![
             "They are signed out everywhere now, and their links to set a password stop working.".into(),
@@ -243,7 +244,7 @@ fn disable_page(caseworker: &Caseworker, person: &Person, error: Option<String>)
         ],
         error,
         cuts_off: true,
-        ..confirm(caseworker, person, "Disable the account of", "disable", "Disable account")
+        ..confirm(site, caseworker, person, "Disable the account of", "disable", "Disable account")
     })
 }
 
@@ -264,10 +265,10 @@ async fn enable(
 async fn ask_to_reset(id: i64, site: Arc<Site>, caseworker: Result<Caseworker, Problem>) -> Answer {
     let caseworker = caseworker?;
     let person = site.store.person_of(id).await?.ok_or(Problem::NotFound)?;
-    html(&reset_page(&caseworker, &person, None))
+    html(&reset_page(&site, &caseworker, &person, None))
 }
 
-fn reset_page(caseworker: &Caseworker, person: &Person, error: Option<String>) -> ConfirmPage {
+fn reset_page(site: &Site, caseworker: &Caseworker, person: &Person, error: Option<String>) -> ConfirmPage {
     ConfirmPage {
         paragraphs: vec![
             "You get a link to send to them. It works once, for one hour, and older links stop working now.".into(),
@@ -275,7 +276,7 @@ fn reset_page(caseworker: &Caseworker, person: &Person, error: Option<String>) -
         ],
         error,
         password_of: password_of(caseworker, person),
-        ..confirm(caseworker, person, "Make a link to set the password of", "reset", "Make link")
+        ..confirm(site, caseworker, person, "Make a link to set the password of", "reset", "Make link")
     }
 }
 
@@ -292,14 +293,14 @@ async fn reset(
     if person.disabled_at.is_some() {
         return html(&ConfirmPage {
             error: Some("This account is disabled, so no link to it works. Enable it first".into()),
-            ..confirm(&caseworker, &person, "Make a link to set the password of", "reset", "Make link")
+            ..confirm(&site, &caseworker, &person, "Make a link to set the password of", "reset", "Make link")
         });
     }
     match site.visitors.confirm_for(&caseworker, id, form.get("password"), clock::now()).await {
         Ok(()) => link_page(&site, &caseworker, &person, false, &site.reached_at(&headers, peer)).await,
         Err(refused) => {
             let (words, status) = words(refused)?;
-            with_status(html(&reset_page(&caseworker, &person, Some(words))), status)
+            with_status(html(&reset_page(&site, &caseworker, &person, Some(words))), status)
         }
     }
 }
@@ -311,7 +312,7 @@ async fn link_page(site: &Site, caseworker: &Caseworker, person: &Person, is_new
     let until = now + set_password::LINK_WORKS;
     site.store.add_one_time_link(person.id, secret.bytes(), until, caseworker.by(), now).await?;
     html(&LinkPage {
-        chrome: Chrome::new(Some(caseworker), Here::People),
+        chrome: site.chrome(Some(caseworker), Here::People),
         back: to_person(person),
         title: format!("Link for {}", plain_text::line(&person.email)),
         email: person.email.clone(),
@@ -334,7 +335,7 @@ async fn ask_to_sign_out(id: i64, site: Arc<Site>, caseworker: Result<Caseworker
     html(&ConfirmPage {
         paragraphs,
         cuts_off: true,
-        ..confirm(&caseworker, &person, "End the sessions of", "sign-out", "End sessions")
+        ..confirm(&site, &caseworker, &person, "End the sessions of", "sign-out", "End sessions")
     })
 }
 
@@ -376,7 +377,7 @@ async fn remove_app_page(
         error,
         password_of: password_of(caseworker, person),
         cuts_off: true,
-        ..confirm(caseworker, person, &format!("Remove the {what} of"), "remove-app", remove)
+        ..confirm(site, caseworker, person, &format!("Remove the {what} of"), "remove-app", remove)
     })
 }
 
@@ -402,9 +403,16 @@ async fn remove_app(
     Ok(done(id, "app-removed"))
 }
 
-fn confirm(caseworker: &Caseworker, person: &Person, heading: &str, part: &str, button: &'static str) -> ConfirmPage {
+fn confirm(
+    site: &Site,
+    caseworker: &Caseworker,
+    person: &Person,
+    heading: &str,
+    part: &str,
+    button: &'static str,
+) -> ConfirmPage {
     ConfirmPage {
-        chrome: Chrome::new(Some(caseworker), Here::People),
+        chrome: site.chrome(Some(caseworker), Here::People),
         back: to_person(person),
         heading: format!("{heading} {}", plain_text::line(&person.email)),
         paragraphs: Vec::new(),

@@ -5,10 +5,9 @@ use http::StatusCode;
 use http::header::{self, HeaderValue};
 use warp::reply::{Reply, Response};
 
-use super::chrome::{Chrome, Here};
+use super::assets;
+use super::chrome::{self, Chrome};
 use super::request::Kept;
-use super::{assets, chrome};
-use crate::access::Caseworker;
 use crate::store::StoreError;
 
 /// Why a page is not what was asked for. It goes along with the answer, so that its page can be made for whoever asks.
@@ -143,43 +142,51 @@ impl Problem {
                 "Nothing can be saved at the moment",
                 &[
                     "What was saved before is safe and can be read. What you did just now was not saved.",
-                    "Try again. If it goes on, tell the people who run Counterfoil: its log says what to do.",
+                    "Try again. If it goes on, tell the people who run this service: its log says what to do.",
                 ],
             ),
             Problem::NotRecorded => (
                 "This cannot be shown at the moment",
                 &[
                     "Who sees personal data is written down before it is shown, and nothing can be written now. Nothing is lost.",
-                    "Try again. If it goes on, tell the people who run Counterfoil: its log says what to do.",
+                    "Try again. If it goes on, tell the people who run this service: its log says what to do.",
                 ],
             ),
             Problem::NotSignedOut => (
                 "You are signed out in this browser only",
                 &[
                     "Your session could not be ended, because nothing can be saved at the moment. This browser has forgotten it, and it ends by itself after 30 minutes.",
-                    "If somebody else may have used this browser, tell the people who run Counterfoil now.",
+                    "If somebody else may have used this browser, tell the people who run this service now.",
                 ],
             ),
             Problem::Damaged => (
                 "The service has stopped because its data is damaged",
                 &[
                     "Nothing is shown, because it could be wrong or incomplete.",
-                    "Tell the people who run Counterfoil now. They need to restore a backup: its log says how.",
+                    "Tell the people who run this service now. They need to restore a backup: its log says how.",
                     "New receipts and messages are not kept until then. GOV.UK Notify sends each again for about 25 minutes.",
                 ],
             ),
             Problem::Failed => (
                 "There is a problem with the service",
-                &["Try again later. If it goes on, tell the people who run Counterfoil: the reason is in its log."],
+                &["Try again later. If it goes on, tell the people who run this service: the reason is in its log."],
             ),
         }
     }
 
     /// The page for it.
-    pub(super) fn page(&self, person: Option<&Caseworker>) -> Response {
-        let (heading, paragraphs) = self.words(person.is_some());
-        let page = ProblemPage { chrome: Chrome::new(person, Here::Nowhere), heading, paragraphs };
-        let mut response = html(&page).unwrap_or_else(|_| heading.into_response());
+    pub(super) fn page(&self, chrome: Chrome) -> Response {
+        let (heading, paragraphs) = self.words(chrome.person.is_some());
+        let page = ProblemPage { chrome, heading, paragraphs };
+        self.with_status(html(&page).unwrap_or_else(|_| heading.into_response()))
+    }
+
+    /// Its words alone, until its page is made for whoever asks.
+    fn bare(&self) -> Response {
+        self.with_status(self.words(false).0.into_response())
+    }
+
+    fn with_status(&self, mut response: Response) -> Response {
         *response.status_mut() = self.status();
         match self {
             Problem::SignInFirst { wanted } => {
@@ -196,7 +203,7 @@ impl Problem {
 /// A handler's answer as what is sent.
 pub(super) fn answer(answer: Answer) -> Response {
     answer.unwrap_or_else(|problem| {
-        let mut response = problem.page(None);
+        let mut response = problem.bare();
         response.extensions_mut().insert(problem);
         response
     })
@@ -288,6 +295,9 @@ pub(super) fn bare(mut response: Response, https: bool) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::chrome::Here;
     use super::*;
 
     #[test]
@@ -308,7 +318,7 @@ mod tests {
         ];
         for (problem, status) in problems {
             let (heading, paragraphs) = problem.words(false);
-            let page = problem.page(None);
+            let page = problem.page(Chrome::new(&Arc::default(), None, Here::Nowhere));
             assert_eq!(page.status(), status);
             assert!(page.headers().contains_key(header::CONTENT_TYPE), "{heading}");
             assert!(!paragraphs.is_empty(), "{heading} says what to do");

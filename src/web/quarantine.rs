@@ -106,7 +106,7 @@ async fn list(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: W
     }
     html(&QuarantinePage {
         keeping: Keeping::of(&site),
-        chrome: Chrome::new(Some(&caseworker), Here::Quarantine),
+        chrome: site.chrome(Some(&caseworker), Here::Quarantine),
         title: trail.title("Quarantine"),
         gap: gap::notice(&site, &caseworker).await?,
         silences: silence::notices(&site, &caseworker).await?,
@@ -127,7 +127,7 @@ async fn show(
     let found = site.store.quarantined(caseworker.sees(), arrival).await?.ok_or(Problem::NotFound)?;
     site.record(seen(&caseworker, Did::OpenedQuarantined, arrival)).await?;
     html(&QuarantinedPage {
-        chrome: Chrome::new(Some(&caseworker), Here::Quarantine),
+        chrome: site.chrome(Some(&caseworker), Here::Quarantine),
         back: Back::of(&headers, &Words::default(), &format!("{LIST}/{arrival}"), Back::to_quarantine()),
         again: query.get("again").is_some(),
         row: row(&found),

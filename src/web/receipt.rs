@@ -147,7 +147,7 @@ fn page(
     let heading = heading(&main.callback);
     let message = shown.iter().find_map(|kept| timeline::message(kept));
     Some(ReceiptPage {
-        chrome: Chrome::new(Some(caseworker), Here::Receipts),
+        chrome: site.chrome(Some(caseworker), Here::Receipts),
         title: plain_text::line(&format!("{} {}", heading.0, heading.1.as_deref().unwrap_or_default()))
             .trim()
             .to_owned(),

@@ -117,7 +117,7 @@ async fn by_reference(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, 
     }
     let term = match search::term(&typed) {
         Ok(term) => term,
-        Err(nothing) => return search::refused(&caseworker, &typed, nothing),
+        Err(nothing) => return search::refused(&site, &caseworker, &typed, nothing),
     };
     let asked_as = query.get("as");
     if search::is_personal(&term, asked_as) {
@@ -125,7 +125,8 @@ async fn by_reference(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, 
         let mut pairs = filters.pairs_without(&[]);
         pairs.extend(asked_as.map(|value| ("as".to_owned(), value.to_owned())));
         let page = search::page_of(&site, &typed, Some(pairs)).await?;
-        return page.map_or_else(|nothing| search::refused(&caseworker, &typed, nothing), |page| Ok(see_other(&page)));
+        return page
+            .map_or_else(|nothing| search::refused(&site, &caseworker, &typed, nothing), |page| Ok(see_other(&page)));
     }
     let taken = Taken::asked(asked_as, &typed, &term);
     site.record(searched(&caseworker, &typed, taken, &term)).await?;
@@ -273,7 +274,10 @@ async fn results(site: &Site, caseworker: &Caseworker, asked: Asked, query: &Wor
     if !faults.all().is_empty() {
         let heading = if asked.typed.is_empty() { "Newest receipts" } else { "Results for" };
         let nothing = Found::default();
-        return html(&ReceiptsPage { faults, ..page(caseworker, asked, heading.into(), Number::Known(1), &nothing) });
+        return html(&ReceiptsPage {
+            faults,
+            ..page(site, caseworker, asked, heading.into(), Number::Known(1), &nothing)
+        });
     }
     let place = |name| query.get(name).and_then(|text| text.parse::<Place>().ok());
     let from = place("after").map(Cursor::After).or_else(|| place("before").map(Cursor::Before));
@@ -301,11 +305,18 @@ async fn results(site: &Site, caseworker: &Caseworker, asked: Asked, query: &Wor
         keeping: Keeping::of(site),
         oldest: oldest.map(results::at),
         asks_notify,
-        ..page(caseworker, asked, heading, number, &found)
+        ..page(site, caseworker, asked, heading, number, &found)
     })
 }
 
-fn page(caseworker: &Caseworker, asked: Asked, heading: String, number: Number, found: &Found) -> ReceiptsPage {
+fn page(
+    site: &Site,
+    caseworker: &Caseworker,
+    asked: Asked,
+    heading: String,
+    number: Number,
+    found: &Found,
+) -> ReceiptsPage {
     let caption = match asked.typed.as_str() {
         "" => heading.clone(),
         typed => format!("{heading} ‘{}’", plain_text::line(typed)),
@@ -331,7 +342,7 @@ fn page(caseworker: &Caseworker, asked: Asked, heading: String, number: Number, 
         silences: Vec::new(),
         oldest: None,
         faults: Vec::new().into(),
-        chrome: Chrome::new(Some(caseworker), Here::Receipts).with_search(&asked.typed),
+        chrome: site.chrome(Some(caseworker), Here::Receipts).with_search(&asked.typed),
         heading,
         typed: asked.typed.clone(),
         title,

@@ -64,7 +64,7 @@ async fn go_on(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: 
     let typed = sealed.and_then(|sealed| site.store.unseal_search(&sealed)).ok_or(Problem::NoSearch)?;
     match page_of(&site, &typed, None).await? {
         Ok(page) => Ok(see_other(&page)),
-        Err(nothing) => refused(&caseworker, &typed, nothing),
+        Err(nothing) => refused(&site, &caseworker, &typed, nothing),
     }
 }
 
@@ -94,7 +94,7 @@ async fn search(
     let pairs = form.get("as").map(|value| ("as".to_owned(), value.to_owned()));
     match page_of(&site, typed, pairs.map(|pair| vec![pair])).await? {
         Ok(page) => Ok(see_other(&page)),
-        Err(nothing) => refused(&caseworker, typed, nothing),
+        Err(nothing) => refused(&site, &caseworker, typed, nothing),
     }
 }
 
@@ -152,9 +152,9 @@ pub(super) async fn page_of(
 }
 
 /// The page that says what is wrong with what was typed.
-pub(super) fn refused(caseworker: &Caseworker, typed: &str, nothing: NoSearch) -> Answer {
+pub(super) fn refused(site: &Site, caseworker: &Caseworker, typed: &str, nothing: NoSearch) -> Answer {
     let error = nothing.to_string();
-    let mut chrome = Chrome::new(Some(caseworker), Here::Receipts).with_search(typed);
+    let mut chrome = site.chrome(Some(caseworker), Here::Receipts).with_search(typed);
     chrome.search_error = Some(error.clone());
     html(&SearchPage { chrome, error })
 }

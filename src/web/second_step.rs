@@ -153,7 +153,7 @@ pub(super) async fn entered(
     kept: Option<Kept>,
 ) -> Answer {
     let (half, step) = match entered {
-        Entered::SignedIn(session) => return signed_in_with(session, next, kept.as_ref()),
+        Entered::SignedIn(session) => return signed_in_with(site, session, next, kept.as_ref()),
         Entered::Half(half, step) => (half, *step),
     };
     let mut response = see_other(&with_next(page_of(step), next));
@@ -229,7 +229,7 @@ async fn take_code(site: Arc<Site>, given: Given, headers: HeaderMap) -> Answer 
         return html(&code_page(&site, &headers, &who, next, kept, Some(error))?);
     };
     match site.visitors.sign_in_by_code(&who, code, &headers, clock::now()).await {
-        Ok(session) => signed_in_with(&session, &next, kept.as_ref()),
+        Ok(session) => signed_in_with(&site, &session, &next, kept.as_ref()),
         Err(NotTaken::TooLate) => Ok(see_other(&with_next("/sign-in", &next))),
         Err(refused) => {
             let (words, status) = words(refused)?;
@@ -249,7 +249,7 @@ async fn take_passkey(site: Arc<Site>, given: Given, headers: HeaderMap) -> Answ
     let refused = match (site.passkeys_at(&headers), assertion(&form)) {
         (Some(rp), Some(assertion)) => {
             match site.visitors.sign_in_by_passkey(&who, rp, &assertion, &headers, clock::now()).await {
-                Ok(session) => return signed_in_with(&session, &next, kept.as_ref()),
+                Ok(session) => return signed_in_with(&site, &session, &next, kept.as_ref()),
                 Err(refused) => refused,
             }
         }
@@ -271,7 +271,7 @@ fn code_page(
     let rp = site.passkeys_at(headers).filter(|_| who.has_passkey());
     let asked = rp.map(|rp| site.visitors.ask_half_way(who, clock::now()).map(|asked| use_of(rp, &asked)));
     Ok(CodePage {
-        chrome: nobody(),
+        chrome: nobody(site),
         next,
         kept,
         has_app: who.has_app(),
@@ -281,10 +281,10 @@ fn code_page(
     })
 }
 
-async fn show_recovery_code(_: Arc<Site>, who: Result<Option<HalfWay>, Problem>, query: Words) -> Answer {
+async fn show_recovery_code(site: Arc<Site>, who: Result<Option<HalfWay>, Problem>, query: Words) -> Answer {
     let next = next(&query);
     match asked_for(Step::Code, who?, &next) {
-        Ok(_) => recovery_code_page(next, None, None),
+        Ok(_) => recovery_code_page(&site, next, None, None),
         Err(elsewhere) => Ok(see_other(&elsewhere)),
     }
 }
@@ -299,24 +299,24 @@ async fn take_recovery_code(site: Arc<Site>, given: Given, headers: HeaderMap) -
     let Some(code) = form.get("code") else {
         // A form leads here too, so that what goes along stands in no address.
         let error = form.has("code").then(|| "Enter a recovery code".to_owned());
-        return recovery_code_page(next, kept, error);
+        return recovery_code_page(&site, next, kept, error);
     };
     match site.visitors.sign_in_by_recovery_code(&who, code, &headers, clock::now()).await {
-        Ok(session) => signed_in_with(&session, &next, kept.as_ref()),
+        Ok(session) => signed_in_with(&site, &session, &next, kept.as_ref()),
         Err(NotTaken::TooLate) => Ok(see_other(&with_next("/sign-in", &next))),
         Err(NotTaken::Code) => {
             let error = Some("Enter a recovery code that you have not used before".to_owned());
-            recovery_code_page(next, kept, error)
+            recovery_code_page(&site, next, kept, error)
         }
         Err(refused) => {
             let (words, status) = words(refused)?;
-            with_status(recovery_code_page(next, kept, Some(words)), status)
+            with_status(recovery_code_page(&site, next, kept, Some(words)), status)
         }
     }
 }
 
-fn recovery_code_page(next: String, kept: Option<Kept>, error: Option<String>) -> Answer {
-    html(&RecoveryCodePage { chrome: nobody(), next, kept, error })
+fn recovery_code_page(site: &Site, next: String, kept: Option<Kept>, error: Option<String>) -> Answer {
+    html(&RecoveryCodePage { chrome: nobody(site), next, kept, error })
 }
 
 async fn show_set_up(
@@ -376,7 +376,7 @@ fn is_set_up(
 ) -> Answer {
     match done {
         Ok(SetUp { session, recovery_codes }) => {
-            let page = html(&RecoveryCodesPage { chrome: nobody(), codes: recovery_codes, next, kept })?;
+            let page = html(&RecoveryCodesPage { chrome: nobody(site), codes: recovery_codes, next, kept })?;
             Ok(with_session(page, &session))
         }
         Err(NotTaken::TooLate) => Ok(see_other(&with_next("/sign-in", &next))),
@@ -402,7 +402,7 @@ fn set_up_page(
         Ok::<_, Problem>((creation_of(rp, &asked, who.email()), text(&asked.user_handle)))
     });
     Ok(SetUpPage {
-        chrome: nobody(),
+        chrome: nobody(site),
         action: "/sign-in/set-up",
         email: who.email().to_owned(),
         qr: Qr::of(&offer.uri),
@@ -443,6 +443,6 @@ pub(super) fn wait_words(seconds: i64) -> String {
     format!("Too many tries have failed. Wait {seconds} {unit}, then try again")
 }
 
-fn nobody() -> Chrome {
-    Chrome::new(None, Here::Nowhere)
+fn nobody(site: &Site) -> Chrome {
+    site.chrome(None, Here::Nowhere)
 }

@@ -94,7 +94,7 @@ async fn show(site: Arc<Site>, headers: HeaderMap, who: Result<Caseworker, Probl
     let who = who?;
     let rows: Vec<Row> = site.visitors.own_sessions(&headers, clock::now()).await?.into_iter().map(Row::of).collect();
     let others = rows.iter().any(|row| !row.is_this);
-    html(&SessionsPage { chrome: Chrome::new(Some(&who), Here::Nowhere), rows, others })
+    html(&SessionsPage { chrome: site.chrome(Some(&who), Here::Nowhere), rows, others })
 }
 
 async fn end(site: Arc<Site>, headers: HeaderMap, asked: Result<(Caseworker, Words), Problem>) -> Answer {

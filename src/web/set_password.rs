@@ -94,7 +94,7 @@ async fn set(
 async fn page(site: &Site, headers: &HeaderMap, peer: Option<Peer>, link: String) -> Result<SetPasswordPage, Problem> {
     let owner = site.visitors.link_owner(&link, clock::now()).await?;
     Ok(SetPasswordPage {
-        chrome: Chrome::new(None, Here::Nowhere),
+        chrome: site.chrome(None, Here::Nowhere),
         email: owner.map(|owner| owner.email),
         error: None,
         unsafe_connection: !site.is_safe(headers, peer),

@@ -168,14 +168,14 @@ async fn sign_out(site: Arc<Site>, headers: HeaderMap, from: String, form: Resul
         Ok(()) => without_session(see_other("/sign-in")),
         Err(error) => {
             tracing::warn!(event = "access.not_signed_out", error = %error, "a session could not be ended, and goes on until it runs out");
-            signed_out_here_alone()
+            signed_out_here_alone(&site)
         }
     })
 }
 
 /// The browser forgets the session, also where nobody can end it.
-pub(super) fn signed_out_here_alone() -> Response {
-    without_session(Problem::NotSignedOut.page(None))
+pub(super) fn signed_out_here_alone(site: &Site) -> Response {
+    without_session(Problem::NotSignedOut.page(site.chrome(None, Here::Nowhere)))
 }
 
 fn without_session(mut response: Response) -> Response {
@@ -191,9 +191,9 @@ pub(super) fn signed_in(session: &Session, next: &str) -> Response {
 
 /// Where one goes with a new session: to the form that was sent before the sign-in, if one was. It is sent again by the person
 /// alone: nobody else's hand is to act for them.
-pub(super) fn signed_in_with(session: &Session, next: &str, kept: Option<&Kept>) -> Answer {
+pub(super) fn signed_in_with(site: &Site, session: &Session, next: &str, kept: Option<&Kept>) -> Answer {
     let Some(kept) = kept else { return Ok(signed_in(session, next)) };
-    let chrome = Chrome::new(None, Here::Nowhere);
+    let chrome = site.chrome(None, Here::Nowhere);
     let page = KeptPage { chrome, kept: kept.clone(), next: next.to_owned() };
     Ok(with_session(html(&page)?, session))
 }
@@ -220,7 +220,7 @@ fn refused(page: &SignInPage, status: StatusCode) -> Answer {
 
 fn page(site: &Site, headers: &HeaderMap, peer: Option<Peer>) -> SignInPage {
     SignInPage {
-        chrome: Chrome::new(None, Here::Nowhere),
+        chrome: site.chrome(None, Here::Nowhere),
         email: String::new(),
         next: "/".into(),
         search: String::new(),

@@ -133,7 +133,7 @@ struct ErasedPage {
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     let allowed = || request::allowed(site, May::Subjects);
     one_of([
-        warp::path!("subjects").and(get()).and(allowed()).then(ask).map(answer).boxed(),
+        warp::path!("subjects").and(get()).and(request::site(site)).and(allowed()).then(ask).map(answer).boxed(),
         warp::path!("subjects")
             .and(warp::post())
             .and(request::site(site))
@@ -183,14 +183,14 @@ fn format_of(file: &str) -> Option<Format> {
     file.strip_prefix("export.")?.parse().ok()
 }
 
-async fn ask(caseworker: Result<Caseworker, Problem>) -> Answer {
-    html(&AskPage::of(&caseworker?, "number", "", None))
+async fn ask(site: Arc<Site>, caseworker: Result<Caseworker, Problem>) -> Answer {
+    html(&AskPage::of(&site, &caseworker?, "number", "", None))
 }
 
 impl AskPage {
-    fn of(caseworker: &Caseworker, sort: &str, typed: &str, error: Option<&'static str>) -> AskPage {
+    fn of(site: &Site, caseworker: &Caseworker, sort: &str, typed: &str, error: Option<&'static str>) -> AskPage {
         AskPage {
-            chrome: Chrome::new(Some(caseworker), Here::Subjects),
+            chrome: site.chrome(Some(caseworker), Here::Subjects),
             sorts: SORTS,
             sort: sort.to_owned(),
             typed: typed.to_owned(),
@@ -211,7 +211,7 @@ async fn find(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, form: Re
         _ => "Select what you are entering",
     };
     if typed.chars().count() > LONGEST || subject_of(sort, typed).is_none() {
-        return html(&AskPage::of(&caseworker, sort, typed, Some(error)));
+        return html(&AskPage::of(&site, &caseworker, sort, typed, Some(error)));
     }
     let opaque = Secret::random().map_err(|_| Problem::Failed)?.text();
     site.store.keep_search(opaque.clone(), typed.to_owned(), clock::now()).await?;
@@ -300,7 +300,7 @@ async fn page(
         is_whole: hold.is_whole,
     });
     Ok(SubjectPage {
-        chrome: Chrome::new(Some(caseworker), Here::Subjects),
+        chrome: site.chrome(Some(caseworker), Here::Subjects),
         here: about.here.clone(),
         sort: about.sort,
         typed: about.typed.clone(),
@@ -459,7 +459,7 @@ async fn erase(site: &Site, caseworker: &Caseworker, about: &About, form: &Words
     let gathered = gather(&site.store, caseworker, about).await?;
     if !is_confirmed {
         return html(&ErasePage {
-            chrome: Chrome::new(Some(caseworker), Here::Subjects),
+            chrome: site.chrome(Some(caseworker), Here::Subjects),
             here: about.here.clone(),
             sort: about.sort,
             typed: about.typed.clone(),
@@ -485,7 +485,7 @@ async fn erase(site: &Site, caseworker: &Caseworker, about: &About, form: &Words
     });
     let done: Erasure = erasing.await.map_err(|_| Problem::Failed)??;
     html(&ErasedPage {
-        chrome: Chrome::new(Some(caseworker), Here::Subjects),
+        chrome: site.chrome(Some(caseworker), Here::Subjects),
         was_redacted: redact.is_some(),
         callbacks: number(done.callbacks),
         quarantined: number(done.quarantined),

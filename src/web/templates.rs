@@ -71,7 +71,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
             .then(async |service, number, site: Arc<Site>, asks: Result<Caseworker, Problem>| -> Answer {
                 let (caseworker, seen) = (asks?, found(&site, service, number).await?);
                 let name = seen.names.given.clone().unwrap_or_default();
-                page(&caseworker, &seen, name, None)
+                page(&site, &caseworker, &seen, name, None)
             })
             .map(answer)
             .boxed(),
@@ -92,7 +92,7 @@ async fn list(site: Arc<Site>, caseworker: Result<Caseworker, Problem>) -> Answe
     let more = templates.len() > TEMPLATES_LISTED;
     templates.truncate(TEMPLATES_LISTED);
     html(&TemplatesPage {
-        chrome: Chrome::new(Some(&caseworker), Here::Templates),
+        chrome: site.chrome(Some(&caseworker), Here::Templates),
         rows: templates.into_iter().map(row).collect(),
         newest: grouped(TEMPLATES_LOOKED_THROUGH),
         more,
@@ -118,9 +118,15 @@ async fn found(site: &Site, service: i64, number: i64) -> Result<TemplateSeen, P
     site.store.template(service, number).await?.ok_or(Problem::NotFound)
 }
 
-fn page(caseworker: &Caseworker, seen: &TemplateSeen, name: String, error: Option<&'static str>) -> Answer {
+fn page(
+    site: &Site,
+    caseworker: &Caseworker,
+    seen: &TemplateSeen,
+    name: String,
+    error: Option<&'static str>,
+) -> Answer {
     html(&TemplatePage {
-        chrome: Chrome::new(Some(caseworker), Here::Templates),
+        chrome: site.chrome(Some(caseworker), Here::Templates),
         back: Back { href: PAGE.into(), words: "Back to templates" },
         action: href(seen),
         service: seen.service_name.clone(),
@@ -144,7 +150,7 @@ async fn name(
     let typed = form.get("name").map(|name| name.trim().to_owned());
     if typed.as_ref().is_some_and(|name| name.chars().count() > LONGEST) {
         let error = Some("Name must be 255 characters or fewer");
-        return page(&caseworker, &seen, typed.unwrap_or_default(), error);
+        return page(&site, &caseworker, &seen, typed.unwrap_or_default(), error);
     }
     site.store.name_template(&seen, typed, caseworker.by(), clock::now()).await?;
     Ok(see_other(PAGE))

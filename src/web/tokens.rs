@@ -128,7 +128,7 @@ async fn list(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: W
         let several_are_valid = rows.iter().filter(|row| row.is_valid).count() > 1;
         OfService { name, rows, several_are_valid }
     });
-    let chrome = Chrome::new(Some(&caseworker), Here::Tokens);
+    let chrome = site.chrome(Some(&caseworker), Here::Tokens);
     html(&TokensPage { chrome, done, services: services.collect() })
 }
 
@@ -142,14 +142,14 @@ fn revoked_words(id: i64, at: i64, now: i64) -> String {
 async fn ask_to_make(site: Arc<Site>, caseworker: Result<Caseworker, Problem>) -> Answer {
     let caseworker = caseworker?;
     let services = site.store.services().await?;
-    new_page(&caseworker, &services, &Words::default(), newest(&site.store.tokens().await?), None)
+    new_page(&site, &caseworker, &services, &Words::default(), newest(&site.store.tokens().await?), None)
 }
 
 async fn make(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, form: Result<Words, Problem>) -> Answer {
     let (caseworker, form) = (caseworker?, form?);
     let services = site.store.services().await?;
     let newest = newest(&site.store.tokens().await?);
-    let refused = |fault| new_page(&caseworker, &services, &form, newest, Some(fault));
+    let refused = |fault| new_page(&site, &caseworker, &services, &form, newest, Some(fault));
     // Loading the page with the token again would make another, which nobody uses.
     if form.number("newest") != Some(newest) {
         return refused(Fault::new("service", made_meanwhile(newest)));
@@ -185,10 +185,17 @@ fn service(form: &Words, services: &[Service]) -> Result<String, Fault> {
     }
 }
 
-fn new_page(caseworker: &Caseworker, services: &[Service], form: &Words, newest: i64, fault: Option<Fault>) -> Answer {
+fn new_page(
+    site: &Site,
+    caseworker: &Caseworker,
+    services: &[Service],
+    form: &Words,
+    newest: i64,
+    fault: Option<Fault>,
+) -> Answer {
     let chosen = form.number("service");
     html(&NewPage {
-        chrome: Chrome::new(Some(caseworker), Here::Tokens),
+        chrome: site.chrome(Some(caseworker), Here::Tokens),
         back: to_tokens(),
         services: services
             .iter()
@@ -203,7 +210,7 @@ fn new_page(caseworker: &Caseworker, services: &[Service], form: &Words, newest:
 async fn ask_to_rotate(id: i64, site: Arc<Site>, caseworker: Result<Caseworker, Problem>) -> Answer {
     let caseworker = caseworker?;
     let tokens = site.store.tokens().await?;
-    rotate_page(&caseworker, valid(&tokens, id)?, newest(&tokens), None)
+    rotate_page(&site, &caseworker, valid(&tokens, id)?, newest(&tokens), None)
 }
 
 async fn rotate(
@@ -216,7 +223,7 @@ async fn rotate(
     let tokens = site.store.tokens().await?;
     let (old, newest) = (valid(&tokens, id)?, newest(&tokens));
     if form.number("newest") != Some(newest) {
-        return rotate_page(&caseworker, old, newest, Some(made_meanwhile(newest)));
+        return rotate_page(&site, &caseworker, old, newest, Some(made_meanwhile(newest)));
     }
     let secret = Secret::random().map_err(|_| Problem::Failed)?;
     let sha256 = token_sha256(secret.text().as_bytes());
@@ -225,9 +232,9 @@ async fn rotate(
     made(&site, &caseworker, old.service_name.clone(), new, &secret, Some(id))
 }
 
-fn rotate_page(caseworker: &Caseworker, old: &TokenRow, newest: i64, error: Option<String>) -> Answer {
+fn rotate_page(site: &Site, caseworker: &Caseworker, old: &TokenRow, newest: i64, error: Option<String>) -> Answer {
     html(&ConfirmPage {
-        chrome: Chrome::new(Some(caseworker), Here::Tokens),
+        chrome: site.chrome(Some(caseworker), Here::Tokens),
         back: to_tokens(),
         heading: format!("Rotate token {} of {}", old.id, plain_text::line(&old.service_name)),
         paragraphs: vec![
@@ -249,7 +256,7 @@ fn made(site: &Site, caseworker: &Caseworker, service: String, id: i64, secret: 
     let reached_at = site.public_address();
     let url = |kind: &str| format!("{}/callbacks/{kind}", reached_at.unwrap_or_default());
     html(&MadePage {
-        chrome: Chrome::new(Some(caseworker), Here::Tokens),
+        chrome: site.chrome(Some(caseworker), Here::Tokens),
         back: to_tokens(),
         title: format!("Token {id} of {}", plain_text::line(&service)),
         service,
@@ -271,7 +278,7 @@ async fn ask_to_revoke(id: i64, site: Arc<Site>, caseworker: Result<Caseworker, 
     let token = valid(&tokens, id)?;
     let mut others = tokens.iter().filter(|other| other.service == token.service && other.id != id);
     html(&RevokePage {
-        chrome: Chrome::new(Some(&caseworker), Here::Tokens),
+        chrome: site.chrome(Some(&caseworker), Here::Tokens),
         back: to_tokens(),
         title: format!("Revoke token {id} of {}", plain_text::line(&token.service_name)),
         row: row(token, now),

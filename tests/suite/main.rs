@@ -20,6 +20,7 @@ mod contacts;
 mod contract;
 mod crash;
 mod damage;
+mod help;
 mod inbox;
 mod layers;
 mod limits;

@@ -24,6 +24,7 @@ const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("POST", "/account/recovery-codes", [303, 200, 200, 200, 200]),
     ("GET", "/account/password", [303, 200, 200, 200, 200]),
     ("POST", "/account/password", [303, 200, 200, 200, 200]),
+    ("GET", "/accessibility", [200, 200, 200, 200, 200]),
     ("GET", "/cookies", [200, 200, 200, 200, 200]),
     ("GET", "/help/statuses", [200, 200, 200, 200, 200]),
     ("GET", "/set-password/0", [200, 200, 200, 200, 200]),

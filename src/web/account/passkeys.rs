@@ -108,7 +108,7 @@ async fn add(site: Arc<Site>, headers: HeaderMap, asked: Asked) -> Answer {
             Ok(asked) => {
                 let (user_handle, name) = (text(&asked.user_handle), asked.name.clone());
                 let asked = creation_of(rp, &asked, who.email());
-                let chrome = Chrome::new(Some(&who), Here::Nowhere);
+                let chrome = site.chrome(Some(&who), Here::Nowhere);
                 return html(&MakePage { chrome, name, user_handle, asked });
             }
             Err(refused) => refused,
@@ -151,7 +151,7 @@ fn error_at(words: String, field: &'static str) -> FieldError {
 }
 
 fn add_page(site: &Site, headers: &HeaderMap, who: &Caseworker, name: String, error: Option<FieldError>) -> AddPage {
-    let chrome = Chrome::new(Some(who), Here::Nowhere);
+    let chrome = site.chrome(Some(who), Here::Nowhere);
     AddPage { chrome, email: who.email().to_owned(), name, works: site.passkeys_at(headers).is_some(), error }
 }
 
@@ -159,7 +159,7 @@ async fn page(site: &Site, who: &Caseworker, id: i64) -> Result<PasskeyPage, Pro
     let passkeys = site.visitors.passkeys(who).await?;
     let passkey = passkeys.into_iter().find(|passkey| passkey.id == id).ok_or(Problem::NotFound)?;
     Ok(PasskeyPage {
-        chrome: Chrome::new(Some(who), Here::Nowhere),
+        chrome: site.chrome(Some(who), Here::Nowhere),
         email: who.email().to_owned(),
         id,
         called: passkey.name.clone(),

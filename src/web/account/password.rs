@@ -33,7 +33,13 @@ impl ChangePasswordPage {
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     one_of([
-        warp::path!("account" / "password").and(get()).and(request::caseworker(site)).then(show).map(answer).boxed(),
+        warp::path!("account" / "password")
+            .and(get())
+            .and(request::site(site))
+            .and(request::caseworker(site))
+            .then(show)
+            .map(answer)
+            .boxed(),
         warp::path!("account" / "password")
             .and(warp::post())
             .and(request::site(site))
@@ -46,12 +52,12 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     ])
 }
 
-async fn show(who: Result<Caseworker, Problem>) -> Answer {
+async fn show(site: Arc<Site>, who: Result<Caseworker, Problem>) -> Answer {
     let who = who?;
     if !who.has_password() {
         return Ok(see_other("/account"));
     }
-    html(&page(&who, None))
+    html(&page(&site, &who, None))
 }
 
 async fn change(
@@ -66,19 +72,23 @@ async fn change(
     }
     let (present, new) = (form.get("password").unwrap_or_default(), form.get("new-password").unwrap_or_default());
     if present.is_empty() {
-        return html(&page(&who, Some(FieldError { field: "password", words: "Enter your present password".into() })));
+        return html(&page(
+            &site,
+            &who,
+            Some(FieldError { field: "password", words: "Enter your present password".into() }),
+        ));
     }
     match site.visitors.change_password(&who, present, new, &headers, clock::now()).await {
         Ok(session) => Ok(signed_in(&session, "/account")),
         Err(refused) => {
             let field = if matches!(refused, NotTaken::NewPassword(_)) { "new-password" } else { "password" };
             let (words, status) = words(refused)?;
-            with_status(html(&page(&who, Some(FieldError { field, words }))), status)
+            with_status(html(&page(&site, &who, Some(FieldError { field, words }))), status)
         }
     }
 }
 
-fn page(who: &Caseworker, error: Option<FieldError>) -> ChangePasswordPage {
-    let chrome = Chrome::new(Some(who), Here::Nowhere);
+fn page(site: &Site, who: &Caseworker, error: Option<FieldError>) -> ChangePasswordPage {
+    let chrome = site.chrome(Some(who), Here::Nowhere);
     ChangePasswordPage { chrome, email: who.email().to_owned(), error }
 }

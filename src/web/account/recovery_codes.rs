@@ -64,7 +64,7 @@ async fn renew(site: Arc<Site>, who: Result<Caseworker, Problem>, form: Result<W
 /// `None` where there is no second factor that they could stand in for, or none is asked for.
 async fn page(site: &Site, who: &Caseworker, error: Option<String>) -> Result<Option<NewCodesPage>, Problem> {
     Ok(site.visitors.recovery_codes(who).await?.map(|left| NewCodesPage {
-        chrome: Chrome::new(Some(who), Here::Nowhere),
+        chrome: site.chrome(Some(who), Here::Nowhere),
         email: who.email().to_owned(),
         left,
         error,

@@ -9,7 +9,7 @@ use warp::reply::Response;
 
 use crate::access::{Caseworker, NotTaken, SetUp};
 use crate::clock;
-use crate::web::chrome::{Chrome, Here};
+use crate::web::chrome::Here;
 use crate::web::problem::{Answer, Problem, answer, html, see_other, with_status};
 use crate::web::qr::Qr;
 use crate::web::request::{self, Words};
@@ -60,7 +60,7 @@ async fn set_up(
     }
     match site.visitors.set_up(&who, password, code, &headers, clock::now()).await {
         Ok(SetUp { session, recovery_codes }) => {
-            let chrome = Chrome::new(Some(&who), Here::Nowhere);
+            let chrome = site.chrome(Some(&who), Here::Nowhere);
             let page = html(&RecoveryCodesPage { chrome, codes: recovery_codes, next: "/account".into(), kept: None })?;
             Ok(with_session(page, &session))
         }
@@ -80,7 +80,7 @@ async fn page(
 ) -> Result<SetUpPage, Problem> {
     let offer = site.visitors.offer(who, headers).ok_or(Problem::BadRequest)?;
     Ok(SetUpPage {
-        chrome: Chrome::new(Some(who), Here::Nowhere),
+        chrome: site.chrome(Some(who), Here::Nowhere),
         action: "/account/second-factor",
         email: who.email().to_owned(),
         qr: Qr::of(&offer.uri),

@@ -53,7 +53,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
 
 async fn show(site: Arc<Site>, caseworker: Result<Caseworker, Problem>) -> Answer {
     let caseworker = caseworker?;
-    page(&caseworker, "", &Wanted::default(), &site.store.services().await?, Vec::new())
+    page(&site, &caseworker, "", &Wanted::default(), &site.store.services().await?, Vec::new())
 }
 
 async fn invite(
@@ -72,18 +72,18 @@ async fn invite(
     };
     let (email, role, sees) = match asked {
         Ok(asked) => asked,
-        Err(faults) => return page(&caseworker, typed, &wanted, &services, faults),
+        Err(faults) => return page(&site, &caseworker, typed, &wanted, &services, faults),
     };
     let id = match site.store.add_person(email, role, sees, None, caseworker.by(), clock::now()).await {
         Ok(id) => id,
         Err(AddPersonError::Store(error)) => return Err(error.into()),
         Err(AddPersonError::Known) => {
             let words = "There is already an account for this address. Open it from the list of people";
-            return page(&caseworker, typed, &wanted, &services, vec![Fault::new("email", words)]);
+            return page(&site, &caseworker, typed, &wanted, &services, vec![Fault::new("email", words)]);
         }
         Err(refused @ AddPersonError::LimitedAdmin) => {
             let fault = Fault::new("services", sentence(&refused.to_string()));
-            return page(&caseworker, typed, &wanted, &services, vec![fault]);
+            return page(&site, &caseworker, typed, &wanted, &services, vec![fault]);
         }
     };
     let person = site.store.person_of(id).await?.ok_or(Problem::NotFound)?;
@@ -104,9 +104,16 @@ fn address(typed: &str) -> Result<String, Fault> {
     Ok(typed.to_owned())
 }
 
-fn page(caseworker: &Caseworker, email: &str, wanted: &Wanted, services: &[Service], faults: Vec<Fault>) -> Answer {
+fn page(
+    site: &Site,
+    caseworker: &Caseworker,
+    email: &str,
+    wanted: &Wanted,
+    services: &[Service],
+    faults: Vec<Fault>,
+) -> Answer {
     html(&InvitePage {
-        chrome: Chrome::new(Some(caseworker), Here::People),
+        chrome: site.chrome(Some(caseworker), Here::People),
         back: to_people(),
         email: email.to_owned(),
         roles: wanted.roles(),
