@@ -8,7 +8,7 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::chrome::{Chrome, Here};
-use super::plain_text::grouped;
+use super::plain_text::{self, grouped};
 use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
 use super::results::{Moment, StatusTag, at, happened, href, kind_words, status_tag};
@@ -30,11 +30,15 @@ const COUNTED: i64 = 1000;
 struct ContactsPage {
     chrome: Chrome,
     title: String,
-    heading: &'static str,
+    heading: String,
+    /// What the list is called.
+    list: &'static str,
     advice: &'static str,
     lists: Vec<List>,
-    /// Where the lists are, and the forms go.
+    /// Where the filter goes.
     path: String,
+    /// This list with its filter, where the forms go.
+    here: String,
     dealt: bool,
     /// The same list of those that somebody dealt with, or of the others.
     other: String,
@@ -187,15 +191,19 @@ async fn page(site: &Site, caseworker: &Caseworker, asked: Asked, trail: &Trail)
         is_here: concern == asked.concern,
         count: if count >= COUNTED { format!("{}+", grouped(COUNTED)) } else { grouped(count) },
     };
-    let (heading, advice) = words(asked.concern);
+    let (name, advice) = words(asked.concern);
+    let heading =
+        format!("Contacts to check: {}{}", name.to_lowercase(), if asked.dealt { ", dealt with" } else { "" });
     let services = services(site, caseworker.sees(), asked).await?;
     Ok(ContactsPage {
         chrome: site.chrome(Some(caseworker), Here::Contacts),
-        title: trail.title(&format!("{heading} – contacts to check")),
+        title: trail.title(&heading),
         heading,
+        list: name,
         advice,
         lists: counts.into_iter().map(list).collect(),
         path: path(asked.concern),
+        here: here.clone(),
         dealt: asked.dealt,
         other: Asked { dealt: !asked.dealt, ..asked }.link(&path(asked.concern)),
         services,
@@ -219,7 +227,7 @@ async fn services(site: &Site, sees: &Services, asked: Asked) -> Result<Vec<Choi
     let choice = |service: Service| Choice {
         value: service.id.0,
         chosen: asked.service == Some(service.id),
-        words: service.name,
+        words: plain_text::line(&service.name),
     };
     let choices: Vec<Choice> = services.into_iter().filter(seen).map(choice).collect();
     Ok(if choices.len() > 1 { choices } else { Vec::new() })

@@ -96,6 +96,19 @@ impl Filters {
         filters
     }
 
+    /// The same, of one day alone.
+    pub(super) fn on(mut self, date: Date) -> Filters {
+        let typed = [date.day().to_string(), date.month().to_string(), date.year().to_string()];
+        for part in self.dates.iter_mut().flat_map(|day| day.parts.iter_mut().zip(&typed)) {
+            let (part, typed) = part;
+            part.typed.clone_from(typed);
+            part.wrong = false;
+        }
+        self.faults.clear();
+        self.check();
+        self
+    }
+
     fn check(&mut self) {
         for day in &mut self.dates {
             self.faults.extend(day.check());
@@ -340,6 +353,17 @@ mod tests {
         let hour = crate::clock::HOUR;
         // In between the clocks go forward.
         assert_eq!(only.until.unwrap() - only.since.unwrap(), 71 * hour);
+    }
+
+    #[test]
+    fn a_day_that_is_named_takes_the_place_of_what_was_typed() {
+        let filters =
+            filters("kind=email&earliest-day=31&earliest-month=2&earliest-year=2026").on(Date::constant(2026, 3, 4));
+        let day = "earliest-day=4&earliest-month=3&earliest-year=2026&latest-day=4&latest-month=3&latest-year=2026";
+        assert_eq!(query(filters.pairs_without(&[])), format!("kind=email&{day}"));
+        assert!(filters.faults().all().is_empty() && filters.wrong("earliest").is_none());
+        let only = filters.only();
+        assert_eq!(only.until.unwrap() - only.since.unwrap(), crate::clock::DAY);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::results::{self, Moment, ResultRow};
 use super::said::LookedFor;
 use super::silence::{self, SilenceNotice};
 use super::taken::Taken;
-use super::{Site, ask_notify, get, one_of, search};
+use super::{Site, ask_notify, get, one_of, search, uk_time};
 use crate::access::Caseworker;
 use crate::clock;
 use crate::notify::recipient::reference_key;
@@ -111,6 +111,9 @@ async fn by_reference(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, 
     let filters = filters(&site, &caseworker, &query).await?;
     let action = "/receipts".to_owned();
     if typed.is_empty() {
+        if let Some(to) = of_a_day(&action, &query, &filters) {
+            return Ok(see_other(&to));
+        }
         site.record(caseworker.did(Did::ListedReceipts, clock::now())).await?;
         let asked = Asked { typed, action, search: None, in_query: true, filters };
         return results(&site, &caseworker, asked, &query).await;
@@ -128,6 +131,9 @@ async fn by_reference(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, 
         return page
             .map_or_else(|nothing| search::refused(&site, &caseworker, &typed, nothing), |page| Ok(see_other(&page)));
     }
+    if let Some(to) = of_a_day(&action, &query, &filters) {
+        return Ok(see_other(&to));
+    }
     let taken = Taken::asked(asked_as, &typed, &term);
     site.record(searched(&caseworker, &typed, taken, &term)).await?;
     let asked = Asked { typed, action, search: Some((taken, term)), in_query: true, filters };
@@ -140,15 +146,39 @@ async fn by_name(opaque: String, site: Arc<Site>, caseworker: Result<Caseworker,
     let typed = site.store.search_term(opaque.clone(), since).await?.ok_or(Problem::NoSearch)?;
     let term = search::term(&typed).map_err(|_| Problem::NoSearch)?;
     let filters = filters(&site, &caseworker, &query).await?;
+    let action = format!("/search/{opaque}");
+    if let Some(to) = of_a_day(&action, &query, &filters) {
+        return Ok(see_other(&to));
+    }
     let taken = Taken::asked(query.get("as"), &typed, &term);
     site.record(searched(&caseworker, &typed, taken, &term)).await?;
-    let action = format!("/search/{opaque}");
     let asked = Asked { typed, action, search: Some((taken, term)), in_query: false, filters };
     results(&site, &caseworker, asked, &query).await
 }
 
 async fn filters(site: &Site, caseworker: &Caseworker, query: &Words) -> Result<Filters, Problem> {
-    Ok(Filters::of(query, site.store.services_seen(caseworker.sees()).await?))
+    let filters = Filters::of(query, site.store.services_seen(caseworker.sees()).await?);
+    let day = match query.get("day") {
+        Some("today") => uk_time::days_ago(clock::now(), 0),
+        Some("yesterday") => uk_time::days_ago(clock::now(), 1),
+        _ => None,
+    };
+    Ok(match day {
+        Some(day) => filters.on(day),
+        None => filters,
+    })
+}
+
+/// Where the list of a day is that was asked for by its name: an address with the date means the same tomorrow.
+fn of_a_day(action: &str, query: &Words, filters: &Filters) -> Option<String> {
+    query.get("day")?;
+    let mut address = form_urlencoded::Serializer::new(String::new());
+    let kept = ["q", "as"].into_iter().filter_map(|name| Some((name, query.get(name)?)));
+    address.extend_pairs(kept).extend_pairs(filters.pairs_without(&[]));
+    Some(match address.finish().as_str() {
+        "" => action.to_owned(),
+        query => format!("{action}?{query}"),
+    })
 }
 
 /// A search as it stands in the record: for whom or what only as a mark.

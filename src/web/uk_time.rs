@@ -39,6 +39,12 @@ pub(super) fn starts(day: Date, later: i64) -> i64 {
     start.map_or(i64::MAX, |start| start.timestamp().as_microsecond())
 }
 
+/// The day that it is in London, or so many days before.
+pub(super) fn days_ago(now: i64, days: i64) -> Option<Date> {
+    let today = Timestamp::from_microsecond(now).ok()?.to_zoned_datetime(LONDON.clone()).date();
+    Some(today.saturating_add(jiff::Span::new().days(-days)))
+}
+
 /// The UTC instant, whole, for machines.
 pub(super) fn iso(micros: i64) -> String {
     Timestamp::from_microsecond(micros).map_or_else(|_| String::new(), |moment| moment.to_string())
@@ -78,6 +84,13 @@ mod tests {
         for typed in ["", "27 3", "30 2 2026", "27 3 26", "27 March 2026", "1 2 3 2026", "99999999 1 1"] {
             assert_eq!(day(typed), None, "{typed}");
         }
+    }
+
+    #[test]
+    fn yesterday_is_the_day_before_in_london() {
+        let late = "2026-06-30T23:30:00Z".parse::<Timestamp>().unwrap().as_microsecond();
+        assert_eq!(days_ago(late, 0), Date::new(2026, 7, 1).ok());
+        assert_eq!(days_ago(late, 1), Date::new(2026, 6, 30).ok());
     }
 
     #[test]

@@ -234,7 +234,7 @@ fn what_was_said_is_read_and_notify_is_asked_in_a_browser_with_and_without_javas
 }
 
 /// A journey to be made, where there is what it needs.
-fn journey(name: &str) -> Option<Command> {
+pub(crate) fn journey(name: &str) -> Option<Command> {
     let chromium = env::var_os("CHROMIUM").map_or_else(|| PathBuf::from("/usr/bin/chromium"), PathBuf::from);
     if !chromium.exists() {
         missing("Chromium (set CHROMIUM, or install it as /usr/bin/chromium)");
@@ -249,7 +249,7 @@ fn journey(name: &str) -> Option<Command> {
     Some(journey)
 }
 
-fn go(journey: Command, server: &Server) {
+pub(crate) fn go(journey: Command, server: &Server) {
     go_at(journey, &server.at.ip().to_string(), server.at.port());
 }
 

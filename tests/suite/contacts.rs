@@ -3,11 +3,12 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::browser::{go, journey};
 use crate::pages::between;
-use crate::server::{Browser, Server};
+use crate::server::{Browser, PASSWORD, Server, printed, run};
 
 /// The page, once something that is made behind the callbacks stands on it.
-fn page_with(browser: &mut Browser, path: &str, said: &str) -> String {
+pub(crate) fn page_with(browser: &mut Browser, path: &str, said: &str) -> String {
     let began = Instant::now();
     loop {
         let page = browser.get(path).text();
@@ -74,4 +75,44 @@ fn a_list_goes_along_as_a_file_that_no_spreadsheet_runs() {
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].starts_with("\u{feff}\"Contact\",\"Last reference\""), "{text}");
     assert!(lines[1].starts_with("\"'=evil@example.com\",\"REF3\"") && lines.len() == 4, "{text}");
+}
+
+#[test]
+fn a_manager_works_through_the_contacts_in_a_browser_with_and_without_javascript() {
+    let Some(mut journey) = journey("contacts.mjs") else { return };
+    let mut server = with_failures();
+    for body in [
+        r#"{"id": "long", "reference": "HB-2026-000042-REMINDER-WITH-A-VERY-LONG-REFERENCE-THAT-HAS-NO-SPACE-ANYWHERE", "to": "a.very.long.address.that.does.not.fit.anywhere@department.example.gov.uk", "status": "permanent-failure", "notification_type": "email"}"#,
+        r#"{"id": "off", "reference": "HB-2", "to": "07700 900130", "status": "temporary-failure", "notification_type": "sms"}"#,
+        r#"{"notification_id": "letter", "reference": "HB-7", "date_sent": "2026-01-01T12:00:00.000000Z"}"#,
+        r#"{"notification_id": "spam", "complaint_id": "x", "reference": "HB-3", "to": "some.one@example.com"}"#,
+        r#"{"id": "t2", "source_number": "447700900126", "message": "Wrong number, I do not know you"}"#,
+    ] {
+        assert_eq!(server.post("/callbacks", body.as_bytes()).status, 200);
+    }
+    server.token = printed(&run(&["token", "add", "Parking"], &server.data));
+    let parking =
+        br#"{"id": "p", "reference": "PCN-1", "to": "07700 900131", "status": "permanent-failure", "notification_type": "sms"}"#;
+    assert_eq!(server.post("/callbacks", parking).status, 200);
+    let mut manager = server.signed_in("manager");
+    page_with(&mut manager, "/contacts/failed", "PCN-1");
+    page_with(&mut manager, "/contacts/letter-returned", "HB-7");
+    journey.env("EMAIL", "manager@example.gov.uk").env("PASSWORD", PASSWORD);
+    go(journey, &server);
+}
+
+#[test]
+fn a_list_of_a_service_stays_one_while_it_is_worked_through() {
+    let mut server = with_failures();
+    server.token = printed(&run(&["token", "add", "Parking"], &server.data));
+    let body = br#"{"id": "p", "reference": "PCN-1", "to": "07700 900131", "status": "permanent-failure"}"#;
+    assert_eq!(server.post("/callbacks", body).status, 200);
+    let mut caseworker = server.signed_in("caseworker");
+    page_with(&mut caseworker, "/contacts/failed", "PCN-1");
+    let page = caseworker.get("/contacts/failed?service=2").text();
+    assert!(page.contains("PCN-1") && !page.contains("REF1"), "{page}");
+    assert!(page.contains("<form action=\"/contacts/failed?service=2\" method=\"post\""), "{page}");
+    let refused = caseworker.post("/contacts/failed?service=2", &[("dealt", "yes")]).text();
+    assert!(refused.contains("PCN-1") && !refused.contains("REF1"), "{refused}");
+    assert_eq!(refused.matches("Select the contacts that are dealt with").count(), 2, "in the summary and at the list");
 }

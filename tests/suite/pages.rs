@@ -25,7 +25,7 @@ pub(crate) fn furnished() -> Server {
     server
 }
 
-fn all_pages(browser: &mut Browser) -> Vec<(String, Answer)> {
+pub(crate) fn all_pages(browser: &mut Browser) -> Vec<(String, Answer)> {
     let inbox = browser.get("/messages").text();
     let conversation = between(&inbox, "href=\"/messages/", "\"").to_owned();
     let (person, _) = browser.search("07700 900 123");

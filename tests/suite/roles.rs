@@ -5,7 +5,7 @@ use crate::server::{Browser, PASSWORD, Server, exchange, printed, request, run};
 use counterfoil::store::{By, Role, Services};
 
 /// What is answered to nobody, a viewer, a caseworker, a manager and an admin.
-const TABLE: &[(&str, &str, [u16; 5])] = &[
+pub(crate) const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/", [303, 303, 303, 303, 303]),
     ("GET", "/sign-in", [200, 200, 200, 200, 200]),
     // Here single sign-on is not set up.
