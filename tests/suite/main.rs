@@ -20,6 +20,7 @@ mod contacts;
 mod contract;
 mod crash;
 mod damage;
+mod files;
 mod inbox;
 mod layers;
 mod limits;
