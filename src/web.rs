@@ -49,6 +49,7 @@ mod sign_in;
 mod silence;
 mod single_sign_on;
 mod subjects;
+mod take_along;
 mod taken;
 mod templates;
 mod timeline;
@@ -179,6 +180,7 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         messages::routes(site),
         contacts::routes(site),
         conversation::routes(site),
+        take_along::routes(site),
         handling::routes(site),
         quarantine::routes(site),
         subjects::routes(site),
@@ -284,7 +286,9 @@ fn methods(path: &str) -> Option<&'static str> {
         | ["tokens", "new"] => "GET, HEAD, POST",
         ["account", "passkeys", id] if id.parse::<i64>().is_ok() => "GET, HEAD, POST",
         ["contacts", _] => "GET, HEAD, POST",
-        ["contacts", _, "csv"] => "GET, HEAD",
+        ["search" | "messages" | "contacts", _, "csv" | "xlsx"] | ["receipts", "download", "csv" | "xlsx"] => {
+            "GET, HEAD"
+        }
         ["sign-out"] | ["sign-in", "code" | "set-up", "passkey"] | ["messages", _, "handling"] => "POST",
         ["subjects", parts @ ..] => return subjects::methods(parts),
         []

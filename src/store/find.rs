@@ -4,6 +4,7 @@ mod count;
 mod looking;
 mod oldest;
 mod only;
+mod onward;
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,6 +12,7 @@ use std::str::FromStr;
 use rusqlite::{Connection, OptionalExtension};
 
 pub use only::Only;
+pub use onward::Onward;
 
 use self::count::{Counted, count};
 use self::looking::Looking;

@@ -81,10 +81,16 @@ did! {
     FetchedSentText "fetched_sent_text" "Fetched what a message said from Notify"
     /// Had Notify asked for a message that is not here.
     AskedNotify "asked_notify" "Asked Notify for a message"
+    /// Saved such a list, or the results of a search.
+    ExportedReceipts "exported_receipts" "Saved receipts"
     /// Saw the inbox.
     ListedMessages "listed_messages" "Looked at received texts"
+    /// Saved the inbox.
+    ExportedMessages "exported_messages" "Saved the list of received texts"
     /// Opened a conversation.
     OpenedConversation "opened_conversation" "Opened a conversation"
+    /// Saved one.
+    ExportedConversation "exported_conversation" "Saved a conversation"
     /// Marked what somebody wrote as read.
     MarkedRead "marked_read" "Marked a conversation as read"
     /// Marked it as unread.

@@ -254,7 +254,8 @@ async fn csv(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Wo
                 Ok(found) => {
                     looked.before = found.next;
                     saved += found.rows.len() as u64;
-                    going_on = pieces.send(found.rows.iter().map(line).collect()).await && found.next.is_some();
+                    going_on =
+                        pieces.send(found.rows.iter().map(line).collect::<String>()).await && found.next.is_some();
                 }
                 Err(error) => {
                     tracing::error!(event = "page.failed", error = %error, "a file could not be written to its end");
@@ -286,7 +287,11 @@ fn row(row: &Recorded, people: &[Choice]) -> Row {
     let is = |did: Did| row.did == did.as_str();
     let leads_to = |object: &String| match object {
         object if is(Did::OpenedReceipt) => Some(href(object)),
-        object if is(Did::OpenedConversation) || Did::OF_CONVERSATIONS.into_iter().any(is) => {
+        object
+            if is(Did::OpenedConversation)
+                || is(Did::ExportedConversation)
+                || Did::OF_CONVERSATIONS.into_iter().any(is) =>
+        {
             Some(format!("/messages/{object}"))
         }
         _ => None,

@@ -12,11 +12,12 @@ use super::plain_text::{self, grouped};
 use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
 use super::results::{Moment, StatusTag, at, happened, href, kind_words, status_tag};
+use super::take_along::{self, Files, Saver};
 use super::trail::Trail;
-use super::{Site, download, get, one_of, uk_time};
+use super::{Site, get, one_of, uk_time};
 use crate::access::{Caseworker, May};
 use crate::clock;
-use crate::spreadsheet;
+use crate::spreadsheet::Format;
 use crate::store::{Concern, Contact, ContactsAsked, Did, Marked, Service, ServiceId, Services};
 
 const PAGE: &str = "/contacts";
@@ -49,7 +50,7 @@ struct ContactsPage {
     /// What could not be done.
     error: Option<&'static str>,
     may_deal: bool,
-    csv: Option<String>,
+    files: Option<Files>,
     previous: Option<String>,
     next: Option<String>,
 }
@@ -144,12 +145,12 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
             .then(mark)
             .map(answer)
             .boxed(),
-        warp::path!("contacts" / String / "csv")
+        warp::path!("contacts" / String / Format)
             .and(get())
             .and(request::site(site))
-            .and(request::allowed(site, May::Export))
+            .and(take_along::saver(site))
             .and(request::query())
-            .then(csv)
+            .then(file)
             .map(answer)
             .boxed(),
     ])
@@ -211,7 +212,7 @@ async fn page(site: &Site, caseworker: &Caseworker, asked: Asked, trail: &Trail)
         done: None,
         error: None,
         may_deal: caseworker.may(May::Deal),
-        csv: caseworker.may(May::Export).then(|| asked.link(&format!("{}/csv", path(asked.concern)))),
+        files: Files::of(caseworker, &here),
         previous: trail.previous(&here),
         next: trail.next(&here, found.next),
     })
@@ -277,58 +278,52 @@ fn seen(value: &str) -> Option<(i64, i64)> {
     Some((id.parse().ok()?, latest.parse().ok()?))
 }
 
-async fn csv(concern: String, site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Words) -> Answer {
-    let (caseworker, asked) = (caseworker?, Asked::of(&concern, &query)?);
-    site.record(caseworker.did(Did::ExportedContacts, clock::now()).with(asked.concern.value())).await?;
-    let write = |pieces: download::Pieces| async move {
-        let columns = [
-            "Contact",
-            "Last reference",
-            "Service",
-            "Kind",
-            "Status",
-            "Times",
-            "Since",
-            "Latest",
-            "Dealt with",
-            "By",
-            "Id in Notify",
-        ];
-        let (mut before, mut saved) = (None, 0);
-        let mut going_on = pieces.send(format!("{}{}", spreadsheet::BEGINNING, spreadsheet::row(columns))).await;
-        while going_on {
-            let Ok(found) = site.store.contacts(caseworker.sees(), asked.from(before)).await else {
-                tracing::error!(event = "page.failed", "a file could not be written to its end");
-                pieces.break_off().await;
-                break;
-            };
-            before = found.next;
-            saved += found.rows.len() as u64;
-            going_on = pieces.send(found.rows.iter().map(line).collect()).await && found.next.is_some();
-        }
-        if let Err(error) = site.store.note_saved(caseworker.by(), saved, clock::now()).await {
-            tracing::error!(event = "page.not_noted", error = %error, "how much was saved could not be noted");
-        }
-    };
-    Ok(download::file(&format!("contacts-{}.csv", asked.concern.value()), download::CSV, write))
+async fn file(concern: String, format: Format, site: Arc<Site>, saver: Result<Saver, Problem>, query: Words) -> Answer {
+    let (saver, asked) = (saver?, Asked::of(&concern, &query)?);
+    let did = saver.did(Did::ExportedContacts).with(format!("{}, {}", asked.concern.value(), format.words()));
+    saver
+        .save(
+            site,
+            did,
+            &format!("contacts-{}", asked.concern.value()),
+            format,
+            take_along::List::Contacts(asked.from(None)),
+        )
+        .await
 }
 
-fn line(contact: &Contact) -> String {
+/// The columns of a file.
+pub(super) const COLUMNS: &[&str] = &[
+    "Contact",
+    "Last reference",
+    "Service",
+    "Kind",
+    "Status",
+    "Times",
+    "Since",
+    "Latest",
+    "Dealt with",
+    "By",
+    "Id in Notify",
+];
+
+/// A row of a file.
+pub(super) fn cells(contact: &Contact) -> Vec<String> {
     let callback = &contact.latest.callback;
-    let (dealt_at, dealt_by) = contact.dealt.as_ref().map_or((String::new(), ""), |(at, by)| (uk_time::iso(*at), by));
-    spreadsheet::row([
-        callback.person().unwrap_or_default(),
-        callback.reference().unwrap_or_default(),
-        &contact.latest.service_name,
-        &kind_words(callback),
-        &status_tag(callback).words,
-        &contact.times.to_string(),
-        &uk_time::iso(contact.since),
-        &uk_time::iso(contact.latest.arrived_at),
-        &dealt_at,
+    let (dealt_at, dealt_by) = contact.dealt.clone().map_or_else(Default::default, |(at, by)| (uk_time::iso(at), by));
+    vec![
+        callback.person().unwrap_or_default().to_owned(),
+        callback.reference().unwrap_or_default().to_owned(),
+        contact.latest.service_name.clone(),
+        kind_words(callback),
+        status_tag(callback).words,
+        contact.times.to_string(),
+        uk_time::iso(contact.since),
+        uk_time::iso(contact.latest.arrived_at),
+        dealt_at,
         dealt_by,
-        callback.notify_id(),
-    ])
+        callback.notify_id().to_owned(),
+    ]
 }
 
 fn row(contact: &Contact) -> Row {

@@ -17,6 +17,7 @@ use super::plain_text::{self, Piece};
 use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
 use super::results::{Moment, StatusTag, at, happened, href, status_tag};
+use super::take_along::Files;
 use super::trail::Trail;
 use super::{Site, get};
 use crate::access::{Caseworker, May};
@@ -54,6 +55,7 @@ struct ConversationPage {
     faults: Faults,
     /// What others did since the reader opened it.
     changes: Vec<ChangeRow>,
+    files: Option<Files>,
 }
 
 struct Item {
@@ -196,6 +198,7 @@ pub(super) async fn show(
         done: done.and_then(|verb| self::done(verb, &found.handling, me)),
         faults: beside.faults.into(),
         changes: found.since.iter().map(change_row).collect(),
+        files: Files::of(caseworker, &path),
         path,
         back,
     })

@@ -20,8 +20,8 @@ pub(super) struct Pieces(mpsc::Sender<io::Result<Vec<u8>>>);
 
 impl Pieces {
     /// Sends one; `false` where nobody reads any more.
-    pub(super) async fn send(&self, piece: String) -> bool {
-        self.0.send(Ok(piece.into_bytes())).await.is_ok()
+    pub(super) async fn send(&self, piece: impl Into<Vec<u8>>) -> bool {
+        self.0.send(Ok(piece.into())).await.is_ok()
     }
 
     /// Breaks the file off, so that a browser says that it failed and nobody takes half of it for all.

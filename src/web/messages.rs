@@ -13,6 +13,7 @@ use super::plain_text::{self, Piece, grouped};
 use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
 use super::results::{Moment, at};
+use super::take_along::Files;
 use super::trail::Trail;
 use super::{Site, get};
 use crate::access::Caseworker;
@@ -45,6 +46,7 @@ struct MessagesPage {
     rows: Vec<Row>,
     previous: Option<String>,
     next: Option<String>,
+    files: Option<Files>,
 }
 
 struct Choice {
@@ -78,7 +80,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
 
 /// What of the inbox is asked for.
 #[derive(Clone, Default)]
-struct Asked {
+pub(super) struct Asked {
     shows: Vec<&'static str>,
     service: Option<i64>,
     /// A number that texts are sent to, by its own number here: it stands in no address.
@@ -87,7 +89,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(query: &Words) -> Asked {
+    pub(super) fn of(query: &Words) -> Asked {
         let is_asked = |name: &str| query.all("show").any(|show| show == name);
         Asked {
             shows: SHOWS.into_iter().map(|(name, _)| name).filter(|name| is_asked(name)).collect(),
@@ -101,7 +103,7 @@ impl Asked {
         self.shows.contains(&name)
     }
 
-    fn narrowed(&self, caseworker: &Caseworker) -> Narrowed {
+    pub(super) fn narrowed(&self, caseworker: &Caseworker) -> Narrowed {
         Narrowed {
             unread: self.shows("unread"),
             taken_by: caseworker.by().person.filter(|_| self.shows("mine")),
@@ -181,6 +183,7 @@ async fn inbox(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: 
         rows: rows.into_iter().map(row).collect(),
         previous: trail.previous(&asked.link()),
         next: trail.next(&asked.link(), next),
+        files: Files::of(&caseworker, &asked.link()),
     })
 }
 

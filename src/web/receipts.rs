@@ -18,6 +18,7 @@ use super::request::{self, Words};
 use super::results::{self, Moment, ResultRow};
 use super::said::LookedFor;
 use super::silence::{self, SilenceNotice};
+use super::take_along::Files;
 use super::taken::Taken;
 use super::{Site, ask_notify, get, one_of, search, uk_time};
 use crate::access::Caseworker;
@@ -69,6 +70,7 @@ struct ReceiptsPage {
     clear: String,
     previous: Option<String>,
     next: Option<String>,
+    files: Option<Files>,
 }
 
 /// Another way to search for the same.
@@ -156,7 +158,7 @@ async fn by_name(opaque: String, site: Arc<Site>, caseworker: Result<Caseworker,
     results(&site, &caseworker, asked, &query).await
 }
 
-async fn filters(site: &Site, caseworker: &Caseworker, query: &Words) -> Result<Filters, Problem> {
+pub(super) async fn filters(site: &Site, caseworker: &Caseworker, query: &Words) -> Result<Filters, Problem> {
     let filters = Filters::of(query, site.store.services_seen(caseworker.sees()).await?);
     let day = match query.get("day") {
         Some("today") => uk_time::days_ago(clock::now(), 0),
@@ -182,7 +184,7 @@ fn of_a_day(action: &str, query: &Words, filters: &Filters) -> Option<String> {
 }
 
 /// A search as it stands in the record: for whom or what only as a mark.
-fn searched(caseworker: &Caseworker, typed: &str, taken: Taken, term: &Term) -> Entry {
+pub(super) fn searched(caseworker: &Caseworker, typed: &str, taken: Taken, term: &Term) -> Entry {
     let subject = match term {
         Term::People(keys) if taken == Taken::Person => keys.first().map(|key| key.as_str().to_owned()),
         _ => Some(reference_key(typed)),
@@ -395,6 +397,7 @@ fn page(
         clear: asked.narrowed(&[], None),
         previous: found.previous.map(|place| asked.link(Some(("before", place, number.previous())))),
         next: found.next.map(|place| asked.link(Some(("after", place, number.next())))),
+        files: Files::of(caseworker, &asked.link(None)),
         filters: asked.filters,
     }
 }

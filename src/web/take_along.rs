@@ -1,0 +1,406 @@
+//! Lists, searches and conversations to take along as a file: all rows, newest first, in steps of short reads, for whoever may.
+
+use std::io;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+use super::messages::{self, message, named};
+use super::problem::{Answer, Problem, answer, see_other};
+use super::request::{self, Words};
+use super::results::{happened, kind_words, status_tag};
+use super::taken::Taken;
+use super::{Site, contacts, download, get, one_of, receipts, search, uk_time};
+use crate::access::{Caseworker, May};
+use crate::clock;
+use crate::notify::Content;
+use crate::spreadsheet::{Format, Table};
+use crate::store::{
+    ContactsAsked, Cursor, Did, Entry, Find, InboxRow, Kept, Looker, Narrowed, Note, Source, StoreError,
+};
+
+/// The addresses of what a page shows as files.
+pub(super) struct Files {
+    pub(super) csv: String,
+    pub(super) excel: String,
+}
+
+impl Files {
+    /// Of the list at this address, for whoever may take it along.
+    pub(super) fn of(caseworker: &Caseworker, list: &str) -> Option<Files> {
+        caseworker
+            .may(May::Export)
+            .then(|| Files { csv: address(list, Format::Csv), excel: address(list, Format::Xlsx) })
+    }
+}
+
+/// A list with the same filters, but as a file. Where one thing of a list has an address of its own below it, the list's is longer.
+fn address(list: &str, format: Format) -> String {
+    let (path, query) = list.split_once('?').map_or((list, String::new()), |(path, query)| (path, format!("?{query}")));
+    let of_all = if matches!(path, "/receipts" | "/messages") { "/download" } else { "" };
+    format!("{path}{of_all}/{}{query}", format.ending())
+}
+
+pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
+    one_of([
+        warp::path!("receipts" / "download" / Format)
+            .and(get())
+            .and(request::site(site))
+            .and(saver(site))
+            .and(request::query())
+            .then(newest_or_by_reference)
+            .map(answer)
+            .boxed(),
+        warp::path!("search" / String / Format)
+            .and(get())
+            .and(request::site(site))
+            .and(saver(site))
+            .and(request::query())
+            .then(by_name)
+            .map(answer)
+            .boxed(),
+        warp::path!("messages" / "download" / Format)
+            .and(get())
+            .and(request::site(site))
+            .and(saver(site))
+            .and(request::query())
+            .then(inbox)
+            .map(answer)
+            .boxed(),
+        warp::path!("messages" / String / Format)
+            .and(get())
+            .and(request::site(site))
+            .and(saver(site))
+            .then(conversation)
+            .map(answer)
+            .boxed(),
+    ])
+}
+
+async fn newest_or_by_reference(
+    format: Format,
+    site: Arc<Site>,
+    saver: Result<Saver, Problem>,
+    query: Words,
+) -> Answer {
+    let saver = saver?;
+    let typed = query.get("q").unwrap_or_default().trim().to_owned();
+    if !typed.is_empty() {
+        let term = search::term(&typed).map_err(|_| Problem::BadRequest)?;
+        if search::is_personal(&term, query.get("as")) {
+            // The page has another address, and so has its file.
+            let page = search::page_of(&site, &typed, None).await?;
+            return page.map_or(Err(Problem::BadRequest), |page| Ok(see_other(&page)));
+        }
+        return found(format, site, saver, query, typed).await;
+    }
+    let filters = receipts::filters(&site, &saver.caseworker, &query).await?;
+    if !filters.faults().all().is_empty() {
+        return Err(Problem::BadRequest);
+    }
+    let find = Find { sources: vec![Source::Newest], only: filters.only(), from: None };
+    let did = saver.did(Did::ExportedReceipts).with(format.words());
+    saver.save(site, did, "receipts", format, List::Found(find)).await
+}
+
+async fn by_name(
+    opaque: String,
+    format: Format,
+    site: Arc<Site>,
+    saver: Result<Saver, Problem>,
+    query: Words,
+) -> Answer {
+    let saver = saver?;
+    let typed = site.store.search_term(opaque, clock::now() - search::KEPT).await?.ok_or(Problem::NoSearch)?;
+    found(format, site, saver, query, typed).await
+}
+
+async fn found(format: Format, site: Arc<Site>, saver: Saver, query: Words, typed: String) -> Answer {
+    let term = search::term(&typed).map_err(|_| Problem::NoSearch)?;
+    let filters = receipts::filters(&site, &saver.caseworker, &query).await?;
+    if !filters.faults().all().is_empty() {
+        return Err(Problem::BadRequest);
+    }
+    let taken = Taken::asked(query.get("as"), &typed, &term);
+    let searched = receipts::searched(&saver.caseworker, &typed, taken, &term);
+    let detail = format!("{}, {}", searched.detail.as_deref().unwrap_or_default(), format.words());
+    let did = Entry { did: Did::ExportedReceipts, ..searched }.with(detail);
+    let find = Find { sources: taken.sources(&typed, &term), only: filters.only(), from: None };
+    saver.save(site, did, "search", format, List::Found(find)).await
+}
+
+async fn inbox(format: Format, site: Arc<Site>, saver: Result<Saver, Problem>, query: Words) -> Answer {
+    let saver = saver?;
+    let narrowed = messages::Asked::of(&query).narrowed(&saver.caseworker);
+    let list = List::Inbox(Narrowed { newest_first: true, ..narrowed }, None);
+    let did = saver.did(Did::ExportedMessages).with(format.words());
+    saver.save(site, did, "received-texts", format, list).await
+}
+
+async fn conversation(opaque: String, format: Format, site: Arc<Site>, saver: Result<Saver, Problem>) -> Answer {
+    let saver = saver?;
+    let found = site.store.conversation(saver.caseworker.sees(), &opaque, None, looker()).await?;
+    let found = found.ok_or(Problem::NotFound)?;
+    let person = found.items.iter().find_map(|kept| kept.callback.match_key()).map(|key| key.as_str().to_owned());
+    let did = saver.did(Did::ExportedConversation).of(opaque.as_str()).about(person).with(format.words());
+    let list = List::Conversation { opaque, before: None, notes: Vec::new() };
+    saver.save(site, did, "conversation", format, list).await
+}
+
+/// Who takes a conversation along asks for nothing that stands beside it.
+fn looker() -> Looker {
+    Looker { account: None, opened_since: clock::now(), seen: None }
+}
+
+/// Who saves a file: asked again while it is written.
+pub(super) struct Saver {
+    caseworker: Caseworker,
+    headers: HeaderMap,
+    source: String,
+}
+
+/// Whoever may.
+pub(super) fn saver(site: &Arc<Site>) -> BoxedFilter<(Result<Saver, Problem>,)> {
+    request::allowed(site, May::Export)
+        .and(warp::header::headers_cloned())
+        .and(request::source())
+        .map(|caseworker: Result<Caseworker, Problem>, headers, source| {
+            caseworker.map(|caseworker| Saver { caseworker, headers, source })
+        })
+        .boxed()
+}
+
+impl Saver {
+    pub(super) fn did(&self, did: Did) -> Entry {
+        self.caseworker.did(did, clock::now())
+    }
+
+    /// The file, once it is written down who takes it.
+    pub(super) async fn save(self, site: Arc<Site>, did: Entry, name: &str, format: Format, list: List) -> Answer {
+        site.record(did).await?;
+        let today = uk_time::iso(clock::now());
+        let name = format!("{name}-{}.{}", today.get(..10).unwrap_or_default(), format.ending());
+        let write = |pieces: download::Pieces| async move {
+            let by = self.caseworker.by();
+            let mut saved = 0;
+            if let Err(error) = self.write(&site, format, list, &pieces, &mut saved).await {
+                tracing::error!(event = "page.failed", error = %error, "a file could not be written to its end");
+                pieces.break_off().await;
+            }
+            if let Err(error) = site.store.note_saved(by, saved, clock::now()).await {
+                tracing::error!(event = "page.not_noted", error = %error, "how much was saved could not be noted");
+            }
+        };
+        Ok(download::file(&name, format.media_type(), write))
+    }
+
+    /// Writes it to its end, as long as somebody reads it and may.
+    async fn write(
+        mut self,
+        site: &Site,
+        format: Format,
+        mut list: List,
+        pieces: &download::Pieces,
+        saved: &mut u64,
+    ) -> Result<(), NotWhole> {
+        let (mut table, begun) = Table::begin(format, list.columns())?;
+        let mut is_read = pieces.send(begun).await;
+        let mut is_whole = false;
+        while is_read && !is_whole {
+            let (rows, whole) = list.go_on(site, &self.caseworker).await?;
+            *saved += rows.len() as u64;
+            let piece = table.rows(&rows)?;
+            is_read = piece.is_empty() || pieces.send(piece).await;
+            is_whole = whole;
+            if !is_whole {
+                self.caseworker = self.asked_again(site).await?;
+            }
+        }
+        if is_read {
+            pieces.send(table.end()?).await;
+        }
+        Ok(())
+    }
+
+    /// The same person, with what they may see now.
+    async fn asked_again(&self, site: &Site) -> Result<Caseworker, NotWhole> {
+        let same = site.visitors.look(&self.headers, &self.source, clock::now()).await;
+        let same = same.map_err(|_| NotWhole::NotAllowed)?;
+        let is_same = same.by().person == self.caseworker.by().person;
+        if is_same && same.may(May::Export) { Ok(same) } else { Err(NotWhole::NotAllowed) }
+    }
+}
+
+/// Why a file ends before its end.
+#[derive(Debug, thiserror::Error)]
+enum NotWhole {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Made(#[from] io::Error),
+    #[error("whoever saves it is not signed in any more, or may not any more")]
+    NotAllowed,
+}
+
+/// What is taken along, and how far that is.
+pub(super) enum List {
+    /// Receipts and texts.
+    Found(Find),
+    /// Senders, from a place on.
+    Inbox(Narrowed, Option<i64>),
+    /// What was written and sent, then notes.
+    Conversation { opaque: String, before: Option<i64>, notes: Vec<Note> },
+    /// Contacts to check.
+    Contacts(ContactsAsked),
+}
+
+impl List {
+    fn columns(&self) -> &'static [&'static str] {
+        match self {
+            List::Found(_) | List::Conversation { .. } => CALLBACKS,
+            List::Inbox(..) => SENDERS,
+            List::Contacts(_) => contacts::COLUMNS,
+        }
+    }
+
+    /// The next rows, and whether they are the last.
+    async fn go_on(&mut self, site: &Site, caseworker: &Caseworker) -> Result<(Vec<Vec<String>>, bool), StoreError> {
+        let sees = caseworker.sees();
+        match self {
+            List::Found(find) => {
+                let found = site.store.find_onward(sees, find.clone()).await?;
+                find.from = found.next.map(Cursor::After);
+                Ok((found.rows.iter().map(callback).collect(), found.next.is_none()))
+            }
+            List::Inbox(narrowed, before) => {
+                let page = site.store.inbox(sees, *narrowed, *before).await?;
+                *before = page.next;
+                Ok((page.rows.iter().map(sender).collect(), page.next.is_none()))
+            }
+            List::Conversation { opaque, before, notes } => {
+                let Some(found) = site.store.conversation(sees, opaque, *before, looker()).await? else {
+                    return Ok((Vec::new(), true));
+                };
+                if before.is_none() {
+                    *notes = found.notes;
+                }
+                *before = found.earlier;
+                let mut rows: Vec<Vec<String>> = found.items.iter().rev().map(callback).collect();
+                if found.earlier.is_none() {
+                    rows.extend(notes.iter().rev().filter_map(note));
+                }
+                Ok((rows, found.earlier.is_none()))
+            }
+            List::Contacts(asked) => {
+                let page = site.store.contacts(sees, *asked).await?;
+                asked.before = page.next;
+                Ok((page.rows.iter().map(contacts::cells).collect(), page.next.is_none()))
+            }
+        }
+    }
+}
+
+const CALLBACKS: &[&str] = &[
+    "Reference",
+    "Sent to or from",
+    "Service",
+    "Kind",
+    "Status",
+    "Status in Notify",
+    "When",
+    "Arrived",
+    "Text",
+    "Received at",
+    "Template’s id",
+    "Id in Notify",
+];
+
+fn callback(kept: &Kept) -> Vec<String> {
+    let callback = &kept.callback;
+    let (status, template, received_at) = match &callback.content {
+        Content::DeliveryReceipt(receipt) => (receipt.status.as_str(), receipt.template_id.as_deref(), None),
+        Content::ReturnedLetter(letter) => ("", letter.template_id.as_deref(), None),
+        Content::ReceivedText(text) => ("", None, text.destination_number.as_deref()),
+        Content::Complaint(_) => ("", None, None),
+    };
+    let when = happened(kept);
+    vec![
+        callback.reference().unwrap_or_default().to_owned(),
+        callback.person().unwrap_or_default().to_owned(),
+        kept.service_name.clone(),
+        kind_words(callback),
+        status_tag(callback).words,
+        status.to_owned(),
+        if when.iso.is_empty() { when.words } else { when.iso },
+        uk_time::iso(kept.arrived_at),
+        message(kept).to_owned(),
+        received_at.unwrap_or_default().to_owned(),
+        template.unwrap_or_default().to_owned(),
+        callback.notify_id().to_owned(),
+    ]
+}
+
+/// A note among what was written and sent; one that its writer removed says nothing.
+fn note(note: &Note) -> Option<Vec<String>> {
+    let mut cells = vec![String::new(); CALLBACKS.len()];
+    let filled =
+        ["", &note.who, &note.service_name, "Note", "", "", "", &uk_time::iso(note.made_at), note.text.as_deref()?];
+    cells.iter_mut().zip(filled).for_each(|(cell, text)| text.clone_into(cell));
+    Some(cells)
+}
+
+const SENDERS: &[&str] = &[
+    "From",
+    "Latest text message",
+    "Service",
+    "Unread",
+    "Dealt with",
+    "Taken by",
+    "Messages",
+    "Arrived",
+    "Received at",
+    "Id in Notify",
+];
+
+fn sender(row: &InboxRow) -> Vec<String> {
+    let yes_or_no = |is: bool| if is { "Yes" } else { "No" }.to_owned();
+    let received_at = match &row.latest.callback.content {
+        Content::ReceivedText(text) => text.destination_number.clone(),
+        _ => None,
+    };
+    vec![
+        named(row.latest.callback.person().unwrap_or_default().to_owned()),
+        message(&row.latest).to_owned(),
+        row.latest.service_name.clone(),
+        yes_or_no(row.is_unread),
+        yes_or_no(row.is_dealt_with),
+        row.taken_by.as_deref().unwrap_or_default().replace(',', ", "),
+        row.texts.to_string(),
+        uk_time::iso(row.latest.arrived_at),
+        received_at.unwrap_or_default(),
+        row.latest.callback.notify_id().to_owned(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_the_address_of_its_list_with_the_same_filters() {
+        for (list, file) in [
+            ("/receipts", "/receipts/download/csv"),
+            ("/receipts?q=A%26B&status=delivered", "/receipts/download/csv?q=A%26B&status=delivered"),
+            ("/search/x?as=words", "/search/x/csv?as=words"),
+            ("/messages?show=unread", "/messages/download/csv?show=unread"),
+            ("/messages/x", "/messages/x/csv"),
+            ("/contacts/failed?dealt=yes", "/contacts/failed/csv?dealt=yes"),
+        ] {
+            assert_eq!(address(list, Format::Csv), file);
+        }
+        assert_eq!(address("/search/x", Format::Xlsx), "/search/x/xlsx");
+    }
+}
