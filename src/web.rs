@@ -19,6 +19,7 @@ mod cookies;
 mod download;
 mod elsewhere;
 mod filters;
+mod flag_tag;
 #[cfg(test)]
 mod fuzz;
 mod gap;

@@ -20,6 +20,7 @@ mod contacts;
 mod contract;
 mod crash;
 mod damage;
+mod flags;
 mod inbox;
 mod layers;
 mod limits;
