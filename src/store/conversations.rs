@@ -10,7 +10,8 @@ use super::notes::{self, Note};
 use super::people::Person;
 use super::row::{self, Kept};
 use super::service::{self, Service};
-use super::{ServiceId, Services, Store, StoreError, flags};
+use super::settings::Setting;
+use super::{ServiceId, Services, Store, StoreError, flags, settings};
 use crate::flagging::{Flag, Hit};
 use crate::notify::Kind;
 
@@ -69,6 +70,8 @@ pub struct InboxPage {
     pub services: Vec<Service>,
     /// The numbers that texts are sent to.
     pub destinations: Vec<Destination>,
+    /// When texts are read, in an admin's words.
+    pub hours: Option<String>,
 }
 
 /// What of the inbox is wanted, and in which order. All of it where nothing is set, what is unread and may tell of danger
@@ -141,7 +144,9 @@ impl Store {
         self.read(move |connection| {
             let (rows, next) = inbox(connection, &sees, narrowed, before)?;
             let services = service::seen(connection, &sees)?;
-            Ok(InboxPage { rows, next, services, destinations: destinations::seen(connection, &sees)? })
+            let hours =
+                settings::set(connection, Setting::Hours)?.map(|set| set.value).filter(|hours| !hours.is_empty());
+            Ok(InboxPage { rows, next, services, destinations: destinations::seen(connection, &sees)?, hours })
         })
         .await
     }

@@ -3,11 +3,12 @@
 
 use std::sync::PoisonError;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
 use super::index::{Facets, Index, Wanted, Way};
 use super::row::{self, Kept};
-use super::{Services, Store, StoreError, contacts, flags};
+use super::settings::Setting;
+use super::{Services, Store, StoreError, contacts, flags, settings};
 use crate::flagging::{FlagList, Hit, SHIPPED};
 use crate::notify::{Content, Kind};
 
@@ -145,9 +146,8 @@ fn hits(list: &FlagList, kept: &Kept) -> Vec<Hit> {
 }
 
 fn written_list(connection: &Connection) -> rusqlite::Result<String> {
-    let sql = "SELECT value FROM settings WHERE name = 'flags'";
-    let set: Option<String> = connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
-    Ok(set.unwrap_or_else(|| SHIPPED.to_owned()))
+    let set = settings::set(connection, Setting::Flags)?.map(|set| set.value);
+    Ok(set.filter(|list| !list.is_empty()).unwrap_or_else(|| SHIPPED.to_owned()))
 }
 
 /// What cannot be understood is never stored; should it be, the shipped one holds.

@@ -45,6 +45,10 @@ struct MessagesPage {
     /// The address without any.
     clear: String,
     caption: &'static str,
+    /// When texts are read.
+    hours: Option<String>,
+    /// That possible danger has waited too long.
+    waiting: Option<String>,
     rows: Vec<Row>,
     previous: Option<String>,
     next: Option<String>,
@@ -180,7 +184,8 @@ async fn inbox(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: 
     if page.rows.is_empty() && trail.before().is_some() {
         return Ok(see_other(&asked.link()));
     }
-    let InboxPage { rows, next, services, destinations } = page;
+    let InboxPage { rows, next, services, destinations, hours } = page;
+    let waiting = site.store.waiting(caseworker.sees(), clock::now()).await?;
     let choice = |id: i64, words: &str, chosen: Option<i64>| Choice {
         value: id.to_string(),
         words: plain_text::line(words),
@@ -211,10 +216,27 @@ async fn inbox(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: 
         flags: FLAGGED.map(flag).into(),
         newest_first: asked.newest_first,
         caption: if asked.newest_first { "Senders, newest text message first" } else { "Senders, unread first" },
+        hours,
+        waiting: waiting.map(|waiting| match waiting.conversations {
+            1 => format!(
+                "1 conversation may tell of danger and has been unread for more than {}",
+                minutes(waiting.minutes)
+            ),
+            many => {
+                format!(
+                    "{many} conversations may tell of danger and have been unread for more than {}",
+                    minutes(waiting.minutes)
+                )
+            }
+        }),
         rows: rows.into_iter().map(row).collect(),
         previous: trail.previous(&asked.link()),
         next: trail.next(&asked.link(), next),
     })
+}
+
+fn minutes(minutes: i64) -> String {
+    if minutes == 1 { "1 minute".to_owned() } else { format!("{minutes} minutes") }
 }
 
 fn row(row: InboxRow) -> Row {

@@ -40,6 +40,7 @@ mod sent;
 #[allow(dead_code, reason = "the faults use the rest")]
 mod server;
 mod sessions;
+mod settings;
 mod sign_in;
 mod single_sign_on;
 mod subjects;

@@ -4,6 +4,7 @@ use rusqlite::Connection;
 
 use super::removal::{keep, text};
 use super::{NOW, runtime, store_with_service};
+use crate::clock::DAY;
 use crate::flagging::{Flag, Hit};
 use crate::store::*;
 
@@ -155,5 +156,57 @@ fn texts_that_are_held_against_the_list_again_open_no_contact_that_was_dealt_wit
         keep(&store, service, NOW + 1, &text("t3", 1, "stop texting me")).await;
         follow(&store).await;
         assert_eq!(store.contacts(&Services::All, asked(false)).await.unwrap().rows.len(), 1, "a new text does");
+    });
+}
+
+async fn set(store: &Store, wanted: &[(Setting, &str)], seen: Option<i64>, now: i64) -> Saved {
+    let wanted = wanted.iter().map(|(setting, value)| (*setting, (*value).to_owned())).collect();
+    store.change_settings(wanted, seen, By::command("test"), now).await.unwrap()
+}
+
+#[test]
+fn a_changed_list_holds_for_the_texts_of_the_last_90_days_and_not_for_older_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        for (n, days) in [(1, 200), (2, 91), (3, 89), (4, 1)] {
+            keep(&store, service, NOW - days * DAY, &text(&format!("t{n}"), n, "a marrow")).await;
+        }
+        follow(&store).await;
+        assert_eq!(set(&store, &[(Setting::Flags, "[danger]\nmarrow\n")], None, NOW).await, Saved::Done);
+        follow(&store).await;
+        let found =
+            rows(&store, &Services::All, Narrowed { flagged: Some(Flagged::Anyhow), ..Narrowed::default() }).await;
+        let ids: Vec<&str> = found.iter().map(|row| row.latest.callback.notify_id()).collect();
+        assert_eq!(ids, ["t4", "t3"]);
+        let [flags] = store.settings([Setting::Flags]).await.unwrap();
+        assert_eq!(set(&store, &[(Setting::Flags, "")], flags.map(|set| set.changed_at), NOW).await, Saved::Done);
+        assert!(store.flag_list().await.unwrap().contains("suicid"), "the shipped one holds again");
+        follow(&store).await;
+        let found =
+            rows(&store, &Services::All, Narrowed { flagged: Some(Flagged::Anyhow), ..Narrowed::default() }).await;
+        assert!(found.is_empty(), "what is no longer on the list flags nothing");
+    });
+}
+
+#[test]
+fn of_two_who_change_a_setting_from_the_same_page_the_second_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, _) = store_with_service(folder.path()).await;
+        let both = |notice| [(Setting::Notice, notice), (Setting::Hours, "always")];
+        assert_eq!(set(&store, &both("one"), None, NOW).await, Saved::Done);
+        assert_eq!(set(&store, &both("two"), None, NOW).await, Saved::Outdated);
+        let [notice, hours] = store.settings([Setting::Notice, Setting::Hours]).await.unwrap();
+        let (notice, hours) = (notice.unwrap(), hours.unwrap());
+        assert_eq!((notice.value.as_str(), notice.changed_by.as_str()), ("one", "command line (test)"));
+        assert_eq!(set(&store, &both("three"), Some(notice.changed_at), NOW - 5).await, Saved::Done);
+        let [changed, same] = store.settings([Setting::Notice, Setting::Hours]).await.unwrap();
+        assert_eq!(same, Some(hours), "what is the same is no change");
+        assert!(changed.unwrap().changed_at > notice.changed_at, "whatever the clock says");
+        assert_eq!(set(&store, &both("four"), Some(notice.changed_at), NOW).await, Saved::Outdated);
+        let rows = store.recorded(Looked::default(), 10).await.unwrap().rows;
+        let details = rows.iter().filter(|row| row.did == "changed_settings").filter_map(|row| row.detail.as_deref());
+        assert_eq!(details.collect::<Vec<_>>(), ["notice", "hours", "notice"]);
     });
 }
