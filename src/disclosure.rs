@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::flagging::Hit;
 use crate::notify::time::canonical;
 use crate::notify::{Callback, Complaint, Content, DeliveryReceipt, Kind, ReceivedText, ReturnedLetter};
 use crate::spreadsheet;
@@ -105,7 +106,9 @@ impl<W: Write> Disclosure<W> {
         self.out.write_all(if self.is_first { b"\n" } else { b",\n" })?;
         self.is_first = false;
         match piece {
-            Exported::Callback(kept, is_held) => serde_json::to_writer(&mut self.out, &callback(kept, *is_held)?)?,
+            Exported::Callback(kept, is_held, flags) => {
+                serde_json::to_writer(&mut self.out, &callback(kept, *is_held, flags)?)?;
+            }
             Exported::Quarantined(body, is_held) => serde_json::to_writer(&mut self.out, &quarantined(body, *is_held))?,
             Exported::Sent(text) => serde_json::to_writer(&mut self.out, &sent(text))?,
             Exported::Search(search) => serde_json::to_writer(&mut self.out, &searched(search))?,
@@ -146,10 +149,13 @@ struct Piece<'a, B: Serialize> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
     held: bool,
+    /// Why it is flagged, of a received text.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    flags: Vec<String>,
     body: B,
 }
 
-fn callback(kept: &Kept, held: bool) -> serde_json::Result<Piece<'_, Box<RawValue>>> {
+fn callback<'a>(kept: &'a Kept, held: bool, flags: &[Hit]) -> serde_json::Result<Piece<'a, Box<RawValue>>> {
     let body = RawValue::from_string(String::from_utf8_lossy(&kept.callback.body()).into_owned())?;
     Ok(Piece {
         kind: kept.callback.kind().words(),
@@ -160,8 +166,13 @@ fn callback(kept: &Kept, held: bool) -> serde_json::Result<Piece<'_, Box<RawValu
         came_as: Some(came_as(kept.origin)),
         reason: None,
         held,
+        flags: flags.iter().map(flagged).collect(),
         body,
     })
+}
+
+fn flagged(hit: &Hit) -> String {
+    format!("{}, because it says ‘{}’", hit.flag.words(), hit.said)
 }
 
 const QUARANTINED: &str = "Body in quarantine";
@@ -181,6 +192,7 @@ fn quarantined(body: &Quarantined, held: bool) -> Piece<'_, String> {
         came_as: Some(came_as(body.origin)),
         reason: Some(&body.reason),
         held,
+        flags: Vec::new(),
         body: text(body),
     }
 }
@@ -203,6 +215,7 @@ fn sent(text: &SentText) -> Piece<'_, Said<'_>> {
         came_as: Some(came_as(Origin::Fetched)),
         reason: None,
         held: false,
+        flags: Vec::new(),
         body: Said { id: &text.notify_id, subject: text.subject.as_deref(), body: text.body.as_deref() },
     }
 }
@@ -217,6 +230,7 @@ fn searched(search: &HeldSearch) -> Piece<'_, &str> {
         came_as: None,
         reason: None,
         held: false,
+        flags: Vec::new(),
         body: &search.term,
     }
 }
@@ -231,6 +245,7 @@ fn handled(state: &Handling) -> Piece<'_, String> {
         came_as: None,
         reason: None,
         held: false,
+        flags: Vec::new(),
         body: state.words(),
     }
 }
@@ -245,6 +260,7 @@ fn noted(note: &Note) -> Piece<'_, &str> {
         came_as: None,
         reason: None,
         held: false,
+        flags: Vec::new(),
         body: note.text.as_deref().unwrap_or(NO_NOTE),
     }
 }
@@ -272,7 +288,7 @@ fn row(piece: &Exported) -> Vec<String> {
     };
     let yes = |is: bool| is.then(|| "Yes".to_owned());
     match piece {
-        Exported::Callback(kept, is_held) => {
+        Exported::Callback(kept, is_held, flags) => {
             put("Kind", Some(kept.callback.kind().words().to_owned()));
             put("Service", Some(kept.service_name.clone()));
             put("Notify’s id", Some(kept.callback.notify_id().to_owned()));
@@ -282,7 +298,7 @@ fn row(piece: &Exported) -> Vec<String> {
             put("Times", Some(kept.times.to_string()));
             put("Came as", Some(came_as(kept.origin).to_owned()));
             put("Held", yes(*is_held));
-            fields(&kept.callback, &mut put);
+            fields(&kept.callback, flags, &mut put);
         }
         Exported::Quarantined(body, is_held) => {
             put("Kind", Some(QUARANTINED.to_owned()));
@@ -325,7 +341,7 @@ fn row(piece: &Exported) -> Vec<String> {
 }
 
 /// What each kind alone has.
-fn fields(callback: &Callback, put: &mut impl FnMut(&str, Option<String>)) {
+fn fields(callback: &Callback, flags: &[Hit], put: &mut impl FnMut(&str, Option<String>)) {
     let mut others = callback.other_keys();
     let number = |number: Option<i64>| number.map(|number| number.to_string());
     match &callback.content {
@@ -363,6 +379,7 @@ fn fields(callback: &Callback, put: &mut impl FnMut(&str, Option<String>)) {
             others.extend(complaint_id.clone().map(|id| ("Complaint id".to_owned(), id)));
         }
     }
+    others.extend(flags.iter().map(|hit| ("Flag".to_owned(), flagged(hit))));
     let others: Vec<String> = others.into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
     put("Other details", (!others.is_empty()).then(|| others.join("\n")));
 }

@@ -87,6 +87,19 @@ pub enum BadList {
     TooMany,
 }
 
+impl BadList {
+    /// The line that cannot be understood, from 1.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            BadList::Heading(line) | BadList::NoHeading(line) | BadList::NoWords(line) | BadList::TooLong(line) => {
+                Some(*line)
+            }
+            BadList::TooMany => None,
+        }
+    }
+}
+
 /// Phrases, and what each is a sign of.
 #[derive(Clone, Debug, Default)]
 pub struct FlagList {

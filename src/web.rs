@@ -20,6 +20,8 @@ mod cookies;
 mod download;
 mod elsewhere;
 mod filters;
+mod flag_tag;
+mod flags;
 #[cfg(test)]
 mod fuzz;
 mod gap;
@@ -45,6 +47,7 @@ mod second_step;
 mod sent_text;
 mod sessions;
 mod set_password;
+mod settings;
 mod sign_in;
 mod silence;
 mod single_sign_on;
@@ -187,6 +190,8 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         people::routes(site),
         tokens::routes(site),
         audit::routes(site),
+        flags::routes(site),
+        settings::routes(site),
         templates::routes(site),
         alarms::routes(site),
         cookies::routes(site),
@@ -278,7 +283,7 @@ fn none_of_them() -> BoxedFilter<(Response,)> {
 fn methods(path: &str) -> Option<&'static str> {
     let parts: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').skip(1).collect();
     Some(match parts.as_slice() {
-        ["sign-in" | "search" | "audit" | "session" | "ask-notify"]
+        ["sign-in" | "search" | "audit" | "session" | "ask-notify" | "flags" | "settings"]
         | ["set-password", _]
         | ["sign-in", "code" | "recovery-code" | "set-up" | "passkey"]
         | ["account", "second-factor" | "recovery-codes" | "password" | "sessions" | "passkeys"]

@@ -17,6 +17,8 @@ pub enum May {
     Record,
     /// Export, hold, redact and erase what is held on one person.
     Subjects,
+    /// Change what received texts are flagged by.
+    Flags,
     /// Invite people, change what they may do, end their sessions.
     People,
     /// Make, rotate and revoke callback tokens.
@@ -29,13 +31,14 @@ pub enum May {
 
 impl May {
     /// Everything that there is to be allowed.
-    pub const ALL: [May; 10] = [
+    pub const ALL: [May; 11] = [
         May::Deal,
         May::SentText,
         May::Export,
         May::Quarantine,
         May::Record,
         May::Subjects,
+        May::Flags,
         May::People,
         May::Tokens,
         May::Alarms,
@@ -46,14 +49,14 @@ impl May {
     fn least(self) -> Role {
         match self {
             May::Deal | May::SentText => Role::Caseworker,
-            May::Export | May::Quarantine | May::Record | May::Subjects => Role::Manager,
+            May::Export | May::Quarantine | May::Record | May::Subjects | May::Flags => Role::Manager,
             May::People | May::Tokens | May::Alarms | May::Settings => Role::Admin,
         }
     }
 
     /// Whether it tells of every service, so that nobody may do it who is limited to some.
     fn is_of_all_services(self) -> bool {
-        matches!(self, May::Record | May::People | May::Tokens | May::Alarms | May::Settings)
+        matches!(self, May::Record | May::Flags | May::People | May::Tokens | May::Alarms | May::Settings)
     }
 
     /// Whether a role may do it that sees these services. Each role may do what those below it may.
@@ -75,7 +78,7 @@ mod tests {
         assert_eq!(allowed(Role::Caseworker), [May::Deal, May::SentText]);
         assert_eq!(
             allowed(Role::Manager),
-            [May::Deal, May::SentText, May::Export, May::Quarantine, May::Record, May::Subjects]
+            [May::Deal, May::SentText, May::Export, May::Quarantine, May::Record, May::Subjects, May::Flags]
         );
         assert_eq!(allowed(Role::Admin), May::ALL);
     }

@@ -43,6 +43,7 @@ pub struct Caseworker {
     unread: i64,
     left: Left,
     before: Option<SignInBefore>,
+    notice: Option<String>,
 }
 
 /// How long a session goes on if nobody uses it.
@@ -107,6 +108,12 @@ impl Caseworker {
     #[must_use]
     pub fn unread(&self) -> i64 {
         self.unread
+    }
+
+    /// What an admin has everybody read.
+    #[must_use]
+    pub fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
     }
 
     /// What this person sees or does now, for the record.
@@ -347,11 +354,24 @@ impl Visitors {
     fn caseworker(&self, asking: Asking, source: &str, now: i64) -> Caseworker {
         let (unused, end) = (asking.last_seen_at + IDLE - now, asking.made_at + ABSOLUTE - now);
         let left = Left { seconds: unused.min(end) / SECOND, extends: unused < end };
-        let Asking { person, with_second_factor, alarms, unread, before, .. } = asking;
+        let Asking { person, with_second_factor, alarms, unread, before, notice, .. } = asking;
         let has_password = person.password.is_some() && self.may_use_password(&person);
         let Person { id, email, role, sees, .. } = person;
         let source = source.to_owned();
-        Caseworker { id, email, role, sees, with_second_factor, has_password, source, alarms, unread, left, before }
+        Caseworker {
+            id,
+            email,
+            role,
+            sees,
+            with_second_factor,
+            has_password,
+            source,
+            alarms,
+            unread,
+            left,
+            before,
+            notice,
+        }
     }
 
     /// A session for somebody who has come to the end of a sign-in; `None` where their account has changed meanwhile, so that they

@@ -272,12 +272,29 @@ pub(super) fn note(connection: &Connection, kept: &Kept) -> rusqlite::Result<()>
 
 /// Adds the sender of a text that is flagged so.
 pub(super) fn note_flag(connection: &Connection, kept: &Kept, flag: Flag) -> rusqlite::Result<()> {
+    match flagged_contact(kept, flag) {
+        Some((person, concern)) => add(connection, kept, &person, concern),
+        None => Ok(()),
+    }
+}
+
+/// As [`note_flag`], of a text that a changed list flags late: whoever is listed by a later text, or was and is dealt with, stays so.
+pub(super) fn note_flag_late(connection: &Connection, kept: &Kept, flag: Flag) -> rusqlite::Result<()> {
+    let Some((person, concern)) = flagged_contact(kept, flag) else { return Ok(()) };
+    let known = "SELECT 1 FROM contacts WHERE key = ?1 AND service = ?2 AND concern = ?3 AND latest >= ?4";
+    if connection.prepare_cached(known)?.exists(params![person, kept.service, concern.code(), kept.arrival])? {
+        return Ok(());
+    }
+    add(connection, kept, &person, concern)
+}
+
+fn flagged_contact(kept: &Kept, flag: Flag) -> Option<(String, Concern)> {
     let concern = match flag {
         Flag::Stop => Concern::AskedToStop,
         Flag::WrongPerson => Concern::WrongPerson,
-        Flag::Danger => return Ok(()),
+        Flag::Danger => return None,
     };
-    kept.callback.match_key().map_or(Ok(()), |person| add(connection, kept, person.as_str(), concern))
+    Some((kept.callback.match_key()?.as_str().to_owned(), concern))
 }
 
 /// What was over begins anew; what somebody had dealt with is to be seen to again.

@@ -1,7 +1,5 @@
 //! Received text messages: the inbox, one row for each sender, and a whole conversation with what a team does about it.
 
-use std::sync::LazyLock;
-
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
 use super::destinations::{self, Destination};
@@ -12,13 +10,17 @@ use super::notes::{self, Note};
 use super::people::Person;
 use super::row::{self, Kept};
 use super::service::{self, Service};
-use super::{ServiceId, Services, Store, StoreError};
+use super::settings::Setting;
+use super::{ServiceId, Services, Store, StoreError, flags, settings};
+use crate::flagging::{Flag, Hit};
 use crate::notify::Kind;
 
 /// Senders on one page of the inbox.
 const SENDERS: usize = 50;
 /// Messages on one page of a conversation.
 const MESSAGES: usize = 200;
+/// Places after what is unread and flagged as danger are above it.
+const DANGER_FIRST: i64 = 1 << 60;
 
 /// One sender in the inbox.
 #[derive(Debug)]
@@ -35,6 +37,26 @@ pub struct InboxRow {
     pub taken_by: Option<String>,
     /// Whether it is dealt with.
     pub is_dealt_with: bool,
+    /// How texts of it are flagged, the most urgent first.
+    pub flags: Vec<RowFlag>,
+}
+
+/// A flag of a conversation, by the newest of its texts that is flagged so.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RowFlag {
+    /// The text.
+    pub arrival: i64,
+    /// What for, and why.
+    pub hit: Hit,
+}
+
+/// Which flagged conversations are wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flagged {
+    /// Those with any flag.
+    Anyhow,
+    /// Those with this one.
+    As(Flag),
 }
 
 /// One page of the inbox, with what it can be narrowed to.
@@ -48,9 +70,12 @@ pub struct InboxPage {
     pub services: Vec<Service>,
     /// The numbers that texts are sent to.
     pub destinations: Vec<Destination>,
+    /// When texts are read, in an admin's words.
+    pub hours: Option<String>,
 }
 
-/// What of the inbox is wanted, and in which order. All of it where nothing is set, unread conversations first.
+/// What of the inbox is wanted, and in which order. All of it where nothing is set, what is unread and may tell of danger
+/// first, then what else is unread.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Narrowed {
     /// Only what is unread.
@@ -63,6 +88,8 @@ pub struct Narrowed {
     pub service: Option<ServiceId>,
     /// Only conversations whose newest text was sent to this number.
     pub destination: Option<i64>,
+    /// Only conversations with a text that is flagged so.
+    pub flagged: Option<Flagged>,
     /// The newest first, read or not.
     pub newest_first: bool,
 }
@@ -82,6 +109,8 @@ pub struct Looker {
 pub struct Conversation {
     /// Received texts and delivery receipts, in the order of their arrival.
     pub items: Vec<Kept>,
+    /// Why texts among them are flagged, by their arrival.
+    pub flags: Vec<(i64, Hit)>,
     /// The arrival before which there is more.
     pub earlier: Option<i64>,
     /// The sender as the newest text wrote it.
@@ -113,9 +142,11 @@ impl Store {
     ) -> Result<InboxPage, StoreError> {
         let sees = sees.clone();
         self.read(move |connection| {
-            let (rows, next) = inbox(connection, &sees, narrowed, before.unwrap_or(i64::MAX))?;
+            let (rows, next) = inbox(connection, &sees, narrowed, before)?;
             let services = service::seen(connection, &sees)?;
-            Ok(InboxPage { rows, next, services, destinations: destinations::seen(connection, &sees)? })
+            let hours =
+                settings::set(connection, Setting::Hours)?.map(|set| set.value).filter(|hours| !hours.is_empty());
+            Ok(InboxPage { rows, next, services, destinations: destinations::seen(connection, &sees)?, hours })
         })
         .await
     }
@@ -147,100 +178,187 @@ fn scope(row: &str) -> String {
     )
 }
 
+/// Whether a row has any flag, as the index has it.
+fn is_flagged(row: &str) -> String {
+    format!("max({row}.danger, {row}.stop, {row}.wrong_person) > 0")
+}
+
 /// What the list is narrowed to.
-fn wanted(row: &str) -> String {
+fn wanted(row: &str, flagged: Option<Flagged>) -> String {
+    let flagged = match flagged {
+        None => "TRUE".to_owned(),
+        Some(Flagged::Anyhow) => is_flagged(row),
+        Some(Flagged::As(flag)) => format!("{} AND {row}.{} > 0", is_flagged(row), column(flag)),
+    };
     format!(
         "{} AND (:taken_by IS NULL OR {row}.taken_by = :taken_by) AND (NOT :open OR {row}.done_at IS NULL)
-         AND (NOT :unread OR {row}.latest > {row}.read_to)",
+         AND (NOT :unread OR {row}.latest > {row}.read_to) AND {flagged}",
         scope(row)
     )
 }
 
-/// A sender stands at the newest of its texts that are wanted, so a row of an older one of its services gives way. `those` says
-/// which senders, and `gives_way` when a row does.
-fn list(those: &str, gives_way: &str) -> String {
+/// Where the newest text of a conversation stands that is flagged so.
+fn column(flag: Flag) -> &'static str {
+    match flag {
+        Flag::Danger => "danger",
+        Flag::Stop => "stop",
+        Flag::WrongPerson => "wrong_person",
+    }
+}
+
+/// A part of the inbox, which is read by itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Read or not.
+    All,
+    /// What is unread and may tell of danger.
+    Danger,
+    /// What else is unread.
+    Unread,
+    Read,
+}
+
+impl Part {
+    /// The parts in their order.
+    fn of(narrowed: Narrowed) -> &'static [Part] {
+        match narrowed {
+            Narrowed { newest_first: true, .. } => &[Part::All],
+            Narrowed { unread: true, .. } => &[Part::Danger, Part::Unread],
+            _ => &[Part::Danger, Part::Unread, Part::Read],
+        }
+    }
+
+    /// The part that a place is in, and the arrival before which it goes on.
+    fn at(place: Option<i64>, narrowed: Narrowed) -> (Part, i64) {
+        match place {
+            place if narrowed.newest_first => (Part::All, place.unwrap_or(i64::MAX)),
+            None => (Part::Danger, i64::MAX),
+            Some(place) if place > DANGER_FIRST => (Part::Danger, place - DANGER_FIRST),
+            Some(place) if place > 0 => (Part::Unread, place),
+            Some(place) => (Part::Read, place.saturating_neg()),
+        }
+    }
+
+    /// The place behind an arrival in it.
+    fn behind(self, arrival: i64) -> i64 {
+        match self {
+            Part::All | Part::Unread => arrival,
+            Part::Danger => arrival + DANGER_FIRST,
+            Part::Read => -arrival,
+        }
+    }
+
+    /// Which rows are in it, and when one gives way to another of its sender.
+    fn rows(self) -> (&'static str, &'static str) {
+        match self {
+            Part::All => ("TRUE", "n.latest > cs.latest"),
+            Part::Danger => ("cs.danger > cs.read_to", "n.latest > cs.latest AND n.danger > n.read_to"),
+            Part::Unread => {
+                ("cs.latest > cs.read_to", "n.danger > n.read_to OR (n.latest > cs.latest AND n.latest > n.read_to)")
+            }
+            Part::Read => ("cs.latest <= cs.read_to", "n.latest > cs.latest OR n.latest > n.read_to"),
+        }
+    }
+}
+
+/// A sender stands at the newest of its texts that are wanted, so a row of an older one of its services gives way.
+fn list(part: Part, flagged: Option<Flagged>) -> String {
+    let (those, gives_way) = part.rows();
+    let index = match (part, flagged) {
+        (Part::Danger, _) => "conversation_services_in_danger",
+        (_, Some(_)) => "conversation_services_flagged",
+        (_, None) => "conversation_services_by_latest",
+    };
+    let scope = scope("t");
+    let newest = |flag: Flag| {
+        let column = column(flag);
+        format!(
+            "(SELECT max(t.{column}) FROM conversation_services t WHERE t.conversation = v.id AND {scope}) AS {column}"
+        )
+    };
     format!(
-        "SELECT c.arrival, {}, v.opaque,
-             (SELECT sum(t.texts) FROM conversation_services t WHERE t.conversation = v.id AND {}) AS texts,
-             EXISTS (SELECT 1 FROM conversation_services t WHERE t.conversation = v.id AND t.latest > t.read_to AND {}) AS unread,
+        "SELECT c.arrival, {}, v.opaque, {},
+             (SELECT sum(t.texts) FROM conversation_services t WHERE t.conversation = v.id AND {scope}) AS texts,
+             EXISTS (SELECT 1 FROM conversation_services t WHERE t.conversation = v.id AND t.latest > t.read_to AND {scope}) AS unread,
              (SELECT group_concat(DISTINCT p.email) FROM conversation_services t JOIN people p ON p.id = t.taken_by
-                 WHERE t.conversation = v.id AND {}) AS taken_by,
-             NOT EXISTS (SELECT 1 FROM conversation_services t WHERE t.conversation = v.id AND t.done_at IS NULL AND {}) AS done
-         FROM conversation_services cs INDEXED BY conversation_services_by_latest
+                 WHERE t.conversation = v.id AND {scope}) AS taken_by,
+             NOT EXISTS (SELECT 1 FROM conversation_services t WHERE t.conversation = v.id AND t.done_at IS NULL AND {scope}) AS done
+         FROM conversation_services cs INDEXED BY {index}
          JOIN conversations v ON v.id = cs.conversation
          JOIN callbacks c ON c.arrival = cs.latest
          {}
-         WHERE cs.latest < :before AND {} {those}
+         WHERE cs.latest < :before AND {} AND {those}
            AND NOT EXISTS (SELECT 1 FROM conversation_services n WHERE n.conversation = cs.conversation
                   AND ({gives_way}) AND {})
          ORDER BY cs.latest DESC LIMIT :limit",
         row::COLUMNS,
-        scope("t"),
-        scope("t"),
-        scope("t"),
-        scope("t"),
+        Flag::ALL.map(newest).join(", "),
         row::JOINS,
-        wanted("cs"),
-        wanted("n")
+        wanted("cs", flagged),
+        wanted("n", flagged)
     )
 }
 
-static ALL: LazyLock<String> = LazyLock::new(|| list("", "n.latest > cs.latest"));
-static UNREAD: LazyLock<String> =
-    LazyLock::new(|| list("AND cs.latest > cs.read_to", "n.latest > cs.latest AND n.latest > n.read_to"));
-static READ: LazyLock<String> =
-    LazyLock::new(|| list("AND cs.latest <= cs.read_to", "n.latest > cs.latest OR n.latest > n.read_to"));
-
-/// Where unread conversations stand first, the places after them are below zero.
 fn inbox(
     connection: &Connection,
     sees: &Services,
     narrowed: Narrowed,
-    before: i64,
+    place: Option<i64>,
 ) -> rusqlite::Result<(Vec<InboxRow>, Option<i64>)> {
-    let one_order = narrowed.newest_first || narrowed.unread;
-    let mut rows = match before {
-        before if one_order => senders(connection, &ALL, sees, narrowed, before)?,
-        before if before > 0 => senders(connection, &UNREAD, sees, narrowed, before)?,
-        _ => Vec::new(),
-    };
-    let first_read = rows.len();
-    if !one_order && rows.len() <= SENDERS {
-        let before = if before > 0 { i64::MAX } else { before.saturating_neg() };
-        rows.extend(senders(connection, &READ, sees, narrowed, before)?);
+    let (first, mut before) = Part::at(place, narrowed);
+    let mut rows = Vec::new();
+    for part in Part::of(narrowed).iter().copied().skip_while(|part| *part != first) {
+        if rows.len() <= SENDERS {
+            rows.extend(senders(connection, part, sees, narrowed, before)?.into_iter().map(|row| (part, row)));
+        }
+        before = i64::MAX;
     }
     let more = rows.len() > SENDERS;
     rows.truncate(SENDERS);
-    let is_read = !one_order && rows.len() > first_read;
-    let last = rows.last().filter(|_| more).map(|last| last.latest.arrival);
-    Ok((rows, last.map(|last| if is_read { -last } else { last })))
+    let next = rows.last().filter(|_| more).map(|(part, last)| part.behind(last.latest.arrival));
+    Ok((rows.into_iter().map(|(_, row)| row).collect(), next))
 }
 
 /// One more than a page.
 fn senders(
     connection: &Connection,
-    sql: &str,
+    part: Part,
     sees: &Services,
     narrowed: Narrowed,
     before: i64,
 ) -> rusqlite::Result<Vec<InboxRow>> {
-    let mut find = connection.prepare_cached(sql)?;
+    let mut find = connection.prepare_cached(&list(part, narrowed.flagged))?;
     let bound = named_params! {
         ":sees": sees.bound(), ":service": narrowed.service, ":destination": narrowed.destination,
         ":taken_by": narrowed.taken_by, ":open": narrowed.open, ":unread": narrowed.unread,
         ":before": before, ":limit": SENDERS + 1,
     };
     let rows = find.query_map(bound, |row| {
-        Ok(InboxRow {
+        let mut newest = Vec::new();
+        for flag in Flag::ALL {
+            newest.push((flag, row.get(column(flag))?));
+        }
+        let row = InboxRow {
             latest: row::kept(row)?,
             opaque: row.get("opaque")?,
             texts: row.get("texts")?,
             is_unread: row.get("unread")?,
             taken_by: row.get("taken_by")?,
             is_dealt_with: row.get("done")?,
-        })
+            flags: Vec::new(),
+        };
+        Ok((row, newest))
     })?;
-    rows.collect()
+    let mut senders = Vec::new();
+    for found in rows.collect::<rusqlite::Result<Vec<_>>>()? {
+        let (mut row, newest) = found;
+        for (flag, arrival) in newest.into_iter().filter(|(_, arrival)| *arrival > 0) {
+            let hit = flags::of(connection, arrival)?.into_iter().find(|hit| hit.flag == flag);
+            row.flags.extend(hit.map(|hit| RowFlag { arrival, hit }));
+        }
+        senders.push(row);
+    }
+    Ok(senders)
 }
 
 fn conversation(
@@ -278,7 +396,11 @@ fn conversation(
     items.reverse();
     let sender = latest.callback.person().map(str::to_owned).unwrap_or_default();
     let (newest_of, notes) = (latest.service, notes::on(connection, id, sees)?);
-    Ok(Some(Conversation { items, earlier, sender, handling, newest_of, notes, colleagues, opened, since }))
+    let mut flags = Vec::new();
+    for kept in items.iter().filter(|kept| kept.callback.kind() == Kind::ReceivedText) {
+        flags.extend(flags::of(connection, kept.arrival)?.into_iter().map(|hit| (kept.arrival, hit)));
+    }
+    Ok(Some(Conversation { items, flags, earlier, sender, handling, newest_of, notes, colleagues, opened, since }))
 }
 
 /// One more than a page, the newest first.

@@ -9,7 +9,8 @@ use super::quarantine::{self, Quarantined};
 use super::row::{self, Kept};
 use super::sent::{self, SentText};
 use super::subject::{Gathered, len};
-use super::{ServiceId, Services, Store, StoreError, holds};
+use super::{ServiceId, Services, Store, StoreError, flags, holds};
+use crate::flagging::Hit;
 
 /// A search for somebody that is kept so that its page can be opened again.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,8 +38,8 @@ enum Place<'a> {
 /// One piece of what is held.
 #[derive(Debug)]
 pub enum Exported {
-    /// A callback of any kind, and whether a hold keeps it.
-    Callback(Box<Kept>, bool),
+    /// A callback of any kind, whether a hold keeps it, and why it is flagged.
+    Callback(Box<Kept>, bool, Vec<Hit>),
     /// A body in quarantine, and whether a hold keeps it.
     Quarantined(Box<Quarantined>, bool),
     /// What a message said that was sent to them.
@@ -98,7 +99,8 @@ fn read(connection: &Connection, sees: &Services, place: &Place<'_>) -> rusqlite
         Place::Callback(arrival) => {
             let kept = row::at(connection, arrival)?.filter(|kept| sees.allow(kept.service));
             let is_held = holds::is_held(connection, arrival)?;
-            kept.map(|kept| Exported::Callback(Box::new(kept), is_held))
+            let flags = flags::of(connection, arrival)?;
+            kept.map(|kept| Exported::Callback(Box::new(kept), is_held, flags))
         }
         Place::Sent(notify_id) => {
             let text = sent::of(connection, sees, notify_id)?.filter(|text| text.body.is_some());

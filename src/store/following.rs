@@ -3,12 +3,13 @@
 
 use std::sync::PoisonError;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::Connection;
 
 use super::index::{Facets, Index, Wanted, Way};
 use super::row::{self, Kept};
-use super::{Services, Store, StoreError, contacts};
-use crate::flagging::{FlagList, SHIPPED};
+use super::settings::Setting;
+use super::{Services, Store, StoreError, contacts, flags, settings};
+use crate::flagging::{FlagList, Hit, SHIPPED};
 use crate::notify::{Content, Kind};
 
 /// Rows that are gone through in one read.
@@ -56,12 +57,12 @@ impl Store {
         let rows = texts.len();
         let work = move |connection: &Connection| {
             let list = list(connection)?;
-            let mut flagged = Vec::new();
             for arrival in texts {
                 if let Some(kept) = row::at(connection, arrival)? {
                     // The words that flag it may be others now. What somebody dealt with stays so.
-                    connection.prepare_cached("DELETE FROM flags WHERE arrival = ?1")?.execute([arrival])?;
-                    flag(connection, &list, &kept, &mut flagged)?;
+                    for flag in flags::set(connection, &kept, &hits(&list, &kept))? {
+                        contacts::note_flag_late(connection, &kept, flag)?;
+                    }
                 }
             }
             connection.prepare_cached("UPDATE following SET next_text = ?1")?.execute([next])?;
@@ -120,32 +121,33 @@ fn keep(connection: &Connection, wanted: &[i64], next: i64) -> rusqlite::Result<
                 Some(list) => list,
                 none => none.insert(list(connection)?),
             };
-            flag(connection, list, &kept, &mut flagged)?;
+            let new = flags::set(connection, &kept, &hits(list, &kept))?;
+            for flag in &new {
+                contacts::note_flag(connection, &kept, *flag)?;
+            }
+            if !new.is_empty() {
+                flagged.push(*arrival);
+            }
         } else {
             contacts::note(connection, &kept)?;
         }
     }
-    connection.prepare_cached("UPDATE following SET next = ?1")?.execute([next])?;
+    // Where nothing is left to hold against a changed list, that is so of these too.
+    let sql = "UPDATE following SET next = ?1, next_text = iif(next_text >= next, ?1, next_text)";
+    connection.prepare_cached(sql)?.execute([next])?;
     Ok(flagged)
 }
 
-fn flag(connection: &Connection, list: &FlagList, kept: &Kept, flagged: &mut Vec<i64>) -> rusqlite::Result<()> {
-    let Content::ReceivedText(text) = &kept.callback.content else { return Ok(()) };
-    for hit in list.find(text.message.as_deref().unwrap_or_default()) {
-        let sql = "INSERT INTO flags (arrival, flag, said) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
-        connection.prepare_cached(sql)?.execute(params![kept.arrival, hit.flag.value(), hit.said])?;
-        contacts::note_flag(connection, kept, hit.flag)?;
-        if !flagged.contains(&kept.arrival) {
-            flagged.push(kept.arrival);
-        }
+fn hits(list: &FlagList, kept: &Kept) -> Vec<Hit> {
+    match &kept.callback.content {
+        Content::ReceivedText(text) => list.find(text.message.as_deref().unwrap_or_default()),
+        _ => Vec::new(),
     }
-    Ok(())
 }
 
 fn written_list(connection: &Connection) -> rusqlite::Result<String> {
-    let sql = "SELECT value FROM settings WHERE name = 'flags'";
-    let set: Option<String> = connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
-    Ok(set.unwrap_or_else(|| SHIPPED.to_owned()))
+    let set = settings::set(connection, Setting::Flags)?.map(|set| set.value);
+    Ok(set.filter(|list| !list.is_empty()).unwrap_or_else(|| SHIPPED.to_owned()))
 }
 
 /// What cannot be understood is never stored; should it be, the shipped one holds.
@@ -159,7 +161,7 @@ fn texts_to_hold_again(index: &Index<'_>) -> rusqlite::Result<Option<(i64, Vec<i
     let sql = "SELECT next, next_text FROM following";
     let (next, next_text): (i64, i64) =
         index.connection.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    if next_text == 0 || next_text >= next {
+    if next_text >= next {
         return Ok(None);
     }
     let facets = Facets::of(&Services::All).of_kinds(vec![Kind::ReceivedText]);
@@ -177,6 +179,6 @@ fn texts_to_hold_again(index: &Index<'_>) -> rusqlite::Result<Option<(i64, Vec<i
 
 /// The row of an arrival goes, or what it says does.
 pub(super) fn forget(connection: &Connection, arrival: i64) -> rusqlite::Result<()> {
-    connection.prepare_cached("DELETE FROM flags WHERE arrival = ?1")?.execute([arrival])?;
+    flags::forget(connection, arrival)?;
     contacts::forget(connection, arrival)
 }

@@ -34,6 +34,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0020-handling.sql"),
     include_str!("migrations/0021-sent.sql"),
     include_str!("migrations/0022-contacts.sql"),
+    include_str!("migrations/0023-flags-shown.sql"),
 ];
 /// What the writer touches again and again is small: the ends of a few tables.
 const WRITER_CACHE_KIB: i64 = 8 * 1024;

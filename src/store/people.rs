@@ -131,6 +131,8 @@ pub struct Asking {
     pub alarms: i64,
     /// How many conversations with unread texts there are that they may see; at most so many are counted.
     pub unread: i64,
+    /// What everybody is to read.
+    pub notice: Option<String>,
     /// Whether it began with a second factor.
     pub with_second_factor: bool,
     /// The sign-in before, while it was not told.
@@ -395,7 +397,7 @@ impl Store {
             let before = sessions::BEFORE;
             let sql = format!(
                 "SELECT {PERSON}, s.made_at, s.last_seen_at, (SELECT count(*) FROM alarms WHERE settled_at IS NULL),
-                    s.second_factor, {before}
+                    s.second_factor, {before}, (SELECT nullif(value, '') FROM settings WHERE name = 'notice')
                  FROM sessions s JOIN people p ON p.id = s.person
                  WHERE s.mark = ?1 AND p.disabled_at IS NULL"
             );
@@ -409,6 +411,7 @@ impl Store {
                     alarms: row.get(11)?,
                     with_second_factor: row.get(12)?,
                     before: sessions::before(row, 13)?,
+                    notice: row.get(16)?,
                 })
             };
             connection.prepare_cached(&sql)?.query_row([mark], asking).optional()

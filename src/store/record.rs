@@ -183,6 +183,10 @@ did! {
     KeptToken "kept_token" "Called off the revocation of a callback token"
     /// Gave a template a name, or took it away.
     NamedTemplate "named_template" "Named a template"
+    /// Changed what received texts are flagged by.
+    ChangedFlags "changed_flags" "Changed the list of phrases that flag texts"
+    /// Changed what holds for everybody.
+    ChangedSettings "changed_settings" "Changed the settings"
     /// Removed what was old by hand.
     Purged "purged" "Removed what was old"
     /// Looked up what is held on somebody.

@@ -2,6 +2,7 @@
 
 mod contacts;
 mod find;
+mod flags;
 mod handling;
 mod removal;
 mod requeue;

@@ -21,8 +21,12 @@ pub(super) enum Here {
     Quarantine,
     /// What is held on one person.
     Subjects,
+    /// What received texts are flagged by.
+    Flags,
     /// What templates are called.
     Templates,
+    /// What holds for everybody.
+    Settings,
     /// Who may sign in.
     People,
     /// Callback tokens.
@@ -46,6 +50,8 @@ pub(super) struct Chrome {
     pub(super) search_error: Option<String>,
     /// On the first page of a session: the sign-in before.
     pub(super) sign_in_before: Option<Before>,
+    /// What an admin has everybody read.
+    pub(super) notice: Option<String>,
 }
 
 /// What stands in a page that tells of the sign-in before, and in no other: a text has no such quotation marks.
@@ -122,16 +128,18 @@ const fn place(here: Here, href: &'static str, words: &'static str, needs: Optio
 }
 
 /// The menu, in its order.
-const MENU: [Place; 10] = [
+const MENU: [Place; 12] = [
     place(Here::Receipts, "/receipts", "Receipts", None),
     place(Here::Messages, "/messages", "Received texts", None),
     place(Here::Contacts, "/contacts", "Contacts to check", None),
     place(Here::Quarantine, "/quarantine", "Quarantine", Some(May::Quarantine)),
     place(Here::Subjects, "/subjects", "Personal data", Some(May::Subjects)),
+    place(Here::Flags, "/flags", "Flags", Some(May::Flags)),
     place(Here::Audit, "/audit", "Record", Some(May::Record)),
     place(Here::People, "/people", "People", Some(May::People)),
     place(Here::Tokens, "/tokens", "Tokens", Some(May::Tokens)),
     place(Here::Templates, "/templates", "Templates", Some(May::Settings)),
+    place(Here::Settings, "/settings", "Settings", Some(May::Settings)),
     place(Here::Alarms, "/alarms", "Alarms", Some(May::Alarms)),
 ];
 
@@ -149,12 +157,13 @@ impl Place {
 impl Chrome {
     pub(super) fn new(owner: &Arc<Owner>, person: Option<&Caseworker>, here: Here) -> Chrome {
         let sign_in_before = person.and_then(Caseworker::sign_in_before).map(Before::of);
+        let notice = person.and_then(Caseworker::notice).map(str::to_owned);
         let person = person.map(|person| NavPerson {
             email: person.email().to_owned(),
             menu: MENU.iter().filter_map(|item| item.shown_to(person, here)).collect(),
             left: person.left(),
         });
-        Chrome { owner: owner.clone(), person, search: String::new(), search_error: None, sign_in_before }
+        Chrome { owner: owner.clone(), person, search: String::new(), search_error: None, sign_in_before, notice }
     }
 
     pub(super) fn with_search(self, search: &str) -> Chrome {

@@ -221,7 +221,7 @@ async fn page(site: &Site, caseworker: &Caseworker, asked: Asked, trail: &Trail)
 /// Where there is more than one to choose from.
 async fn services(site: &Site, sees: &Services, asked: Asked) -> Result<Vec<Choice>, Problem> {
     let services = site.store.services().await?;
-    let seen = |service: &Service| match sees {
+    let is_seen = |service: &Service| match sees {
         Services::All => true,
         Services::Only(ids) => ids.contains(&service.id),
     };
@@ -230,7 +230,7 @@ async fn services(site: &Site, sees: &Services, asked: Asked) -> Result<Vec<Choi
         chosen: asked.service == Some(service.id),
         words: plain_text::line(&service.name),
     };
-    let choices: Vec<Choice> = services.into_iter().filter(seen).map(choice).collect();
+    let choices: Vec<Choice> = services.into_iter().filter(is_seen).map(choice).collect();
     Ok(if choices.len() > 1 { choices } else { Vec::new() })
 }
 

@@ -11,6 +11,7 @@ use warp::reply::Response;
 use super::back::Back;
 use super::chrome::{Chrome, Here};
 use super::confirm::{Fault, Faults};
+use super::flag_tag::FlagTag;
 use super::handling::{self, Verb};
 use super::messages::{INBOX, message, named};
 use super::plain_text::{self, Piece};
@@ -64,6 +65,7 @@ struct Item {
     own: Option<Moment>,
     service: String,
     said: Said,
+    flags: Vec<FlagTag>,
     is_new: bool,
     is_first_new: bool,
     is_newest: bool,
@@ -210,6 +212,10 @@ fn items(found: &Conversation, onward: impl Fn(&str) -> String, is_newest: bool)
     };
     let mut items: Vec<Item> =
         found.items.iter().map(|kept| item(kept, &onward, kept.arrival > read_to(kept.service))).collect();
+    for (kept, item) in found.items.iter().zip(&mut items) {
+        let theirs = found.flags.iter().filter(|(arrival, _)| *arrival == kept.arrival);
+        item.flags = theirs.map(|(_, hit)| FlagTag::of(hit, true)).collect();
+    }
     if let Some(first) = items.iter_mut().find(|item| item.is_new) {
         first.is_first_new = true;
     }
@@ -235,7 +241,7 @@ fn item(kept: &Kept, onward: impl Fn(&str) -> String, came_since: bool) -> Item 
     let own = (own.words != arrived.words).then_some(own);
     let is_new = came_since && matches!(said, Said::Text { .. });
     let service = kept.service_name.clone();
-    Item { arrived, own, service, said, is_new, is_first_new: false, is_newest: false }
+    Item { arrived, own, service, said, flags: Vec::new(), is_new, is_first_new: false, is_newest: false }
 }
 
 fn state(state: &Handling, me: Option<i64>) -> State {

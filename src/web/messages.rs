@@ -8,6 +8,7 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::chrome::{Chrome, Here};
+use super::flag_tag::FlagTag;
 use super::keeping::Keeping;
 use super::plain_text::{self, Piece, grouped};
 use super::problem::{Answer, Problem, answer, html, see_other};
@@ -18,8 +19,9 @@ use super::trail::Trail;
 use super::{Site, get};
 use crate::access::Caseworker;
 use crate::clock;
+use crate::flagging::Flag;
 use crate::notify::Content;
-use crate::store::{Did, InboxPage, InboxRow, Kept, Narrowed, ServiceId};
+use crate::store::{Did, Flagged, InboxPage, InboxRow, Kept, Narrowed, ServiceId};
 
 /// Characters of the latest text that the inbox shows.
 const PREVIEW: usize = 160;
@@ -37,12 +39,17 @@ struct MessagesPage {
     shows: Vec<Choice>,
     services: Vec<Choice>,
     destinations: Vec<Choice>,
+    flags: Vec<Choice>,
     newest_first: bool,
     /// The filters that are set, in words, each with the address without it.
     filters: Vec<(String, String)>,
     /// The address without any.
     clear: String,
     caption: &'static str,
+    /// When texts are read.
+    hours: Option<String>,
+    /// That possible danger has waited too long.
+    waiting: Option<String>,
     rows: Vec<Row>,
     previous: Option<String>,
     next: Option<String>,
@@ -65,6 +72,7 @@ struct Row {
     is_unread: bool,
     is_dealt_with: bool,
     taken_by: Option<String>,
+    flags: Vec<FlagTag>,
 }
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
@@ -85,6 +93,7 @@ pub(super) struct Asked {
     service: Option<i64>,
     /// A number that texts are sent to, by its own number here: it stands in no address.
     to: Option<i64>,
+    flagged: Option<Flagged>,
     newest_first: bool,
 }
 
@@ -95,6 +104,7 @@ impl Asked {
             shows: SHOWS.into_iter().map(|(name, _)| name).filter(|name| is_asked(name)).collect(),
             service: query.number("service"),
             to: query.number("to"),
+            flagged: query.get("flag").and_then(flagged),
             newest_first: query.get("sort") == Some("newest"),
         }
     }
@@ -110,6 +120,7 @@ impl Asked {
             open: self.shows("open"),
             service: self.service.map(ServiceId),
             destination: self.to,
+            flagged: self.flagged,
             newest_first: self.newest_first,
         }
     }
@@ -120,6 +131,7 @@ impl Asked {
         query.extend_pairs(self.shows.iter().map(|show| ("show", *show)));
         let numbers = [("service", self.service), ("to", self.to)];
         query.extend_pairs(numbers.iter().filter_map(|(name, number)| Some((*name, number.as_ref()?.to_string()))));
+        query.extend_pairs(self.flagged.map(|flagged| ("flag", flag_words(flagged).0)));
         if self.newest_first {
             query.append_pair("sort", "newest");
         }
@@ -143,8 +155,27 @@ impl Asked {
         let to = self
             .to
             .map(|_| (format!("Sent to {}", words(destinations, "a number")), Asked { to: None, ..self.clone() }));
-        shows.chain(service).chain(to).map(|(words, without)| (words, without.link())).collect()
+        let flagged =
+            self.flagged.map(|flagged| (flag_words(flagged).1.to_owned(), Asked { flagged: None, ..self.clone() }));
+        let all = shows.chain(service).chain(to).chain(flagged);
+        all.map(|(words, without)| (words, without.link())).collect()
     }
+}
+
+/// What can be chosen of flags.
+const FLAGGED: [Flagged; 4] =
+    [Flagged::Anyhow, Flagged::As(Flag::Danger), Flagged::As(Flag::Stop), Flagged::As(Flag::WrongPerson)];
+
+/// As it stands in an address, and in words.
+fn flag_words(flagged: Flagged) -> (&'static str, &'static str) {
+    match flagged {
+        Flagged::Anyhow => ("any", "Flagged"),
+        Flagged::As(flag) => (flag.value(), flag.words()),
+    }
+}
+
+fn flagged(value: &str) -> Option<Flagged> {
+    FLAGGED.into_iter().find(|flagged| flag_words(*flagged).0 == value)
 }
 
 async fn inbox(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Words) -> Answer {
@@ -155,7 +186,8 @@ async fn inbox(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: 
     if page.rows.is_empty() && trail.before().is_some() {
         return Ok(see_other(&asked.link()));
     }
-    let InboxPage { rows, next, services, destinations } = page;
+    let InboxPage { rows, next, services, destinations, hours } = page;
+    let waiting = site.store.waiting(caseworker.sees(), clock::now()).await?;
     let choice = |id: i64, words: &str, chosen: Option<i64>| Choice {
         value: id.to_string(),
         words: plain_text::line(words),
@@ -169,6 +201,11 @@ async fn inbox(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: 
         words: words.to_owned(),
         is_chosen: asked.shows(name),
     };
+    let flag = |choice: Flagged| Choice {
+        value: flag_words(choice).0.to_owned(),
+        words: flag_words(choice).1.to_owned(),
+        is_chosen: asked.flagged == Some(choice),
+    };
     html(&MessagesPage {
         keeping: Keeping::of(&site),
         chrome: site.chrome(Some(&caseworker), Here::Messages),
@@ -178,13 +215,31 @@ async fn inbox(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: 
         clear: Asked { newest_first: asked.newest_first, ..Asked::default() }.link(),
         services,
         destinations,
+        flags: FLAGGED.map(flag).into(),
         newest_first: asked.newest_first,
         caption: if asked.newest_first { "Senders, newest text message first" } else { "Senders, unread first" },
+        hours,
+        waiting: waiting.map(|waiting| match waiting.conversations {
+            1 => format!(
+                "1 conversation may tell of danger and has been unread for more than {}",
+                minutes(waiting.minutes)
+            ),
+            many => {
+                format!(
+                    "{many} conversations may tell of danger and have been unread for more than {}",
+                    minutes(waiting.minutes)
+                )
+            }
+        }),
         rows: rows.into_iter().map(row).collect(),
         previous: trail.previous(&asked.link()),
         next: trail.next(&asked.link(), next),
         files: Files::of(&caseworker, &asked.link()),
     })
+}
+
+fn minutes(minutes: i64) -> String {
+    if minutes == 1 { "1 minute".to_owned() } else { format!("{minutes} minutes") }
 }
 
 fn row(row: InboxRow) -> Row {
@@ -198,6 +253,7 @@ fn row(row: InboxRow) -> Row {
         is_unread: row.is_unread,
         is_dealt_with: row.is_dealt_with,
         taken_by: row.taken_by.map(|people| people.replace(',', ", ")),
+        flags: row.flags.iter().map(|flag| FlagTag::of(&flag.hit, flag.arrival == row.latest.arrival)).collect(),
     }
 }
 
@@ -219,16 +275,18 @@ mod tests {
 
     #[test]
     fn each_filter_has_an_address_without_it_and_the_order_stays() {
-        let asked = Asked::of(&Words::parse(b"show=open&show=unread&show=none&service=2&to=x&sort=newest&before=9"));
-        assert_eq!(asked.link(), "/messages?show=unread&show=open&service=2&sort=newest");
+        let asked =
+            Asked::of(&Words::parse(b"show=open&show=unread&show=none&service=2&to=x&flag=stop&sort=newest&before=9"));
+        assert_eq!(asked.link(), "/messages?show=unread&show=open&service=2&flag=stop&sort=newest");
         let filters = asked.filters(&[], &[]);
         let links: Vec<(&str, &str)> = filters.iter().map(|(words, link)| (words.as_str(), link.as_str())).collect();
         assert_eq!(
             links,
             [
-                ("Unread", "/messages?show=open&service=2&sort=newest"),
-                ("Not dealt with", "/messages?show=unread&service=2&sort=newest"),
-                ("A service", "/messages?show=unread&show=open&sort=newest"),
+                ("Unread", "/messages?show=open&service=2&flag=stop&sort=newest"),
+                ("Not dealt with", "/messages?show=unread&service=2&flag=stop&sort=newest"),
+                ("A service", "/messages?show=unread&show=open&flag=stop&sort=newest"),
+                ("Asks to stop", "/messages?show=unread&show=open&service=2&sort=newest"),
             ]
         );
         assert_eq!(Asked::of(&Words::default()).link(), "/messages");

@@ -21,6 +21,8 @@ use crate::notify::term::Term;
 const FORM_WITHIN: Duration = Duration::from_secs(20);
 /// A form larger than this is none of ours.
 const LARGEST_FORM: usize = 64 * 1024;
+/// A list of phrases as a form carries it.
+const LARGEST_LIST: usize = 512 * 1024;
 
 /// A form that is longer, as it stands in another, is not carried through the sign-in.
 const LARGEST_KEPT: usize = 16 * 1024;
@@ -195,10 +197,19 @@ fn query_text() -> BoxedFilter<(String,)> {
 
 /// The words of a form that came from our own page.
 pub(super) fn form() -> BoxedFilter<(Result<Words, Problem>,)> {
+    form_up_to(LARGEST_FORM)
+}
+
+/// As [`form`], of a page for a long list.
+pub(super) fn long_form() -> BoxedFilter<(Result<Words, Problem>,)> {
+    form_up_to(LARGEST_LIST)
+}
+
+fn form_up_to(largest: usize) -> BoxedFilter<(Result<Words, Problem>,)> {
     warp::header::headers_cloned()
         .and(source())
         .and(warp::body::stream())
-        .then(|headers: HeaderMap, from: String, body| async move {
+        .then(move |headers: HeaderMap, from: String, body| async move {
             refuse_cross_site(&headers).map_err(|_| {
                 tracing::warn!(
                     event = "access.cross_site",
@@ -207,18 +218,18 @@ pub(super) fn form() -> BoxedFilter<(Result<Words, Problem>,)> {
                 );
                 Problem::CrossSite
             })?;
-            let form = tokio::time::timeout(FORM_WITHIN, whole(body)).await.ok().flatten();
+            let form = tokio::time::timeout(FORM_WITHIN, whole(body, largest)).await.ok().flatten();
             Ok(Words::parse(&form.ok_or(Problem::BadRequest)?))
         })
         .boxed()
 }
 
-async fn whole<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>>) -> Option<Vec<u8>> {
+async fn whole<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>>, largest: usize) -> Option<Vec<u8>> {
     let mut body = std::pin::pin!(body);
     let mut bytes = Vec::new();
     while let Some(chunk) = body.next().await {
         let mut chunk = chunk.ok()?;
-        if bytes.len() + chunk.remaining() > LARGEST_FORM {
+        if bytes.len() + chunk.remaining() > largest {
             return None;
         }
         while chunk.has_remaining() {

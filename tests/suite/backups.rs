@@ -172,7 +172,8 @@ fn what_cannot_be_restored_is_refused_with_a_sentence_and_leaves_no_folder() {
     let cut = other("cut.db", &bytes[..bytes.len() / 2]);
     let last = bytes.len() - 4096;
     bytes[last..].fill(0xa5);
-    let orphan = "PRAGMA foreign_keys = OFF; INSERT INTO tokens (id, service, sha256, made_at) VALUES (9, 99, x'00', 1)";
+    let orphan =
+        "PRAGMA foreign_keys = OFF; INSERT INTO tokens (id, service, sha256, made_at) VALUES (9, 99, x'00', 1)";
     let new = folder.join("new");
     for (file, code, words) in [
         (folder.join("absent.db"), 1, "cannot read the backup"),

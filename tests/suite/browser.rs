@@ -196,6 +196,17 @@ fn a_team_shares_the_inbox_in_two_browsers_with_and_without_javascript() {
 }
 
 #[test]
+fn a_flag_is_met_and_the_list_and_the_settings_are_changed_in_a_browser_with_and_without_javascript() {
+    let Some(mut journey) = journey("flags.mjs") else { return };
+    let server = Server::start();
+    let text = br#"{"id": "t1", "source_number": "447700900123", "message": "It is about suicide"}"#;
+    assert_eq!(server.post("/callbacks", text).status, 200);
+    crate::flags::page_with(&mut server.signed_in("admin"), "/messages", "Possible danger</strong>");
+    journey.env("EMAIL", "admin@example.gov.uk").env("PASSWORD", PASSWORD);
+    go(journey, &server);
+}
+
+#[test]
 fn a_passkey_is_added_used_and_removed_in_a_browser_with_and_without_javascript() {
     let Some(mut journey) = journey("passkeys.mjs") else { return };
     let server = Server::start();

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 /// A layer and those of ours that it may name.
 const MAY_USE: [(&str, &[&str]); 15] = [
-    ("web", &["access", "asking", "disclosure", "notify", "store", "edge", "clock", "spreadsheet"]),
+    ("web", &["access", "asking", "disclosure", "flagging", "notify", "store", "edge", "clock", "spreadsheet"]),
     ("upkeep", &["backfill", "notify", "store", "clock"]),
     ("asking", &["outgoing", "notify", "clock"]),
     ("backfill", &["outgoing", "notify", "store", "clock"]),
     ("access", &["oidc", "store", "clock"]),
     ("oidc", &["outgoing"]),
-    ("disclosure", &["notify", "spreadsheet", "store", "clock"]),
+    ("disclosure", &["flagging", "notify", "spreadsheet", "store", "clock"]),
     ("store", &["flagging", "notify", "clock"]),
     ("edge", &[]),
     ("flagging", &["notify"]),

@@ -23,6 +23,7 @@ mod crash;
 mod damage;
 mod files;
 mod first_week;
+mod flags;
 mod help;
 mod hostile;
 mod inbox;
@@ -45,6 +46,7 @@ mod sent;
 #[allow(dead_code, reason = "the faults use the rest")]
 mod server;
 mod sessions;
+mod settings;
 mod sign_in;
 mod single_sign_on;
 mod subjects;

@@ -114,6 +114,12 @@ pub(crate) const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/audit", [303, 403, 403, 200, 200]),
     ("POST", "/audit", [303, 403, 403, 303, 303]),
     ("GET", "/audit/csv", [303, 403, 403, 200, 200]),
+    ("GET", "/flags", [303, 403, 403, 200, 200]),
+    // What was sent is no list.
+    ("POST", "/flags", [303, 403, 403, 200, 200]),
+    ("GET", "/settings", [303, 403, 403, 403, 200]),
+    // What was sent is kept in the form.
+    ("POST", "/settings", [200, 403, 403, 403, 303]),
     ("GET", "/templates", [303, 403, 403, 403, 200]),
     ("GET", "/templates/1/99", [303, 403, 403, 403, 404]),
     ("POST", "/templates/1/99", [303, 403, 403, 403, 404]),

@@ -73,7 +73,7 @@ fn exported(store: &Store, sees: &Services, subject: &Subject) -> Vec<String> {
     let mut said = Vec::new();
     let each = |piece| {
         said.push(match piece {
-            Exported::Callback(kept, _) => String::from_utf8(kept.callback.body()).unwrap(),
+            Exported::Callback(kept, ..) => String::from_utf8(kept.callback.body()).unwrap(),
             Exported::Quarantined(body, _) => String::from_utf8(body.body.unwrap()).unwrap(),
             Exported::Sent(text) => text.body.unwrap_or_default(),
             Exported::Search(search) => search.term,
