@@ -8,6 +8,7 @@ use super::destinations::{self, Destination};
 use super::handling::{self, Changed, Handling, Opened, Versions};
 use super::index::{Facets, Index, Wanted, Way};
 use super::key::Key;
+use super::live;
 use super::notes::{self, Note};
 use super::people::Person;
 use super::row::{self, Kept};
@@ -48,6 +49,8 @@ pub struct InboxPage {
     pub services: Vec<Service>,
     /// The numbers that texts are sent to.
     pub destinations: Vec<Destination>,
+    /// The arrival of the newest text that may be seen, listed here or not.
+    pub newest: i64,
 }
 
 /// What of the inbox is wanted, and in which order. All of it where nothing is set, unread conversations first.
@@ -84,6 +87,8 @@ pub struct Conversation {
     pub items: Vec<Kept>,
     /// The arrival before which there is more.
     pub earlier: Option<i64>,
+    /// The arrival of the newest text.
+    pub newest: i64,
     /// The sender as the newest text wrote it.
     pub sender: String,
     /// What is done about it, for each service that may be seen.
@@ -113,9 +118,11 @@ impl Store {
     ) -> Result<InboxPage, StoreError> {
         let sees = sees.clone();
         self.read(move |connection| {
+            // First: what comes meanwhile is new then.
+            let newest = live::newest(connection, &sees)?;
             let (rows, next) = inbox(connection, &sees, narrowed, before.unwrap_or(i64::MAX))?;
             let services = service::seen(connection, &sees)?;
-            Ok(InboxPage { rows, next, services, destinations: destinations::seen(connection, &sees)? })
+            Ok(InboxPage { rows, next, services, destinations: destinations::seen(connection, &sees)?, newest })
         })
         .await
     }
@@ -261,8 +268,8 @@ fn conversation(
         )?
         .query_row(params![opaque, sees.bound()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    let Some((id, person, latest)) = known else { return Ok(None) };
-    let Some(latest) = row::at(connection, latest)? else { return Ok(None) };
+    let Some((id, person, newest)) = known else { return Ok(None) };
+    let Some(latest) = row::at(connection, newest)? else { return Ok(None) };
     let handling = handling::states(connection, id, sees)?;
     let names = (opaque, person.as_str());
     let (colleagues, opened) =
@@ -278,7 +285,7 @@ fn conversation(
     items.reverse();
     let sender = latest.callback.person().map(str::to_owned).unwrap_or_default();
     let (newest_of, notes) = (latest.service, notes::on(connection, id, sees)?);
-    Ok(Some(Conversation { items, earlier, sender, handling, newest_of, notes, colleagues, opened, since }))
+    Ok(Some(Conversation { items, earlier, newest, sender, handling, newest_of, notes, colleagues, opened, since }))
 }
 
 /// One more than a page, the newest first.

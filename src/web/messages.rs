@@ -7,6 +7,7 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
+use super::arrivals::Shown;
 use super::chrome::{Chrome, Here};
 use super::keeping::Keeping;
 use super::plain_text::{self, Piece, grouped};
@@ -45,6 +46,7 @@ struct MessagesPage {
     rows: Vec<Row>,
     previous: Option<String>,
     next: Option<String>,
+    shown: Shown,
 }
 
 struct Choice {
@@ -153,7 +155,7 @@ async fn inbox(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: 
     if page.rows.is_empty() && trail.before().is_some() {
         return Ok(see_other(&asked.link()));
     }
-    let InboxPage { rows, next, services, destinations } = page;
+    let InboxPage { rows, next, services, destinations, newest } = page;
     let choice = |id: i64, words: &str, chosen: Option<i64>| Choice {
         value: id.to_string(),
         words: plain_text::line(words),
@@ -167,13 +169,16 @@ async fn inbox(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: 
         words: words.to_owned(),
         is_chosen: asked.shows(name),
     };
+    let filters = asked.filters(&services, &destinations);
+    let clear = Asked { newest_first: asked.newest_first, ..Asked::default() }.link();
     html(&MessagesPage {
+        shown: Shown { since: newest, conversation: None, href: clear.clone() },
         keeping: Keeping::of(&site),
         chrome: site.chrome(Some(&caseworker), Here::Messages),
         title: trail.title("Received text messages"),
         shows: SHOWS.map(show).into(),
-        filters: asked.filters(&services, &destinations),
-        clear: Asked { newest_first: asked.newest_first, ..Asked::default() }.link(),
+        filters,
+        clear,
         services,
         destinations,
         newest_first: asked.newest_first,

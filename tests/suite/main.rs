@@ -24,6 +24,7 @@ mod help;
 mod inbox;
 mod layers;
 mod limits;
+mod live;
 mod notify_api;
 mod oidc_provider;
 mod pages;
