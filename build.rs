@@ -18,6 +18,8 @@ use sha2::{Digest, Sha256};
 const NODE_MODULES: &str = "COUNTERFOIL_NODE_MODULES";
 /// What npm reads.
 const PACKAGE_FILES: [&str; 3] = ["package.json", "package-lock.json", ".npmrc"];
+/// The parts of the one script. The first says what goes for all.
+const SCRIPTS: [&str; 3] = ["app.js", "live.js", "keys.js"];
 /// What only services on a gov.uk domain may show.
 const GOV_UK_ONLY: [&str; 5] = ["GDS Transport", "@font-face", "crest", "crown", "url("];
 
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
 fn build() -> Result<(), String> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed={NODE_MODULES}");
-    for file in PACKAGE_FILES.into_iter().chain(["app.scss", "app.js", "early.js", "icon.svg"]) {
+    for file in PACKAGE_FILES.into_iter().chain(["app.scss", "_schemes.scss", "early.js", "icon.svg"]).chain(SCRIPTS) {
         println!("cargo::rerun-if-changed=static/{file}");
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo did not name OUT_DIR")?);
@@ -43,10 +45,15 @@ fn build() -> Result<(), String> {
     let early = read("early.js")?;
     let assets = [
         Asset::new("CSS", "app", "css", "text/css; charset=utf-8", stylesheet),
-        Asset::new("JS", "app", "js", "text/javascript; charset=utf-8", read("app.js")?),
+        Asset::new("JS", "app", "js", "text/javascript; charset=utf-8", script()?),
         Asset::new("ICON", "icon", "svg", "image/svg+xml", read("icon.svg")?),
     ];
     write(&out.join("assets.rs"), generated(&out, early.trim(), &assets)?.as_bytes())
+}
+
+/// What the script is made of, one behind the other.
+fn script() -> Result<String, String> {
+    SCRIPTS.into_iter().map(read).collect()
 }
 
 fn read(name: &str) -> Result<String, String> {

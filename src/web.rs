@@ -7,6 +7,7 @@
 mod accessibility;
 mod account;
 mod alarms;
+mod arrivals;
 mod ask_notify;
 mod assets;
 mod audit;
@@ -194,6 +195,7 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         settings::routes(site),
         templates::routes(site),
         alarms::routes(site),
+        arrivals::routes(site),
         cookies::routes(site),
         accessibility::routes(site),
         help::routes(site),
@@ -298,14 +300,14 @@ fn methods(path: &str) -> Option<&'static str> {
         ["subjects", parts @ ..] => return subjects::methods(parts),
         []
         | [
-            "receipts" | "messages" | "contacts" | "quarantine" | "alarms" | "accessibility" | "cookies" | "account"
-            | "people" | "tokens" | "templates",
+            "receipts" | "messages" | "contacts" | "quarantine" | "alarms" | "accessibility" | "arrivals" | "cookies"
+            | "account" | "people" | "tokens" | "templates",
         ]
         | ["receipts" | "messages" | "search", _]
         | ["sign-in", "oidc"]
         | ["sign-in", "oidc", "callback"]
         | ["audit", "csv"]
-        | ["help", "statuses"] => "GET, HEAD",
+        | ["help", "statuses" | "keyboard"] => "GET, HEAD",
         ["alarms", id] if id.parse::<i64>().is_ok() => "POST",
         ["quarantine", arrival] | ["quarantine", arrival, "bytes"] if arrival.parse::<i64>().is_ok() => "GET, HEAD",
         ["quarantine", arrival, "read-again"] if arrival.parse::<i64>().is_ok() => "POST",

@@ -1,5 +1,5 @@
 // Everything but passkeys works without this. It keeps one hurried double click from sending a form twice, warns before a session ends,
-// and copies what is shown once.
+// and copies what is shown once. `live.js` and `keys.js` are sent behind it, as one script.
 "use strict";
 
 const PAUSE = 1000;
@@ -154,7 +154,7 @@ async function usePasskey(asked) {
 const PASSKEY_PROBLEMS = {
   NotAllowedError: "The passkey was not used: it was cancelled, or took too long. Try again",
   InvalidStateError: "One of your passkeys is kept there already. Choose another place",
-  SecurityError: "Passkeys do not work at this address. Open Counterfoil at its public address",
+  SecurityError: "Passkeys do not work at this address. Open it at its public address",
 };
 
 function sayProblem(words) {

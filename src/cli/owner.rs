@@ -10,7 +10,7 @@ use crate::web::{HelpContact, Owner, ServiceName};
 
 /// The flags of `serve`.
 #[derive(Args, Debug)]
-pub(super) struct Flags {
+pub(super) struct Says {
     /// What the service is called on its pages, in place of Counterfoil
     #[arg(long, value_name = "NAME", env = "COUNTERFOIL_SERVICE_NAME")]
     service_name: Option<ServiceName>,
@@ -23,9 +23,9 @@ pub(super) struct Flags {
     accessibility_statement: Option<PathBuf>,
 }
 
-impl Flags {
+impl Says {
     pub(super) fn read(self) -> Result<Owner, Failure> {
-        let Flags { service_name, help_contact: help, accessibility_statement } = self;
+        let Says { service_name, help_contact: help, accessibility_statement } = self;
         let read = |file: PathBuf| {
             let failed = |what: &str| {
                 Failure::new(format!(

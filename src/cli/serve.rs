@@ -75,7 +75,7 @@ pub(super) struct Serve {
     #[command(flatten)]
     beyond: super::beyond::Leads,
     #[command(flatten)]
-    owner: super::owner::Flags,
+    owner: super::owner::Says,
     #[command(flatten)]
     keeping: Keeping,
     #[command(flatten)]

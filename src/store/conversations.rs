@@ -6,6 +6,7 @@ use super::destinations::{self, Destination};
 use super::handling::{self, Changed, Handling, Opened, Versions};
 use super::index::{Facets, Index, Wanted, Way};
 use super::key::Key;
+use super::live;
 use super::notes::{self, Note};
 use super::people::Person;
 use super::row::{self, Kept};
@@ -72,6 +73,8 @@ pub struct InboxPage {
     pub destinations: Vec<Destination>,
     /// When texts are read, in an admin's words.
     pub hours: Option<String>,
+    /// The arrival of the newest text that may be seen, listed here or not.
+    pub newest: i64,
 }
 
 /// What of the inbox is wanted, and in which order. All of it where nothing is set, what is unread and may tell of danger
@@ -113,6 +116,8 @@ pub struct Conversation {
     pub flags: Vec<(i64, Hit)>,
     /// The arrival before which there is more.
     pub earlier: Option<i64>,
+    /// The arrival of the newest text.
+    pub newest: i64,
     /// The sender as the newest text wrote it.
     pub sender: String,
     /// What is done about it, for each service that may be seen.
@@ -142,11 +147,13 @@ impl Store {
     ) -> Result<InboxPage, StoreError> {
         let sees = sees.clone();
         self.read(move |connection| {
+            // First: what comes meanwhile is new then.
+            let newest = live::newest(connection, &sees)?;
             let (rows, next) = inbox(connection, &sees, narrowed, before)?;
             let services = service::seen(connection, &sees)?;
             let hours =
                 settings::set(connection, Setting::Hours)?.map(|set| set.value).filter(|hours| !hours.is_empty());
-            Ok(InboxPage { rows, next, services, destinations: destinations::seen(connection, &sees)?, hours })
+            Ok(InboxPage { rows, next, services, destinations: destinations::seen(connection, &sees)?, hours, newest })
         })
         .await
     }
@@ -379,8 +386,8 @@ fn conversation(
         )?
         .query_row(params![opaque, sees.bound()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    let Some((id, person, latest)) = known else { return Ok(None) };
-    let Some(latest) = row::at(connection, latest)? else { return Ok(None) };
+    let Some((id, person, newest)) = known else { return Ok(None) };
+    let Some(latest) = row::at(connection, newest)? else { return Ok(None) };
     let handling = handling::states(connection, id, sees)?;
     let names = (opaque, person.as_str());
     let (colleagues, opened) =
@@ -400,7 +407,19 @@ fn conversation(
     for kept in items.iter().filter(|kept| kept.callback.kind() == Kind::ReceivedText) {
         flags.extend(flags::of(connection, kept.arrival)?.into_iter().map(|hit| (kept.arrival, hit)));
     }
-    Ok(Some(Conversation { items, flags, earlier, sender, handling, newest_of, notes, colleagues, opened, since }))
+    Ok(Some(Conversation {
+        items,
+        flags,
+        earlier,
+        newest,
+        sender,
+        handling,
+        newest_of,
+        notes,
+        colleagues,
+        opened,
+        since,
+    }))
 }
 
 /// One more than a page, the newest first.

@@ -90,6 +90,8 @@ pub(super) struct MenuItem {
     pub(super) href: &'static str,
     pub(super) words: &'static str,
     pub(super) is_here: bool,
+    /// Whether its count is of what is unread, which the script keeps up to date.
+    pub(super) is_inbox: bool,
     /// How many there are to look at.
     pub(super) count: Option<Count>,
 }
@@ -103,15 +105,22 @@ pub(super) struct Count {
 
 impl Count {
     fn of(place: Here, person: &Caseworker) -> Option<Count> {
-        let (count, words) = match place {
-            Here::Alarms => (person.alarms(), "to look at"),
-            Here::Messages => (person.unread(), "unread"),
-            _ => return None,
-        };
-        let is_all = place != Here::Messages || count < UNREAD_COUNTED;
-        let number = if is_all { count.to_string() } else { format!("{}+", UNREAD_COUNTED - 1) };
-        (count > 0).then_some(Count { number, words })
+        match place {
+            Here::Alarms => {
+                let alarms = person.alarms();
+                (alarms > 0).then(|| Count { number: alarms.to_string(), words: "to look at" })
+            }
+            Here::Messages => unread(person).map(|number| Count { number, words: "unread" }),
+            _ => None,
+        }
     }
+}
+
+/// How many conversations are unread, as the menu says it; `None` where none are.
+pub(super) fn unread(person: &Caseworker) -> Option<String> {
+    let count = person.unread();
+    let number = if count < UNREAD_COUNTED { count.to_string() } else { format!("{}+", UNREAD_COUNTED - 1) };
+    (count > 0).then_some(number)
 }
 
 /// A place that the menu may lead to.
@@ -149,6 +158,7 @@ impl Place {
             href: self.href,
             words: self.words,
             is_here: self.here == here,
+            is_inbox: self.here == Here::Messages,
             count: Count::of(self.here, person),
         })
     }

@@ -8,6 +8,7 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
+use super::arrivals::Shown;
 use super::back::Back;
 use super::chrome::{Chrome, Here};
 use super::confirm::{Fault, Faults};
@@ -57,6 +58,7 @@ struct ConversationPage {
     /// What others did since the reader opened it.
     changes: Vec<ChangeRow>,
     files: Option<Files>,
+    shown: Shown,
 }
 
 struct Item {
@@ -200,6 +202,7 @@ pub(super) async fn show(
         done: done.and_then(|verb| self::done(verb, &found.handling, me)),
         faults: beside.faults.into(),
         changes: found.since.iter().map(change_row).collect(),
+        shown: Shown { since: found.newest, conversation: Some(opaque.to_owned()), href: back.along(&path) },
         files: Files::of(caseworker, &path),
         path,
         back,

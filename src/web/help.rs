@@ -1,4 +1,5 @@
-//! `/help/statuses`: what each status means and what to do. It holds nothing personal, so everybody may read it.
+//! `/help/statuses`: what each status means and what to do; `/help/keyboard`: what keys do for whoever switched them on. They hold
+//! nothing personal, so everybody may read them.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use warp::reply::Response;
 use super::chrome::{Chrome, Here};
 use super::problem::{Answer, Problem, answer, html};
 use super::results::{StatusTag, receipt_tag};
-use super::{Site, get, request};
+use super::{Site, get, one_of, request};
 use crate::access::Caseworker;
 use crate::notify::status::{Advice, Status};
 use crate::notify::{Callback, Content};
@@ -22,6 +23,12 @@ const PATH: &str = "/help/statuses";
 struct StatusesPage {
     chrome: Chrome,
     groups: Vec<Group>,
+}
+
+#[derive(Template)]
+#[template(path = "help_keyboard.html")]
+struct KeyboardPage {
+    chrome: Chrome,
 }
 
 /// The statuses of one kind.
@@ -38,7 +45,7 @@ struct Row {
 }
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
-    warp::path!("help" / "statuses")
+    let statuses = warp::path!("help" / "statuses")
         .and(get())
         .and(request::site(site))
         .and(request::caseworker(site))
@@ -46,7 +53,17 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
             html(&StatusesPage { chrome: site.chrome(who.ok().as_ref(), Here::Nowhere), groups: groups() })
         })
         .map(answer)
-        .boxed()
+        .boxed();
+    let keyboard = warp::path!("help" / "keyboard")
+        .and(get())
+        .and(request::site(site))
+        .and(request::caseworker(site))
+        .then(async |site: Arc<Site>, who: Result<Caseworker, Problem>| -> Answer {
+            html(&KeyboardPage { chrome: site.chrome(who.ok().as_ref(), Here::Nowhere) })
+        })
+        .map(answer)
+        .boxed();
+    one_of([statuses, keyboard])
 }
 
 fn groups() -> Vec<Group> {

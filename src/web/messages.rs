@@ -7,6 +7,7 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
+use super::arrivals::Shown;
 use super::chrome::{Chrome, Here};
 use super::flag_tag::FlagTag;
 use super::keeping::Keeping;
@@ -54,6 +55,7 @@ struct MessagesPage {
     previous: Option<String>,
     next: Option<String>,
     files: Option<Files>,
+    shown: Shown,
 }
 
 struct Choice {
@@ -186,7 +188,7 @@ async fn inbox(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: 
     if page.rows.is_empty() && trail.before().is_some() {
         return Ok(see_other(&asked.link()));
     }
-    let InboxPage { rows, next, services, destinations, hours } = page;
+    let InboxPage { rows, next, services, destinations, hours, newest } = page;
     let waiting = site.store.waiting(caseworker.sees(), clock::now()).await?;
     let choice = |id: i64, words: &str, chosen: Option<i64>| Choice {
         value: id.to_string(),
@@ -206,13 +208,16 @@ async fn inbox(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: 
         words: flag_words(choice).1.to_owned(),
         is_chosen: asked.flagged == Some(choice),
     };
+    let filters = asked.filters(&services, &destinations);
+    let clear = Asked { newest_first: asked.newest_first, ..Asked::default() }.link();
     html(&MessagesPage {
+        shown: Shown { since: newest, conversation: None, href: clear.clone() },
         keeping: Keeping::of(&site),
         chrome: site.chrome(Some(&caseworker), Here::Messages),
         title: trail.title("Received text messages"),
         shows: SHOWS.map(show).into(),
-        filters: asked.filters(&services, &destinations),
-        clear: Asked { newest_first: asked.newest_first, ..Asked::default() }.link(),
+        filters,
+        clear,
         services,
         destinations,
         flags: FLAGGED.map(flag).into(),

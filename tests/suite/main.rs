@@ -29,6 +29,7 @@ mod hostile;
 mod inbox;
 mod layers;
 mod limits;
+mod live;
 mod notify_api;
 mod oidc_provider;
 mod pages;

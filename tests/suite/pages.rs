@@ -62,6 +62,8 @@ pub(crate) fn all_pages(browser: &mut Browser) -> Vec<(String, Answer)> {
         "/tokens/1/revoke",
         "/cookies",
         "/help/statuses",
+        "/help/keyboard",
+        "/accessibility",
         "/ask-notify",
         "/templates",
         "/account",

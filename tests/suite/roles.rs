@@ -26,6 +26,10 @@ pub(crate) const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("POST", "/account/password", [303, 200, 200, 200, 200]),
     ("GET", "/accessibility", [200, 200, 200, 200, 200]),
     ("GET", "/cookies", [200, 200, 200, 200, 200]),
+    // What says nothing to nobody.
+    ("GET", "/arrivals", [200, 200, 200, 200, 200]),
+    ("GET", "/arrivals?since=0&conversation=CONVERSATION", [200, 200, 200, 200, 200]),
+    ("GET", "/help/keyboard", [200, 200, 200, 200, 200]),
     ("GET", "/help/statuses", [200, 200, 200, 200, 200]),
     ("GET", "/set-password/0", [200, 200, 200, 200, 200]),
     ("GET", "/receipts", [303, 200, 200, 200, 200]),
