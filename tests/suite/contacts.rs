@@ -7,7 +7,7 @@ use crate::pages::between;
 use crate::server::{Browser, Server};
 
 /// The page, once something that is made behind the callbacks stands on it.
-fn page_with(browser: &mut Browser, path: &str, said: &str) -> String {
+pub(crate) fn page_with(browser: &mut Browser, path: &str, said: &str) -> String {
     let began = Instant::now();
     loop {
         let page = browser.get(path).text();
