@@ -293,9 +293,8 @@ fn methods(path: &str) -> Option<&'static str> {
         | ["tokens", "new"] => "GET, HEAD, POST",
         ["account", "passkeys", id] if id.parse::<i64>().is_ok() => "GET, HEAD, POST",
         ["contacts", _] => "GET, HEAD, POST",
-        ["search" | "messages" | "contacts", _, "csv" | "xlsx"] | ["receipts", "download", "csv" | "xlsx"] => {
-            "GET, HEAD"
-        }
+        ["search" | "messages" | "contacts", _, "csv" | "xlsx"]
+        | ["download", "receipts" | "messages", "csv" | "xlsx"] => "GET, HEAD",
         ["sign-out"] | ["sign-in", "code" | "set-up", "passkey"] | ["messages", _, "handling"] => "POST",
         ["subjects", parts @ ..] => return subjects::methods(parts),
         []

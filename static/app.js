@@ -106,19 +106,22 @@ function watchSession(soon) {
 
 const endsSoon = document.getElementById("session-ends-soon");
 if (endsSoon && endsSoon.showModal) watchSession(endsSoon);
+
+// What is shown once has a button below it, and what is copied often a small one beside it; in a heading or a link it stands after that.
 if (navigator.clipboard) {
   for (const once of document.querySelectorAll("[data-copy]")) {
     const [button, said] = [document.createElement("button"), document.createElement("p")];
+    const isOnce = once.classList.contains("app-once");
     button.type = "button";
-    button.className = "govuk-button govuk-button--secondary";
+    button.className = isOnce ? "govuk-button govuk-button--secondary" : "app-link-button app-copy";
     button.textContent = once.dataset.copy;
-    said.className = "govuk-body";
+    said.className = isOnce ? "govuk-body" : "govuk-body-s app-copy__said";
     said.setAttribute("role", "status");
     button.addEventListener("click", async () => {
       const copied = await navigator.clipboard.writeText(once.textContent.trim()).then(() => true, () => false);
       said.textContent = copied ? "Copied." : "It could not be copied. Select it and copy it by hand.";
     });
-    once.after(button, said);
+    (once.closest("h1, a") || once).after(button, said);
   }
 }
 

@@ -16,7 +16,7 @@ use super::request::{self, Words};
 use super::results::{Moment, StatusTag, at, href, id_of, kind_words, status_tag};
 use super::sent_text::Said;
 use super::timeline::{self, Else, Step};
-use super::{Site, elsewhere, get, help, sent_text};
+use super::{Site, elsewhere, get, help, sent_text, take_along};
 use crate::access::Caseworker;
 use crate::clock;
 use crate::notify::status::Advice;
@@ -94,6 +94,16 @@ struct Event {
     times: i64,
     shown: bool,
     body: Body,
+}
+
+impl Field {
+    /// What the button says that copies it, where people often do.
+    fn copied(&self) -> Option<&'static str> {
+        match &self.value {
+            Value::Plain(text) if matches!(self.name.as_str(), "Sent to" | "From") => take_along::copied(text),
+            _ => None,
+        }
+    }
 }
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {

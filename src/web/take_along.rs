@@ -22,6 +22,9 @@ use crate::store::{
     ContactsAsked, Cursor, Did, Entry, Find, InboxRow, Kept, Looker, Narrowed, Note, Source, StoreError,
 };
 
+/// A number has so many digits.
+const FEWEST_DIGITS: usize = 5;
+
 /// The addresses of what a page shows as files.
 pub(super) struct Files {
     pub(super) csv: String,
@@ -37,16 +40,26 @@ impl Files {
     }
 }
 
-/// A list with the same filters, but as a file. Where one thing of a list has an address of its own below it, the list's is longer.
+/// A list with the same filters, but as a file. Where what is in a list has its address below it, the file has another.
 fn address(list: &str, format: Format) -> String {
     let (path, query) = list.split_once('?').map_or((list, String::new()), |(path, query)| (path, format!("?{query}")));
-    let of_all = if matches!(path, "/receipts" | "/messages") { "/download" } else { "" };
-    format!("{path}{of_all}/{}{query}", format.ending())
+    let all = if matches!(path, "/receipts" | "/messages") { "/download" } else { "" };
+    format!("{all}{path}/{}{query}", format.ending())
+}
+
+/// What the button says that copies whom a message was sent to or came from, where that is a number or an email address.
+pub(super) fn copied(person: &str) -> Option<&'static str> {
+    let digits = person.chars().filter(char::is_ascii_digit).count();
+    match person {
+        _ if person.contains('@') => Some("Copy email address"),
+        _ if digits >= FEWEST_DIGITS => Some("Copy number"),
+        _ => None,
+    }
 }
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     one_of([
-        warp::path!("receipts" / "download" / Format)
+        warp::path!("download" / "receipts" / Format)
             .and(get())
             .and(request::site(site))
             .and(saver(site))
@@ -62,7 +75,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
             .then(by_name)
             .map(answer)
             .boxed(),
-        warp::path!("messages" / "download" / Format)
+        warp::path!("download" / "messages" / Format)
             .and(get())
             .and(request::site(site))
             .and(saver(site))
@@ -392,10 +405,10 @@ mod tests {
     #[test]
     fn a_file_has_the_address_of_its_list_with_the_same_filters() {
         for (list, file) in [
-            ("/receipts", "/receipts/download/csv"),
-            ("/receipts?q=A%26B&status=delivered", "/receipts/download/csv?q=A%26B&status=delivered"),
+            ("/receipts", "/download/receipts/csv"),
+            ("/receipts?q=A%26B&status=delivered", "/download/receipts/csv?q=A%26B&status=delivered"),
             ("/search/x?as=words", "/search/x/csv?as=words"),
-            ("/messages?show=unread", "/messages/download/csv?show=unread"),
+            ("/messages?show=unread", "/download/messages/csv?show=unread"),
             ("/messages/x", "/messages/x/csv"),
             ("/contacts/failed?dealt=yes", "/contacts/failed/csv?dealt=yes"),
         ] {

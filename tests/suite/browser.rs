@@ -244,6 +244,26 @@ fn what_was_said_is_read_and_notify_is_asked_in_a_browser_with_and_without_javas
     go(journey, &server);
 }
 
+#[test]
+fn a_manager_takes_along_what_the_pages_show_in_a_browser_with_and_without_javascript() {
+    let Some(mut journey) = journey("files.mjs") else { return };
+    let server = Server::start();
+    let number = "07700900123";
+    for body in [
+        format!(
+            r#"{{"id": "r1", "reference": "HB-2026-1", "to": "{number}", "status": "permanent-failure", "notification_type": "sms"}}"#
+        ),
+        format!(r#"{{"id": "t1", "source_number": "{number}", "message": "{TEXT}"}}"#),
+    ] {
+        assert_eq!(server.post("/callbacks", body.as_bytes()).status, 200);
+    }
+    let mut manager = server.signed_in("manager");
+    crate::contacts::page_with(&mut manager, "/contacts/failed", number);
+    journey.env("EMAIL", "manager@example.gov.uk").env("PASSWORD", PASSWORD).env("REFERENCE", "HB-2026-1");
+    journey.env("NUMBER", number).env("ID", "r1").env("TEXT", TEXT);
+    go(journey, &server);
+}
+
 /// A journey to be made, where there is what it needs.
 pub(crate) fn journey(name: &str) -> Option<Command> {
     let chromium = env::var_os("CHROMIUM").map_or_else(|| PathBuf::from("/usr/bin/chromium"), PathBuf::from);

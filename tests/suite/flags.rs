@@ -9,7 +9,7 @@ use crate::pages::between;
 use crate::server::{Browser, Server, printed, run};
 
 /// The page, once something that is made behind the callbacks stands on it.
-pub fn page_with(browser: &mut Browser, path: &str, said: &str) -> String {
+pub(crate) fn page_with(browser: &mut Browser, path: &str, said: &str) -> String {
     let began = Instant::now();
     loop {
         let page = browser.get(path).text();
