@@ -110,7 +110,8 @@ impl Store {
             let Some(minutes) = minutes else { return Ok(None) };
             let sql = "SELECT count(*) FROM (SELECT DISTINCT cs.conversation
                  FROM conversation_services cs INDEXED BY conversation_services_in_danger
-                 JOIN callbacks c ON c.arrival = cs.danger
+                 JOIN callbacks c ON c.arrival = (SELECT min(f.arrival) FROM flags f WHERE f.conversation = cs.conversation
+                     AND f.service = cs.service AND f.flag = 'danger' AND f.arrival > cs.read_to)
                  WHERE cs.danger > cs.read_to AND c.arrived_at < ?1
                    AND (?2 IS NULL OR cs.service IN (SELECT value FROM json_each(?2))) LIMIT ?3)";
             let bound = params![now - minutes * MINUTE, sees.bound(), COUNTED];

@@ -98,7 +98,7 @@ fn a_manager_changes_the_list_tries_a_text_and_what_came_lately_is_held_against_
     assert_eq!(manager.post("/flags", &[("list", mine), ("do", "save"), ("seen", &seen)]).status, 303);
     let shipped = manager.post("/flags", &[("list", mine), ("do", "put-back"), ("seen", &seen)]).text();
     assert!(shipped.contains("not in use until you save it") && shipped.contains("suicid"), "{shipped}");
-    assert!(manager.get("/flags").text().contains("no more</textarea>"), "nothing is saved by that");
+    assert!(manager.get("/flags").text().contains("no more\n</textarea>"), "nothing is saved by that");
     let store = Connection::open(server.data.join("counterfoil.db")).unwrap();
     let sql = "SELECT count(*) FROM audit WHERE did = 'changed_flags' AND who = 'manager@example.gov.uk'";
     assert_eq!(store.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap(), 2);
