@@ -213,7 +213,7 @@ async fn page(site: &Site, caseworker: &Caseworker, asked: Asked, trail: &Trail)
 /// Where there is more than one to choose from.
 async fn services(site: &Site, sees: &Services, asked: Asked) -> Result<Vec<Choice>, Problem> {
     let services = site.store.services().await?;
-    let seen = |service: &Service| match sees {
+    let is_shown = |service: &Service| match sees {
         Services::All => true,
         Services::Only(ids) => ids.contains(&service.id),
     };
@@ -222,7 +222,7 @@ async fn services(site: &Site, sees: &Services, asked: Asked) -> Result<Vec<Choi
         chosen: asked.service == Some(service.id),
         words: service.name,
     };
-    let choices: Vec<Choice> = services.into_iter().filter(seen).map(choice).collect();
+    let choices: Vec<Choice> = services.into_iter().filter(is_shown).map(choice).collect();
     Ok(if choices.len() > 1 { choices } else { Vec::new() })
 }
 
