@@ -201,7 +201,7 @@ fn a_flag_is_met_and_the_list_and_the_settings_are_changed_in_a_browser_with_and
     let server = Server::start();
     let text = br#"{"id": "t1", "source_number": "447700900123", "message": "It is about suicide"}"#;
     assert_eq!(server.post("/callbacks", text).status, 200);
-    crate::flags::page_with(&mut server.signed_in("admin"), "/messages", "Possible danger</strong>");
+    crate::contacts::page_with(&mut server.signed_in("admin"), "/messages", "Possible danger</strong>");
     journey.env("EMAIL", "admin@example.gov.uk").env("PASSWORD", PASSWORD);
     go(journey, &server);
 }

@@ -5,21 +5,9 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use crate::contacts::page_with;
 use crate::pages::between;
 use crate::server::{Browser, Server, printed, run};
-
-/// The page, once something that is made behind the callbacks stands on it.
-pub(crate) fn page_with(browser: &mut Browser, path: &str, said: &str) -> String {
-    let began = Instant::now();
-    loop {
-        let page = browser.get(path).text();
-        if page.contains(said) {
-            return page;
-        }
-        assert!(began.elapsed() < Duration::from_secs(60), "{said} is not on {page}");
-        sleep(Duration::from_millis(100));
-    }
-}
 
 fn with_texts(texts: &[(&str, &str)]) -> Server {
     let server = Server::start();
