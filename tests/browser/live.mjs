@@ -50,6 +50,11 @@ await everywhere(async ({ page, javaScriptEnabled, look, heading, forgive }) => 
     await page.clock.fastForward(16_000);
     await offer.waitFor();
     await look("conversation with new messages");
+    const note = page.getByLabel("Add a note");
+    await note.fill("Half a note");
+    assert.match(await offer.innerText(), /opens in new tab/, "what is being written is not lost");
+    await note.fill("");
+    assert.doesNotMatch(await offer.innerText(), /opens in new tab/);
     await page.getByRole("contentinfo").getByRole("link").last().focus();
     assert.ok(await page.evaluate(() => {
       const [focus, over] = [document.activeElement, document.getElementById("arrivals")].map((at) => at.getBoundingClientRect());
@@ -79,5 +84,13 @@ await everywhere(async ({ page, javaScriptEnabled, look, heading, forgive }) => 
       if (place === "/nothing-here") forgive(404);
       await look(`${place.replaceAll(/[/?=]/g, " ").trim().slice(0, 14)} ${named}`);
     }
+  }
+
+  // A window of 1280 px at a zoom of 200% is half as wide.
+  await page.emulateMedia({ colorScheme: null, forcedColors: null, contrast: null, reducedMotion: null });
+  await page.setViewportSize({ width: 640, height: 400 });
+  for (const place of places.slice(0, 4)) {
+    await page.goto(place);
+    await look(`${place.replaceAll(/[/?=]/g, " ").trim().slice(0, 14)} zoomed in`);
   }
 });
