@@ -34,6 +34,14 @@
       if (unread && count.firstChild.data !== unread) count.firstChild.data = unread;
     };
 
+    // What somebody is writing is not lost to what has come.
+    const leadOn = () => {
+      const link = place.querySelector("a");
+      const isWriting = [...document.querySelectorAll("main textarea")].some((area) => area.value !== area.defaultValue);
+      link.target = isWriting ? "_blank" : "";
+      link.textContent = isWriting ? "Show new messages (opens in new tab)" : "Show new messages";
+    };
+
     // The words come into an empty place, so that a screen reader says them, and the place moves nothing.
     const offer = (count) => {
       if (count <= told) return;
@@ -41,6 +49,7 @@
       place.querySelector("[data-arrivals-words]").textContent = place.dataset.conversation
         ? "There are new messages in this conversation."
         : words(count);
+      leadOn();
       place.querySelector("a").hidden = false;
       document.documentElement.classList.add("app-has-arrivals");
     };
@@ -71,6 +80,7 @@
       }, Math.max(0, asked + wait - Date.now()));
     };
 
+    if (place) document.addEventListener("input", leadOn);
     document.addEventListener("visibilitychange", goOn);
     goOn();
   };

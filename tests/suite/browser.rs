@@ -264,6 +264,38 @@ fn a_manager_takes_along_what_the_pages_show_in_a_browser_with_and_without_javas
     go(journey, &server);
 }
 
+#[test]
+fn a_new_text_is_announced_and_shown_and_pages_are_in_any_colours_in_a_browser_with_and_without_javascript() {
+    let Some(mut journey) = journey("live.mjs") else { return };
+    let server = Server::start();
+    for n in 0..3 {
+        let body = format!(
+            r#"{{"id": "{n}", "reference": "HB-2026-{n}", "to": "a@b.example", "status": "permanent-failure", "notification_type": "email"}}"#
+        );
+        assert_eq!(server.post("/callbacks", body.as_bytes()).status, 200);
+    }
+    server.signed_in("caseworker");
+    journey.env("EMAIL", "caseworker@example.gov.uk").env("PASSWORD", PASSWORD).env("REFERENCE", "HB-2026-1");
+    journey.env("CALLBACKS", format!("http://{}/callbacks", server.at)).env("TOKEN", &server.token);
+    go(journey, &server);
+}
+
+#[test]
+fn a_day_is_done_with_the_keyboard_alone_in_a_browser_with_and_without_javascript() {
+    let Some(mut journey) = journey("keys.mjs") else { return };
+    let server = Server::start();
+    for n in 0..4 {
+        let body = format!(r#"{{"id": "{n}", "reference": "HB-2026-{n}", "status": "delivered"}}"#);
+        assert_eq!(server.post("/callbacks", body.as_bytes()).status, 200);
+    }
+    let text = br#"{"id": "text", "source_number": "447700900123", "message": "Hello"}"#;
+    assert_eq!(server.post("/callbacks", text).status, 200);
+    server.signed_in("caseworker");
+    journey.env("EMAIL", "caseworker@example.gov.uk").env("PASSWORD", PASSWORD).env("REFERENCE", "HB-2026-1");
+    journey.env("NUMBER", "447700900123");
+    go(journey, &server);
+}
+
 /// A journey to be made, where there is what it needs.
 pub(crate) fn journey(name: &str) -> Option<Command> {
     let chromium = env::var_os("CHROMIUM").map_or_else(|| PathBuf::from("/usr/bin/chromium"), PathBuf::from);

@@ -1,7 +1,6 @@
 //! Flags as people meet them: at the conversation and at the text, with the words that say why, first among what is unread.
 
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+
 
 use rusqlite::Connection;
 
