@@ -219,17 +219,13 @@ async fn page(site: &Site, caseworker: &Caseworker, asked: Asked, trail: &Trail)
 
 /// Where there is more than one to choose from.
 async fn services(site: &Site, sees: &Services, asked: Asked) -> Result<Vec<Choice>, Problem> {
-    let services = site.store.services().await?;
-    let seen = |service: &Service| match sees {
-        Services::All => true,
-        Services::Only(ids) => ids.contains(&service.id),
-    };
+    let services = site.store.services_seen(sees).await?;
     let choice = |service: Service| Choice {
         value: service.id.0,
         chosen: asked.service == Some(service.id),
         words: plain_text::line(&service.name),
     };
-    let choices: Vec<Choice> = services.into_iter().filter(seen).map(choice).collect();
+    let choices: Vec<Choice> = services.into_iter().map(choice).collect();
     Ok(if choices.len() > 1 { choices } else { Vec::new() })
 }
 
