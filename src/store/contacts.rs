@@ -263,8 +263,8 @@ pub(super) fn note(connection: &Connection, kept: &Kept) -> rusqlite::Result<()>
         }
         (Some(Filter::MarkedAsSpam), Some(person)) => add(connection, kept, person.as_str(), Concern::MarkedAsSpam),
         (Some(Filter::Delivered | Filter::SentAbroad), Some(person)) => {
-            let over = Concern::ALL.into_iter().filter(|concern| concern.ends());
-            over.map(|concern| recover(connection, kept, person.as_str(), concern)).collect()
+            let mut over = Concern::ALL.into_iter().filter(|concern| concern.ends());
+            over.try_for_each(|concern| recover(connection, kept, person.as_str(), concern))
         }
         _ => Ok(()),
     }

@@ -96,6 +96,8 @@ async fn page(
 ) -> Answer {
     let services = services(site, caseworker).await?;
     let chrome = site.chrome(Some(caseworker), Here::Receipts);
+    // Where nothing can be asked there is no field that it could stand at.
+    let error = error.filter(|_| !services.is_empty());
     html(&AskPage { chrome, services, typed: typed.to_owned(), error, told })
 }
 

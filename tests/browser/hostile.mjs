@@ -48,7 +48,10 @@ await everywhere(async ({ page, javaScriptEnabled, look, forgive }) => {
     assert.doesNotMatch(found.text, /[\u0000\u001b\u202e\u200b]/, `${path}: what cannot be seen is shown`);
     for (const [mark, pages] of shown) if (found.text.includes(`${mark}<script>`)) pages.push(path);
     for (const [href, isFile] of found.links) {
-      const { origin, pathname, search } = new URL(href);
+      const { origin, pathname, searchParams } = new URL(href);
+      // The way back goes along, and a page is the same by whichever way one came.
+      searchParams.delete("from");
+      const search = searchParams.size > 0 ? `?${searchParams}` : "";
       if (origin !== new URL(BASE_URL).origin) continue;
       if (isFile || /\/(csv|bytes|export\.\w+)$/.test(pathname)) files.add(pathname + search);
       else if (!known.has(pathname + search)) {

@@ -13,7 +13,7 @@ await everywhere(async ({ page, javaScriptEnabled, heading }) => {
   const take = async (name, height) => {
     await page.mouse.move(0, 0);
     await page.evaluate(() => document.activeElement.blur());
-    await page.screenshot({ path: join(PICTURES, `${name}.png`), clip: { x: 0, y: 0, width: 1000, height } });
+    await page.screenshot({ path: join(PICTURES, `${name}.png`), fullPage: true, clip: { x: 0, y: 0, width: 1000, height } });
   };
   await page.goto("/account");
   await page.getByLabel("Email address").fill(EMAIL);
@@ -23,11 +23,11 @@ await everywhere(async ({ page, javaScriptEnabled, heading }) => {
   await page.getByLabel("Search by reference, phone number or email address").fill("HB-2026");
   await page.getByRole("button", { name: "Search", exact: true }).click();
   assert.match(await heading(), /^\d results for/);
-  await take("results", 620);
+  await take("results", 860);
   await page.getByRole("link", { name: "HB-2026-000043", exact: true }).click();
-  await take("receipt", 780);
+  await take("receipt", 860);
   await page.goto("/messages");
-  await take("inbox", 620);
+  await take("inbox", 700);
   await page.getByRole("link", { name: "447700900123", exact: true }).click();
-  await take("conversation", 780);
+  await take("conversation", 860);
 }, [1000]);
