@@ -1,7 +1,5 @@
 //! Flags as people meet them: at the conversation and at the text, with the words that say why, first among what is unread.
 
-
-
 use rusqlite::Connection;
 
 use crate::contacts::page_with;
