@@ -266,15 +266,12 @@ fn methods(path: &str) -> Option<&'static str> {
     let parts: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').skip(1).collect();
     Some(match parts.as_slice() {
         ["sign-in" | "search" | "audit" | "session" | "ask-notify"]
-        | ["set-password", _]
+        | ["set-password" | "contacts", _]
         | ["sign-in", "code" | "recovery-code" | "set-up" | "passkey"]
         | ["account", "second-factor" | "recovery-codes" | "password" | "sessions" | "passkeys"]
         | ["people", "invite"]
         | ["tokens", "new"] => "GET, HEAD, POST",
         ["account", "passkeys", id] if id.parse::<i64>().is_ok() => "GET, HEAD, POST",
-        ["contacts", _] => "GET, HEAD, POST",
-        ["search" | "messages" | "contacts", _, "csv" | "xlsx"]
-        | ["download", "receipts" | "messages", "csv" | "xlsx"] => "GET, HEAD",
         ["sign-out"] | ["sign-in", "code" | "set-up", "passkey"] | ["messages", _, "handling"] => "POST",
         ["subjects", parts @ ..] => return subjects::methods(parts),
         []
@@ -286,6 +283,8 @@ fn methods(path: &str) -> Option<&'static str> {
         | ["sign-in", "oidc"]
         | ["sign-in", "oidc", "callback"]
         | ["audit", "csv"]
+        | ["search" | "messages" | "contacts", _, "csv" | "xlsx"]
+        | ["download", "receipts" | "messages", "csv" | "xlsx"]
         | ["help", "statuses"] => "GET, HEAD",
         ["alarms", id] if id.parse::<i64>().is_ok() => "POST",
         ["quarantine", arrival] | ["quarantine", arrival, "bytes"] if arrival.parse::<i64>().is_ok() => "GET, HEAD",
