@@ -298,7 +298,10 @@ impl Store {
                 record::note_key(&mut writing, &key, now).map_err(|error| open::damaged(&error))?;
                 signs::Start::note(&mut writing, now).map_err(|error| open::damaged(&error))?
             }
-            open::Use::Beside | open::Use::Existing => signs::Start::default(),
+            open::Use::Beside | open::Use::Existing => {
+                record::note_beginning(&mut writing, &key, now).map_err(|error| open::damaged(&error))?;
+                signs::Start::default()
+            }
         };
         let (readers, door) = (readers(&folder, READERS)?, readers(&folder, 1)?);
         let log = checkpoint::LogLength::at_most(longest_log);

@@ -69,8 +69,8 @@ impl Workbook {
     pub(super) fn end(mut self) -> io::Result<Vec<u8>> {
         self.close_sheet()?;
         let all = 1..=self.sheets;
-        let sheets: String =
-            all.clone().map(|n| format!(r#"<sheet name="Sheet {n}" sheetId="{n}" r:id="s{n}"/>"#)).collect();
+        let sheet = |n| format!(r#"<sheet name="Sheet {n}" sheetId="{n}" r:id="s{n}"/>"#);
+        let sheets: String = all.clone().map(sheet).collect();
         self.part(
             "xl/workbook.xml",
             &format!(

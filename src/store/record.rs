@@ -446,6 +446,15 @@ pub(super) fn note_key(connection: &mut Connection, key: &Key, now: i64) -> rusq
     transaction.commit()
 }
 
+/// Begins the record where there is none yet, before anything is written that it would tell of: whatever is there already is taken for
+/// what is left of a record that somebody removed.
+pub(super) fn note_beginning(connection: &mut Connection, key: &Key, now: i64) -> rusqlite::Result<()> {
+    if Ends::read(connection)?.is_some() {
+        return Ok(());
+    }
+    note_key(connection, key, now)
+}
+
 /// The first row. Where there are people or tokens already there was a record too: it begins, and is never whole.
 fn begin(connection: &Connection, key: &Key, at: i64) -> rusqlite::Result<Ends> {
     let nothing = Ends { first: 1, before: vec![0; 32], last: 0, head: vec![0; 32], is_followed: false };
