@@ -196,3 +196,18 @@ fn wrong_tokens_from_all_over_one_network_raise_one_alarm() {
     assert!(page.contains("from 2001:db8::/64"), "{page}");
     assert_eq!(page.matches("action=\"/alarms/").count(), 2, "{page}");
 }
+
+#[test]
+fn the_record_of_a_store_that_a_command_made_is_whole() {
+    let folder = crate::server::folder();
+    let data = folder.path().join("data");
+    for arguments in [["token", "add", "A service"], ["user", "add", "amy@example.gov.uk"]] {
+        let done = run(&arguments, &data);
+        assert_eq!(done.status.code(), Some(0), "{done:?}");
+        let whole = run(&["audit", "verify"], &data);
+        assert_eq!(whole.status.code(), Some(0), "{whole:?}");
+    }
+    let mut server = Server::start_in(&data, &[]);
+    assert!(!server.log().contains("record.broken"));
+    assert_eq!(run(&["audit", "verify"], &data).status.code(), Some(0));
+}

@@ -96,7 +96,7 @@ fn faults(page: &str) -> Vec<String> {
             }
             "table" => wrong(tag.after.trim_start().starts_with("<caption"), "a caption first", tag),
             "svg" => {
-                wrong(tag.get("aria-hidden") == Some("true") || tag.get("role") == Some("img"), "hidden or told", tag)
+                wrong(tag.get("aria-hidden") == Some("true") || tag.get("role") == Some("img"), "hidden or told", tag);
             }
             "form" => wrong(tag.attributes.contains(" novalidate"), "novalidate", tag),
             _ => (),

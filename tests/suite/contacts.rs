@@ -15,7 +15,7 @@ pub(crate) fn page_with(browser: &mut Browser, path: &str, said: &str) -> String
         if page.contains(said) {
             return page;
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "{said} is not on {page}");
+        assert!(began.elapsed() < Duration::from_mins(1), "{said} is not on {page}");
         sleep(Duration::from_millis(100));
     }
 }

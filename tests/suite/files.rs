@@ -288,7 +288,7 @@ fn a_file_breaks_off_when_whoever_saves_it_may_not_any_more() {
     let ask = |path: &str| {
         let mut socket = TcpStream::connect(server.at).unwrap();
         socket.write_all(&request("GET", path, &manager.headers(), b"")).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         let mut begun = [0; 1000];
         socket.read_exact(&mut begun).unwrap();
         (socket, begun.to_vec())

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use crate::contacts::page_with;
 use crate::pages::between;
-use crate::server::{Browser, Server, printed, run};
+use crate::server::{Server, printed, run};
 
 fn with_texts(texts: &[(&str, &str)]) -> Server {
     let server = Server::start();

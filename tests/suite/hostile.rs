@@ -22,7 +22,6 @@ fn with_controls(mark: &str) -> String {
 }
 
 #[test]
-#[ignore = "the list of receipts still sticks out sideways at 320 px where such texts stand in it"]
 fn texts_of_others_are_text_on_every_page_and_in_every_file_in_a_browser() {
     let Some(mut journey) = journey("hostile.mjs") else { return };
     let mut server = Server::start();

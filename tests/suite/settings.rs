@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use crate::flags::page_with;
+use crate::contacts::page_with;
 use crate::pages::between;
 use crate::server::{Browser, Server};
 
