@@ -201,8 +201,10 @@ fn wrong_tokens_from_all_over_one_network_raise_one_alarm() {
 fn the_record_of_a_store_that_a_command_made_is_whole() {
     let folder = crate::server::folder();
     let data = folder.path().join("data");
-    for arguments in [["token", "add", "A service"], ["user", "add", "amy@example.gov.uk"]] {
-        let done = run(&arguments, &data);
+    let commands: [&[&str]; 2] =
+        [&["token", "add", "A service"], &["user", "add", "amy@example.gov.uk", "--role", "viewer"]];
+    for arguments in commands {
+        let done = run(arguments, &data);
         assert_eq!(done.status.code(), Some(0), "{done:?}");
         let whole = run(&["audit", "verify"], &data);
         assert_eq!(whole.status.code(), Some(0), "{whole:?}");
