@@ -38,13 +38,16 @@ await everywhere(async ({ page, javaScriptEnabled, look, forgive }) => {
       foreign: [...document.querySelectorAll("main script, main img, main iframe, main a[href^='javascript:'], [onmouseover], [onerror]")]
         .map((element) => element.outerHTML),
       wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+      out: [...document.querySelectorAll("body *")]
+        .filter((element) => element.getBoundingClientRect().right > document.documentElement.clientWidth)
+        .map((element) => `${element.tagName}.${element.className}`).slice(0, 8),
       text: document.body.innerText + document.title,
       html: document.documentElement.outerHTML,
       links: [...document.querySelectorAll("a[href]")].map((link) => [link.href, link.hasAttribute("download")]),
     }));
     assert.equal(found.ran, undefined, `${path}: nothing of theirs ran`);
     assert.deepEqual(found.foreign, [], `${path}: all is text`);
-    assert.ok(found.wide <= 0, `${path}: ${found.wide} px stick out sideways`);
+    assert.ok(found.wide <= 0, `${path}: ${found.wide} px stick out sideways: ${found.out}`);
     assert.doesNotMatch(found.text, /[\u0000\u001b\u202e\u200b]/, `${path}: what cannot be seen is shown`);
     for (const [mark, pages] of shown) if (found.text.includes(`${mark}<script>`)) pages.push(path);
     for (const [href, isFile] of found.links) {
@@ -53,7 +56,7 @@ await everywhere(async ({ page, javaScriptEnabled, look, forgive }) => {
       searchParams.delete("from");
       const search = searchParams.size > 0 ? `?${searchParams}` : "";
       if (origin !== new URL(BASE_URL).origin) continue;
-      if (isFile || /\/(csv|bytes|export\.\w+)$/.test(pathname)) files.add(pathname + search);
+      if (isFile || /\/(csv|xlsx|bytes|export\.\w+)$/.test(pathname)) files.add(pathname + search);
       else if (!known.has(pathname + search)) {
         known.add(pathname + search);
         waiting.push(pathname + search);
