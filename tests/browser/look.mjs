@@ -32,9 +32,22 @@ export async function everywhere(journey, widths = [1280, 375, 320]) {
   await browser.close();
 }
 
+// A click is over when the page that it leads to is there as a whole, and not only its address.
+function clicksLoad(page) {
+  const locator = Object.getPrototypeOf(page.locator("body"));
+  if (locator.loads) return;
+  const { click } = locator;
+  locator.loads = true;
+  locator.click = async function clickAndLoad(...options) {
+    await click.apply(this, options);
+    await this.page().waitForLoadState();
+  };
+}
+
 async function visit(context, javaScriptEnabled, width) {
   const name = `${width}px ${javaScriptEnabled ? "with" : "without"} JavaScript`;
   const page = await context.newPage();
+  clicksLoad(page);
   const said = [];
   // What another site says where a journey goes there is not ours to mend.
   const listen = (page) => {
