@@ -55,7 +55,11 @@ fn where_the_stores_files_cannot_be_opened_nothing_is_lost_and_it_goes_on_afterw
         return not_tried("files that cannot be opened", "strace");
     }
     let mut tried = 0;
-    for file in ["counterfoil.db", "counterfoil.db-wal"] {
+    let mut waiting = vec!["counterfoil.db", "counterfoil.db-wal"];
+    let mut rounds = 0;
+    while let Some(file) = waiting.pop() {
+        rounds += 1;
+        assert!(rounds < 20, "{file}: calls failed");
         let server = Server::start();
         let browser = server.signed_in("caseworker");
         let trouble = Trouble::on(server.pid(), &server.data.join(file), "open,openat", "error=EIO");
@@ -85,7 +89,11 @@ fn where_the_stores_files_cannot_be_opened_nothing_is_lost_and_it_goes_on_afterw
                 });
             }
         });
-        assert!(trouble.end() > 0, "{file}: calls failed");
+        // Where every reader was open already nothing was opened: once more.
+        if trouble.end() == 0 {
+            waiting.push(file);
+            continue;
+        }
         assert_eq!(server.post("/callbacks", receipt("after").as_bytes()).status, 200);
         assert_eq!(browser.clone().get("/receipts").status, 200, "{file}: it goes on by itself");
         let kept = crate::server::ids(&server.data.join("counterfoil.db"));
