@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::HeaderValue;
+use http::header::{self, HeaderValue};
 use http::response::Parts;
 use http::{Request, Uri};
 use http_body_util::{BodyExt, Full};
@@ -64,6 +64,20 @@ impl Server {
     #[must_use]
     pub fn authority(&self) -> HeaderValue {
         self.authority.clone()
+    }
+
+    /// A request for the JSON at a path and query, for whoever has this token; `None` where they cannot stand in a request.
+    #[must_use]
+    pub fn get_json(&self, path: &str, token: &str) -> Option<Request<Full<Bytes>>> {
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
+        authorization.set_sensitive(true);
+        Request::get(path)
+            .header(header::HOST, self.authority())
+            .header(header::USER_AGENT, concat!("counterfoil/", env!("CARGO_PKG_VERSION")))
+            .header(header::ACCEPT, "application/json")
+            .header(header::AUTHORIZATION, authorization)
+            .body(Full::default())
+            .ok()
     }
 
     /// The path that the URL named.

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
 use http::{Request, StatusCode};
 use http_body_util::Full;
 use serde::Deserialize;
@@ -141,15 +140,7 @@ impl Api {
 
     /// Its token is made anew each time: Notify takes one for 30 seconds.
     fn request(&self, path: &str) -> Option<Request<Full<Bytes>>> {
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", self.key.token(clock::now()))).ok()?;
-        authorization.set_sensitive(true);
-        Request::get(path)
-            .header(header::HOST, self.server.authority())
-            .header(header::USER_AGENT, concat!("counterfoil/", env!("CARGO_PKG_VERSION")))
-            .header(header::ACCEPT, "application/json")
-            .header(header::AUTHORIZATION, authorization)
-            .body(Full::default())
-            .ok()
+        self.server.get_json(path, &self.key.token(clock::now()))
     }
 }
 

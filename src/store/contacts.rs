@@ -1,6 +1,8 @@
 //! Contacts to check: numbers, addresses and letters with which something is wrong, one row for each, so that somebody can see to them.
 //! They are kept behind the callbacks (`following`), and go with the rows that they are made of.
 
+use std::sync::LazyLock;
+
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use super::record::{self, By, Did, Entry};
@@ -186,9 +188,11 @@ impl Store {
     }
 }
 
-/// Of those dealt with, or of the others: each has an index of its own, which a list that is bound would not use.
-fn sql(dealt: bool) -> String {
-    let which = if dealt { "o.dealt_at IS NOT NULL" } else { "o.dealt_at IS NULL AND o.recovered_at IS NULL" };
+/// Of those dealt with and of the others: each has an index of its own, which a list that is bound would not use.
+static DEALT_WITH: LazyLock<String> = LazyLock::new(|| sql("o.dealt_at IS NOT NULL"));
+static TO_CHECK: LazyLock<String> = LazyLock::new(|| sql("o.dealt_at IS NULL AND o.recovered_at IS NULL"));
+
+fn sql(which: &str) -> String {
     format!(
         "SELECT c.arrival, {}, o.id, o.times, o.since, o.dealt_at, o.dealt_by,
              (SELECT v.opaque FROM conversations v JOIN conversation_services cs ON cs.conversation = v.id
@@ -204,7 +208,7 @@ fn sql(dealt: bool) -> String {
 }
 
 fn page(connection: &Connection, sees: Option<&String>, asked: ContactsAsked) -> rusqlite::Result<ContactsPage> {
-    let mut find = connection.prepare_cached(&sql(asked.dealt))?;
+    let mut find = connection.prepare_cached(if asked.dealt { &DEALT_WITH } else { &TO_CHECK })?;
     let bound = named_params! {
         ":sees": sees, ":concern": asked.concern.code(), ":service": asked.service,
         ":before": asked.before.unwrap_or(i64::MAX), ":limit": PAGE + 1,

@@ -40,6 +40,12 @@ impl From<Vec<Fault>> for Faults {
     }
 }
 
+impl From<Option<Fault>> for Faults {
+    fn from(fault: Option<Fault>) -> Faults {
+        Faults(fault.into_iter().collect())
+    }
+}
+
 /// Asks whether to do it. Its form is sent to the page's own address.
 #[derive(Template)]
 #[template(path = "confirm.html")]

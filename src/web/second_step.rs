@@ -9,6 +9,7 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::chrome::{Chrome, Here};
+use super::confirm::{Fault, Faults};
 use super::passkeys::{assertion, bytes, creation, creation_of, text, use_of};
 use super::problem::{Answer, Problem, answer, html, see_other, with_status};
 use super::qr::Qr;
@@ -30,13 +31,7 @@ struct CodePage {
     has_passkey: bool,
     /// What a passkey is asked, for the script; `None` also where passkeys do not work at this address.
     passkey: Option<String>,
-    error: Option<FieldError>,
-}
-
-impl CodePage {
-    fn error_of(&self, field: &str) -> Option<&str> {
-        self.error.as_ref().filter(|error| error.field == field).map(|error| error.words.as_str())
-    }
+    faults: Faults,
 }
 
 #[derive(Template)]
@@ -67,19 +62,7 @@ pub(super) struct SetUpPage {
     pub(super) replaces: bool,
     /// Whether the password is asked for.
     pub(super) asks_password: bool,
-    pub(super) error: Option<FieldError>,
-}
-
-impl SetUpPage {
-    fn error_of(&self, field: &str) -> Option<&str> {
-        self.error.as_ref().filter(|error| error.field == field).map(|error| error.words.as_str())
-    }
-}
-
-/// What is wrong with a field.
-pub(super) struct FieldError {
-    pub(super) field: &'static str,
-    pub(super) words: String,
+    pub(super) faults: Faults,
 }
 
 /// New recovery codes, shown once.
@@ -225,7 +208,7 @@ async fn take_code(site: Arc<Site>, given: Given, headers: HeaderMap) -> Answer 
         Err(elsewhere) => return Ok(see_other(&elsewhere)),
     };
     let Some(code) = form.get("code") else {
-        let error = FieldError { field: "code", words: "Enter the code from your app".into() };
+        let error = Fault::new("code", "Enter the code from your app");
         return html(&code_page(&site, &headers, &who, next, kept, Some(error))?);
     };
     match site.visitors.sign_in_by_code(&who, code, &headers, clock::now()).await {
@@ -233,7 +216,7 @@ async fn take_code(site: Arc<Site>, given: Given, headers: HeaderMap) -> Answer 
         Err(NotTaken::TooLate) => Ok(see_other(&with_next("/sign-in", &next))),
         Err(refused) => {
             let (words, status) = words(refused)?;
-            let error = FieldError { field: "code", words };
+            let error = Fault::new("code", words);
             with_status(html(&code_page(&site, &headers, &who, next, kept, Some(error))?), status)
         }
     }
@@ -256,7 +239,7 @@ async fn take_passkey(site: Arc<Site>, given: Given, headers: HeaderMap) -> Answ
         _ => PasskeyRefused::Wrong.into(),
     };
     let (words, status) = words(refused)?;
-    let error = FieldError { field: "passkey", words };
+    let error = Fault::new("passkey", words);
     with_status(html(&code_page(&site, &headers, &who, next, kept, Some(error))?), status)
 }
 
@@ -266,7 +249,7 @@ fn code_page(
     who: &HalfWay,
     next: String,
     kept: Option<Kept>,
-    error: Option<FieldError>,
+    error: Option<Fault>,
 ) -> Result<CodePage, Problem> {
     let rp = site.passkeys_at(headers).filter(|_| who.has_passkey());
     let asked = rp.map(|rp| site.visitors.ask_half_way(who, clock::now()).map(|asked| use_of(rp, &asked)));
@@ -277,7 +260,7 @@ fn code_page(
         has_app: who.has_app(),
         has_passkey: who.has_passkey(),
         passkey: asked.transpose()?,
-        error,
+        faults: error.into(),
     })
 }
 
@@ -340,7 +323,7 @@ async fn set_up(site: Arc<Site>, given: Given, headers: HeaderMap) -> Answer {
         Err(elsewhere) => return Ok(see_other(&elsewhere)),
     };
     let Some(code) = form.get("code") else {
-        let error = FieldError { field: "code", words: "Enter the code from your app".into() };
+        let error = Fault::new("code", "Enter the code from your app");
         return html(&set_up_page(&site, &headers, &who, next, kept, Some(error))?);
     };
     let done = site.visitors.sign_in_by_set_up(&who, code, &headers, clock::now()).await;
@@ -382,7 +365,7 @@ fn is_set_up(
         Err(NotTaken::TooLate) => Ok(see_other(&with_next("/sign-in", &next))),
         Err(refused) => {
             let (words, status) = words(refused)?;
-            let error = Some(FieldError { field, words });
+            let error = Some(Fault::new(field, words));
             with_status(html(&set_up_page(site, headers, who, next, kept, error)?), status)
         }
     }
@@ -394,7 +377,7 @@ fn set_up_page(
     who: &HalfWay,
     next: String,
     kept: Option<Kept>,
-    error: Option<FieldError>,
+    error: Option<Fault>,
 ) -> Result<SetUpPage, Problem> {
     let offer = site.visitors.offer_half_way(who);
     let passkey = site.passkeys_at(headers).map(|rp| {
@@ -412,7 +395,7 @@ fn set_up_page(
         passkey: passkey.transpose()?,
         replaces: false,
         asks_password: false,
-        error,
+        faults: error.into(),
     })
 }
 

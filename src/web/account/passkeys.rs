@@ -11,10 +11,11 @@ use warp::reply::Response;
 use crate::access::{Caseworker, NotTaken, PasskeyRefused};
 use crate::clock;
 use crate::web::chrome::{Chrome, Here};
+use crate::web::confirm::{Fault, Faults};
 use crate::web::passkeys::{bytes, creation, creation_of, text};
 use crate::web::problem::{Answer, Problem, answer, html, see_other, with_status};
 use crate::web::request::{self, Words};
-use crate::web::second_step::{FieldError, words};
+use crate::web::second_step::words;
 use crate::web::{Site, get, one_of};
 
 #[derive(Template)]
@@ -25,7 +26,7 @@ struct AddPage {
     name: String,
     /// Whether one can be added at this address.
     works: bool,
-    error: Option<FieldError>,
+    faults: Faults,
 }
 
 /// The second half: the browser makes the passkey.
@@ -49,23 +50,7 @@ struct PasskeyPage {
     called: String,
     /// What was typed as its new name.
     name: String,
-    error: Option<FieldError>,
-}
-
-impl AddPage {
-    fn error_of(&self, field: &str) -> Option<&str> {
-        error_of(self.error.as_ref(), field)
-    }
-}
-
-impl PasskeyPage {
-    fn error_of(&self, field: &str) -> Option<&str> {
-        error_of(self.error.as_ref(), field)
-    }
-}
-
-fn error_of<'a>(error: Option<&'a FieldError>, field: &str) -> Option<&'a str> {
-    error.filter(|error| error.field == field).map(|error| error.words.as_str())
+    faults: Faults,
 }
 
 type Asked = Result<(Caseworker, Words), Problem>;
@@ -93,7 +78,7 @@ async fn add(site: Arc<Site>, headers: HeaderMap, asked: Asked) -> Answer {
     let Some(rp) = site.passkeys_at(&headers) else { return html(&again(None)) };
     let refused = if form.get("client-data").is_some() {
         let (Some(creation), Some(handle)) = (creation(&form), bytes(&form, "user-handle")) else {
-            return html(&again(Some(error_at(PasskeyRefused::Wrong.to_string(), "name"))));
+            return html(&again(Some(Fault::new("name", PasskeyRefused::Wrong.to_string()))));
         };
         match site.visitors.add_passkey(&who, rp, (name, handle, &creation), &headers, clock::now()).await {
             Ok(()) => return Ok(see_other("/account")),
@@ -102,7 +87,7 @@ async fn add(site: Arc<Site>, headers: HeaderMap, asked: Asked) -> Answer {
     } else {
         let password = form.get("password").unwrap_or_default();
         if !name.is_empty() && password.is_empty() {
-            return html(&again(Some(error_at("Enter your password".into(), "password"))));
+            return html(&again(Some(Fault::new("password", "Enter your password"))));
         }
         match site.visitors.ask_for_passkey(&who, name, password, &headers, clock::now()).await {
             Ok(asked) => {
@@ -116,7 +101,7 @@ async fn add(site: Arc<Site>, headers: HeaderMap, asked: Asked) -> Answer {
     };
     let field = field_of(&refused);
     let (words, status) = words(refused)?;
-    with_status(html(&again(Some(error_at(words, field)))), status)
+    with_status(html(&again(Some(Fault::new(field, words)))), status)
 }
 
 async fn show_one(id: i64, site: Arc<Site>, _: HeaderMap, who: Result<Caseworker, Problem>) -> Answer {
@@ -131,7 +116,7 @@ async fn change(id: i64, site: Arc<Site>, _: HeaderMap, asked: Asked) -> Answer 
         site.visitors.rename_passkey(&who, id, &name).await
     } else {
         let Some(password) = form.get("password") else {
-            return html(&PasskeyPage { error: Some(error_at("Enter your password".into(), "password")), ..page });
+            return html(&PasskeyPage { faults: Some(Fault::new("password", "Enter your password")).into(), ..page });
         };
         site.visitors.remove_passkey(&who, id, password, clock::now()).await
     };
@@ -139,20 +124,22 @@ async fn change(id: i64, site: Arc<Site>, _: HeaderMap, asked: Asked) -> Answer 
     let field = field_of(&refused);
     let name = if field == "name" { name } else { page.name.clone() };
     let (words, status) = words(refused)?;
-    with_status(html(&PasskeyPage { name, error: Some(error_at(words, field)), ..page }), status)
+    with_status(html(&PasskeyPage { name, faults: Some(Fault::new(field, words)).into(), ..page }), status)
 }
 
 fn field_of(refused: &NotTaken) -> &'static str {
     if matches!(refused, NotTaken::Passkey(_)) { "name" } else { "password" }
 }
 
-fn error_at(words: String, field: &'static str) -> FieldError {
-    FieldError { field, words }
-}
-
-fn add_page(site: &Site, headers: &HeaderMap, who: &Caseworker, name: String, error: Option<FieldError>) -> AddPage {
+fn add_page(site: &Site, headers: &HeaderMap, who: &Caseworker, name: String, error: Option<Fault>) -> AddPage {
     let chrome = site.chrome(Some(who), Here::Nowhere);
-    AddPage { chrome, email: who.email().to_owned(), name, works: site.passkeys_at(headers).is_some(), error }
+    AddPage {
+        chrome,
+        email: who.email().to_owned(),
+        name,
+        works: site.passkeys_at(headers).is_some(),
+        faults: error.into(),
+    }
 }
 
 async fn page(site: &Site, who: &Caseworker, id: i64) -> Result<PasskeyPage, Problem> {
@@ -164,6 +151,6 @@ async fn page(site: &Site, who: &Caseworker, id: i64) -> Result<PasskeyPage, Pro
         id,
         called: passkey.name.clone(),
         name: passkey.name,
-        error: None,
+        faults: None.into(),
     })
 }

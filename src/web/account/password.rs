@@ -11,9 +11,10 @@ use warp::reply::Response;
 use crate::access::{Caseworker, NotTaken};
 use crate::clock;
 use crate::web::chrome::{Chrome, Here};
+use crate::web::confirm::{Fault, Faults};
 use crate::web::problem::{Answer, Problem, answer, html, see_other, with_status};
 use crate::web::request::{self, Words};
-use crate::web::second_step::{FieldError, words};
+use crate::web::second_step::words;
 use crate::web::sign_in::signed_in;
 use crate::web::{Site, get, one_of};
 
@@ -22,13 +23,7 @@ use crate::web::{Site, get, one_of};
 struct ChangePasswordPage {
     chrome: Chrome,
     email: String,
-    error: Option<FieldError>,
-}
-
-impl ChangePasswordPage {
-    fn error_of(&self, field: &str) -> Option<&str> {
-        self.error.as_ref().filter(|error| error.field == field).map(|error| error.words.as_str())
-    }
+    faults: Faults,
 }
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
@@ -72,23 +67,19 @@ async fn change(
     }
     let (present, new) = (form.get("password").unwrap_or_default(), form.get("new-password").unwrap_or_default());
     if present.is_empty() {
-        return html(&page(
-            &site,
-            &who,
-            Some(FieldError { field: "password", words: "Enter your present password".into() }),
-        ));
+        return html(&page(&site, &who, Some(Fault::new("password", "Enter your present password"))));
     }
     match site.visitors.change_password(&who, present, new, &headers, clock::now()).await {
         Ok(session) => Ok(signed_in(&session, "/account")),
         Err(refused) => {
             let field = if matches!(refused, NotTaken::NewPassword(_)) { "new-password" } else { "password" };
             let (words, status) = words(refused)?;
-            with_status(html(&page(&site, &who, Some(FieldError { field, words }))), status)
+            with_status(html(&page(&site, &who, Some(Fault::new(field, words)))), status)
         }
     }
 }
 
-fn page(site: &Site, who: &Caseworker, error: Option<FieldError>) -> ChangePasswordPage {
+fn page(site: &Site, who: &Caseworker, error: Option<Fault>) -> ChangePasswordPage {
     let chrome = site.chrome(Some(who), Here::Nowhere);
-    ChangePasswordPage { chrome, email: who.email().to_owned(), error }
+    ChangePasswordPage { chrome, email: who.email().to_owned(), faults: error.into() }
 }

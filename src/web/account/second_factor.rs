@@ -10,10 +10,11 @@ use warp::reply::Response;
 use crate::access::{Caseworker, NotTaken, SetUp};
 use crate::clock;
 use crate::web::chrome::Here;
+use crate::web::confirm::Fault;
 use crate::web::problem::{Answer, Problem, answer, html, see_other, with_status};
 use crate::web::qr::Qr;
 use crate::web::request::{self, Words};
-use crate::web::second_step::{FieldError, RecoveryCodesPage, SetUpPage, words};
+use crate::web::second_step::{RecoveryCodesPage, SetUpPage, words};
 use crate::web::sign_in::with_session;
 use crate::web::{Site, get, one_of};
 
@@ -51,8 +52,8 @@ async fn set_up(
     }
     let (password, code) = (form.get("password").unwrap_or_default(), form.get("code").unwrap_or_default());
     let missing = match (password.is_empty(), code.is_empty()) {
-        (true, _) => Some(FieldError { field: "password", words: "Enter your password".into() }),
-        (_, true) => Some(FieldError { field: "code", words: "Enter the code from your app".into() }),
+        (true, _) => Some(Fault::new("password", "Enter your password")),
+        (_, true) => Some(Fault::new("code", "Enter the code from your app")),
         _ => None,
     };
     if missing.is_some() {
@@ -67,17 +68,12 @@ async fn set_up(
         Err(refused) => {
             let field = if matches!(refused, NotTaken::Password) { "password" } else { "code" };
             let (words, status) = words(refused)?;
-            with_status(html(&page(&site, &who, &headers, Some(FieldError { field, words })).await?), status)
+            with_status(html(&page(&site, &who, &headers, Some(Fault::new(field, words))).await?), status)
         }
     }
 }
 
-async fn page(
-    site: &Site,
-    who: &Caseworker,
-    headers: &HeaderMap,
-    error: Option<FieldError>,
-) -> Result<SetUpPage, Problem> {
+async fn page(site: &Site, who: &Caseworker, headers: &HeaderMap, error: Option<Fault>) -> Result<SetUpPage, Problem> {
     let offer = site.visitors.offer(who, headers).ok_or(Problem::BadRequest)?;
     Ok(SetUpPage {
         chrome: site.chrome(Some(who), Here::Nowhere),
@@ -90,6 +86,6 @@ async fn page(
         passkey: None,
         replaces: site.visitors.second_factor(who).await?.is_some(),
         asks_password: true,
-        error,
+        faults: error.into(),
     })
 }
