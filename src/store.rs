@@ -91,6 +91,7 @@ pub use following::Followed;
 pub use handling::{Change, Changed, Handled, Handling, Opened, UNREAD_COUNTED, Versions};
 pub use holds::{Hold, HoldAdded};
 pub use hours::Silence;
+pub(crate) use key::hexadecimal;
 pub use live::NEW_COUNTED;
 pub use notes::Note;
 pub use open::OpenError;

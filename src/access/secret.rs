@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::store::hexadecimal;
+
 /// 256 random bits; as text 64 hexadecimal characters. Its Debug says nothing.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret([u8; 32]);
@@ -39,7 +41,7 @@ impl Secret {
     /// The text form, for a cookie, a link or a token's file.
     #[must_use]
     pub fn text(&self) -> String {
-        self.0.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+        hexadecimal(&self.0)
     }
 
     /// The bytes.

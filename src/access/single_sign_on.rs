@@ -15,7 +15,7 @@ use super::secret::Secret;
 use super::visitors::{Session, Visitors, cookie_text};
 use crate::clock::{MINUTE, SECOND};
 use crate::oidc::{Claims, Provider, Sent, Trouble, plain_code};
-use crate::store::{Admitted, By, Did, Entry, Given, Mark, Newcomer, Person, Role, Store, StoreError};
+use crate::store::{Admitted, By, Did, Entry, Given, Mark, Newcomer, Person, Role, Store, StoreError, hexadecimal};
 
 /// Whoever has not come back by then begins anew.
 const AWAY: i64 = 10 * MINUTE;
@@ -374,10 +374,6 @@ fn begun(store: &Store, headers: &HeaderMap, now: i64) -> Option<(Secret, String
 
 fn same(one: &str, other: &str) -> bool {
     bool::from(one.as_bytes().ct_eq(other.as_bytes()))
-}
-
-fn hexadecimal(mark: &Mark) -> String {
-    mark.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]

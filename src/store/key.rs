@@ -88,8 +88,14 @@ impl Key {
     /// A name of 32 hexadecimal characters that stands in URLs for `value`.
     pub(super) fn opaque(&self, purpose: &str, value: &str) -> String {
         let mark = self.mark(purpose, value.as_bytes());
-        mark.iter().take(16).fold(String::new(), |name, byte| name + &format!("{byte:02x}"))
+        let (name, _) = mark.split_at(16);
+        hexadecimal(name)
     }
+}
+
+/// Two hexadecimal characters for each byte.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]

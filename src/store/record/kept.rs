@@ -8,9 +8,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use super::follow::Chain;
-use super::look::hex;
 use super::{Ends, Head};
-use crate::store::key::Key;
+use crate::store::key::{Key, hexadecimal};
 use crate::store::open::give_to_owner;
 use crate::store::{Store, StoreError};
 
@@ -40,7 +39,7 @@ impl Known {
 }
 
 fn seal(head: &Head, key: &Key) -> String {
-    hex(&key.mark("record head kept", head.to_string().as_bytes()))
+    hexadecimal(&key.mark("record head kept", head.to_string().as_bytes()))
 }
 
 /// Reads the head that is kept in a folder.

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Row, params};
 
 use super::{Did, subject_mark};
-use crate::store::key::Key;
+use crate::store::key::{Key, hexadecimal};
 use crate::store::{Store, StoreError};
 
 /// What of the record is wanted. Everything where nothing is set.
@@ -61,7 +61,8 @@ impl Store {
     pub async fn recorded(&self, looked: Looked, rows: u16) -> Result<RecordPage, StoreError> {
         let key = self.inner.key.clone();
         self.read(move |connection| {
-            let marks: Vec<String> = looked.subjects.iter().map(|subject| hex(&subject_mark(&key, subject))).collect();
+            let marks: Vec<String> =
+                looked.subjects.iter().map(|subject| hexadecimal(&subject_mark(&key, subject))).collect();
             let marks = (!marks.is_empty()).then(|| format!("[\"{}\"]", marks.join("\",\"")));
             let sql = format!(
                 "SELECT id, at, who, source, did, object, subject, detail FROM audit
@@ -125,8 +126,4 @@ fn recorded(row: &Row<'_>) -> rusqlite::Result<Recorded> {
         subject: row.get(6)?,
         detail: row.get(7)?,
     })
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

@@ -8,9 +8,8 @@ use std::str::FromStr;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::kept::{self, Known};
-use super::look::hex;
 use super::{Did, Ends, KEPT, Kept, key_name};
-use crate::store::key::Key;
+use crate::store::key::{Key, hexadecimal};
 use crate::store::open::Folder;
 use crate::store::{OpenError, open};
 
@@ -29,7 +28,7 @@ pub struct Head {
 
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.id, hex(&self.mac))
+        write!(f, "{}-{}", self.id, hexadecimal(&self.mac))
     }
 }
 
