@@ -87,7 +87,6 @@ pub use envelope::{Envelope, Origin, Stored};
 pub use erasing::{Asked, Erasure};
 pub use export::{Exported, HeldSearch};
 pub use find::{Cursor, Find, Found, Only, Onward, Place, Source};
-pub use following::Followed;
 pub use handling::{Change, Changed, Handled, Handling, Opened, UNREAD_COUNTED, Versions};
 pub use holds::{Hold, HoldAdded};
 pub use hours::Silence;

@@ -19,42 +19,29 @@ const NOTED: i64 = 20_000;
 /// Texts that are held against a new list in one step.
 const TEXTS: usize = 200;
 
-/// What one step did.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Followed {
-    /// Rows that were gone through.
-    pub rows: usize,
-    /// Texts that were flagged for the first time.
-    pub flagged: Vec<i64>,
-    /// Whether there is more to go through.
-    pub more: bool,
-}
-
 impl Store {
-    /// Goes through the next callbacks that came. Call it again until there is no more.
+    /// Goes through the next callbacks that came; whether there is more to go through.
     ///
     /// # Errors
     /// When it cannot be read or written: then it goes on from the same place.
-    pub async fn follow(&self) -> Result<Followed, StoreError> {
+    pub async fn follow(&self) -> Result<bool, StoreError> {
         let from = *self.inner.following.lock().unwrap_or_else(PoisonError::into_inner);
         let step = self.read(move |connection| look(connection, from)).await?;
         let Step { next, noted, wanted, rows } = step;
-        let mut flagged = Vec::new();
         if !wanted.is_empty() || next - noted >= NOTED {
-            flagged = self.write(move |connection| keep(connection, &wanted, next)).await?;
+            self.write(move |connection| keep(connection, &wanted, next)).await?;
         }
         *self.inner.following.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
         if rows > 0 {
-            return Ok(Followed { rows, flagged, more: i64::try_from(rows).is_ok_and(|rows| rows == ROWS) });
+            return Ok(i64::try_from(rows).is_ok_and(|rows| rows == ROWS));
         }
         self.follow_texts().await
     }
 
     /// Holds some texts of the last weeks against a list that was changed since they came.
-    async fn follow_texts(&self) -> Result<Followed, StoreError> {
+    async fn follow_texts(&self) -> Result<bool, StoreError> {
         let texts = self.look(texts_to_hold_again).await?;
-        let Some((next, texts)) = texts else { return Ok(Followed::default()) };
-        let rows = texts.len();
+        let Some((next, texts)) = texts else { return Ok(false) };
         let work = move |connection: &Connection| {
             let list = list(connection)?;
             for arrival in texts {
@@ -69,7 +56,7 @@ impl Store {
             Ok(())
         };
         self.write(work).await?;
-        Ok(Followed { rows, flagged: Vec::new(), more: true })
+        Ok(true)
     }
 
     /// Waits until something has been written since this was last waited for.
@@ -111,8 +98,7 @@ fn look(connection: &Connection, from: Option<i64>) -> rusqlite::Result<Step> {
 }
 
 /// What was read may have been removed or redacted since.
-fn keep(connection: &Connection, wanted: &[i64], next: i64) -> rusqlite::Result<Vec<i64>> {
-    let mut flagged = Vec::new();
+fn keep(connection: &Connection, wanted: &[i64], next: i64) -> rusqlite::Result<()> {
     let mut held_against = None;
     for arrival in wanted {
         let Some(kept) = row::at(connection, *arrival)? else { continue };
@@ -121,12 +107,8 @@ fn keep(connection: &Connection, wanted: &[i64], next: i64) -> rusqlite::Result<
                 Some(list) => list,
                 none => none.insert(list(connection)?),
             };
-            let new = flags::set(connection, &kept, &hits(list, &kept))?;
-            for flag in &new {
-                contacts::note_flag(connection, &kept, *flag)?;
-            }
-            if !new.is_empty() {
-                flagged.push(*arrival);
+            for flag in flags::set(connection, &kept, &hits(list, &kept))? {
+                contacts::note_flag(connection, &kept, flag)?;
             }
         } else {
             contacts::note(connection, &kept)?;
@@ -134,8 +116,7 @@ fn keep(connection: &Connection, wanted: &[i64], next: i64) -> rusqlite::Result<
     }
     // Where nothing is left to hold against a changed list, that is so of these too.
     let sql = "UPDATE following SET next = ?1, next_text = iif(next_text >= next, ?1, next_text)";
-    connection.prepare_cached(sql)?.execute([next])?;
-    Ok(flagged)
+    connection.prepare_cached(sql)?.execute([next]).map(drop)
 }
 
 fn hits(list: &FlagList, kept: &Kept) -> Vec<Hit> {

@@ -18,8 +18,8 @@ pub(super) async fn following(store: &Store) {
     loop {
         let began = Instant::now();
         match store.follow().await {
-            Ok(step) if step.more => sleep(began.elapsed() * RESTS).await,
-            Ok(_) => {
+            Ok(true) => sleep(began.elapsed() * RESTS).await,
+            Ok(false) => {
                 store.something_to_follow().await;
                 sleep(GATHERS).await;
             }

@@ -16,7 +16,7 @@ fn text(n: u32, said: &str) -> String {
 }
 
 async fn follow(store: &Store) {
-    while store.follow().await.unwrap().more {}
+    while store.follow().await.unwrap() {}
 }
 
 /// Whose, how often and by which message last.

@@ -10,7 +10,7 @@ use crate::store::*;
 
 async fn follow(store: &Store) {
     for _ in 0..2 {
-        while store.follow().await.unwrap().more {}
+        while store.follow().await.unwrap() {}
     }
 }
 
