@@ -42,13 +42,14 @@ const NO_SUCH_MODULE: [&str; 6] = ["utils", "helpers", "types", "models", "servi
 /// Past this a file wants to be split by journey.
 const LONGEST_FILE: usize = 600;
 
-struct Source {
+pub(crate) struct Source {
     path: PathBuf,
     layer: String,
-    code: String,
+    pub(crate) code: String,
 }
 
-fn sources() -> Vec<Source> {
+/// The files of the program.
+pub(crate) fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let (mut folders, mut sources) = (vec![root.clone()], Vec::new());
     while let Some(folder) = folders.pop() {

@@ -21,6 +21,7 @@ mod contacts;
 mod contract;
 mod crash;
 mod damage;
+mod documents;
 mod files;
 mod first_week;
 mod flags;
