@@ -66,7 +66,7 @@ fn council(asked: &Asked) -> Result<Council, String> {
     let server = Running::start(group.hold(&sides::serve(&store.data())));
     let caseworker = Caseworker::sign_in(&server.address);
     let open = |page: Page| {
-        let pages::Opened { p99, not_shown } = pages::many(page, &caseworker, &sample);
+        let pages::Opened { p99, not_shown, .. } = pages::many(page, &caseworker, &sample);
         eprintln!("{}: p99 {p99:.1} ms, {not_shown} of {CALLS} not shown", page.name());
         Opened { page: page.name().to_owned(), p99, not_shown }
     };

@@ -22,7 +22,7 @@ pub(crate) const MOST: i64 = 100_000_000;
 pub(crate) const START: i64 = 1_795_000_000_000_000 - SPAN;
 pub(crate) const EMAIL: &str = "bench@example.org";
 pub(crate) const PASSWORD: &str = "a password for the benchmark";
-/// Every so many callbacks one is a received text.
+/// Every so many callbacks one is a received text, where nothing else is asked for.
 const TEXT_EVERY: i64 = 21;
 /// A store up to this large is copied before more is sent to it, so that it goes on to hold what it says.
 const COPIED: u64 = 10_000_000;
@@ -66,6 +66,7 @@ pub(crate) struct Filled {
     pub(crate) services: Vec<ServiceId>,
     /// Microseconds between one callback and the next.
     pub(crate) step: i64,
+    text_every: i64,
 }
 
 impl Filled {
@@ -81,7 +82,12 @@ impl Filled {
             let store = Store::beside(&data, START).unwrap();
             store.tokens().await.unwrap().iter().map(|token| token.service).collect()
         });
-        Filled { place, services, step }
+        Filled { place, services, step, text_every: TEXT_EVERY }
+    }
+
+    /// One of so many is a received text.
+    pub(crate) fn with_a_text_every(self, text_every: i64) -> Filled {
+        Filled { text_every, ..self }
     }
 
     /// The one that is filled as far as was asked.
@@ -111,7 +117,8 @@ impl Filled {
         let arrivals = (from as i64..to as i64).map(|n| {
             let at = START + n * self.step;
             // Texts of each of the services.
-            let what = if n % TEXT_EVERY == n / TEXT_EVERY % TEXT_EVERY { What::Texts } else { What::Receipts };
+            let what =
+                if n % self.text_every == n / self.text_every % self.text_every { What::Texts } else { What::Receipts };
             arrival(self.services[n as usize % self.services.len()], at, bodies.next(what, at).body)
         });
         let said = |done: u64| {

@@ -26,6 +26,7 @@
 mod calls;
 mod council;
 mod day;
+mod desk;
 mod filled;
 mod held;
 mod kept;
@@ -74,13 +75,24 @@ pub(crate) enum Part {
     Mixed,
     /// Twenty years of a large council.
     Council,
+    /// Every page that caseworkers work with all day.
+    Desk,
     /// Nothing is measured: the page is made of what was kept.
     Page,
 }
 
 impl Part {
-    const ALL: [Part; 8] =
-        [Part::Others, Part::Held, Part::Memory, Part::Mixed, Part::Removal, Part::Day, Part::Council, Part::Page];
+    const ALL: [Part; 9] = [
+        Part::Others,
+        Part::Held,
+        Part::Memory,
+        Part::Mixed,
+        Part::Removal,
+        Part::Day,
+        Part::Council,
+        Part::Desk,
+        Part::Page,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -91,6 +103,7 @@ impl Part {
             Part::Day => "day",
             Part::Mixed => "mixed",
             Part::Council => "council",
+            Part::Desk => "desk",
             Part::Page => "page",
         }
     }
@@ -120,6 +133,7 @@ fn main() {
             Part::Removal => removal::measure(&asked, &mut report),
             Part::Day => day::measure(&asked, &mut report),
             Part::Council => council::measure(&asked, &mut report),
+            Part::Desk => desk::measure(&asked, &mut report),
             Part::Page => (),
         }
     }

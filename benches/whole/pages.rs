@@ -12,6 +12,8 @@ use crate::sample::{CALLS, Sample};
 
 /// Pages that are not counted before those that are.
 const WARMING: usize = 5;
+/// What is looked for in texts.
+const WORDS: [&str; 4] = ["appointment", "cancel my appointment", "thank you", "new number"];
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Page {
@@ -23,6 +25,16 @@ pub(crate) enum Page {
     Failed,
     Conversation,
     Receipt,
+    /// A page that asks the store for nothing but who is signed in.
+    Help,
+    Start,
+    Words,
+    Begins,
+    Between,
+    NotDealtWith,
+    FailedForGood,
+    AskedToStop,
+    Arrivals,
 }
 
 impl Page {
@@ -37,6 +49,27 @@ impl Page {
         Page::Receipt,
     ];
 
+    /// What a team has open all day, the page without a query first.
+    pub(crate) const DESK: [Page; 17] = [
+        Page::Help,
+        Page::Start,
+        Page::Newest,
+        Page::Reference,
+        Page::Begins,
+        Page::Number,
+        Page::Email,
+        Page::Words,
+        Page::Failed,
+        Page::Between,
+        Page::Receipt,
+        Page::Inbox,
+        Page::NotDealtWith,
+        Page::Conversation,
+        Page::FailedForGood,
+        Page::AskedToStop,
+        Page::Arrivals,
+    ];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Page::Reference => "reference search",
@@ -47,6 +80,15 @@ impl Page {
             Page::Failed => "what was not delivered",
             Page::Conversation => "a conversation",
             Page::Receipt => "a receipt",
+            Page::Help => "a page without a query",
+            Page::Start => "the start page",
+            Page::Words => "words of a text",
+            Page::Begins => "the beginning of a reference",
+            Page::Between => "between two dates",
+            Page::NotDealtWith => "the inbox, not dealt with",
+            Page::FailedForGood => "contacts that failed for good",
+            Page::AskedToStop => "contacts that asked to stop",
+            Page::Arrivals => "what the script asks every few seconds",
         }
     }
 
@@ -64,6 +106,22 @@ impl Page {
                 let query = form_urlencoded::Serializer::new(String::new()).append_pair("q", &q).finish();
                 caseworker.open(&format!("/receipts?{query}"))
             }
+            Page::Help => caseworker.open("/help/statuses"),
+            Page::Start => caseworker.open("/"),
+            Page::Words => caseworker.search(WORDS[n % WORDS.len()]),
+            Page::Begins => {
+                let whole = nth(&sample.references);
+                caseworker.open(&format!("/receipts?q={}", &whole[..whole.len() - 2]))
+            }
+            Page::Between => {
+                let year = 2008 + n % 16;
+                let day = |name, day| format!("{name}-day={day}&{name}-month=3&{name}-year={year}");
+                caseworker.open(&format!("/receipts?{}&{}", day("earliest", 1), day("latest", 31)))
+            }
+            Page::NotDealtWith => caseworker.open("/messages?show=open"),
+            Page::FailedForGood => caseworker.open("/contacts/failed"),
+            Page::AskedToStop => caseworker.open("/contacts/asked-to-stop"),
+            Page::Arrivals => caseworker.open("/arrivals"),
             Page::Number => caseworker.search(&nth(&sample.numbers)),
             Page::Email => caseworker.search(&nth(&sample.emails)),
         }
@@ -72,6 +130,7 @@ impl Page {
 
 /// 99 in 100 of a kind of page were there within so many milliseconds.
 pub(crate) struct Opened {
+    pub(crate) p50: f64,
     pub(crate) p99: f64,
     pub(crate) not_shown: u64,
 }
@@ -83,7 +142,8 @@ pub(crate) fn many(page: Page, caseworker: &Caseworker, sample: &Sample) -> Open
     }
     let times: Vec<Option<f64>> = (0..CALLS).map(|n| page.open(caseworker, sample, n)).collect();
     let shown: Vec<f64> = times.iter().copied().flatten().collect();
-    Opened { p99: quantile(&shown, 0.99), not_shown: (times.len() - shown.len()) as u64 }
+    let (p50, p99) = (quantile(&shown, 0.5), quantile(&shown, 0.99));
+    Opened { p50, p99, not_shown: (times.len() - shown.len()) as u64 }
 }
 
 /// Somebody who has signed in.
@@ -136,7 +196,7 @@ impl Caseworker {
 }
 
 fn is_shown(answer: &str) -> bool {
-    answer.starts_with("HTTP/1.1 200") && answer.contains("</html>")
+    answer.starts_with("HTTP/1.1 200") && (answer.contains("</html>") || answer.ends_with('}'))
 }
 
 fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {

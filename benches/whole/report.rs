@@ -9,6 +9,7 @@ use std::fs;
 
 use crate::council::Council;
 use crate::day::Day;
+use crate::desk::Desk;
 use crate::held::{POINTS, Point, Size, kept_as};
 use crate::kept::Kept;
 use crate::machine;
@@ -29,6 +30,7 @@ pub(crate) struct Report {
     pub(crate) removal: Option<Kept<Removal>>,
     pub(crate) day: Option<Kept<Day>>,
     pub(crate) council: Option<Kept<Council>>,
+    pub(crate) desk: Option<Kept<Desk>>,
     /// What this machine cannot measure.
     left_out: Vec<String>,
 }
@@ -44,6 +46,7 @@ impl Report {
             removal: Kept::read("removal"),
             day: Kept::read("day"),
             council: Kept::read("council"),
+            desk: Kept::read("desk"),
             left_out: Vec::new(),
         }
     }
@@ -75,6 +78,7 @@ impl Report {
         self.while_removing(&mut text);
         self.a_day(&mut text);
         self.a_council(&mut text);
+        self.a_desk(&mut text);
         for left_out in self.left_out.iter().chain(self.others.iter().flat_map(|others| &others.found.left_out)) {
             let _ = writeln!(text, "Left out: {left_out}.\n");
         }

@@ -121,6 +121,7 @@ impl Report {
     fn of_the_rest(&self) -> Vec<Goal> {
         let mixed = self.mixed.as_ref().map(|mixed| &mixed.found);
         let memory = self.memory.as_ref().map(|memory| &memory.found);
+        let desk = self.desk.as_ref().and_then(|desk| desk.found.slowest());
         let council = self.council.as_ref().and_then(|council| council.found.slowest());
         vec![
             Goal {
@@ -150,6 +151,11 @@ impl Report {
                 ),
                 wanted: AtMost(100.0),
                 found: council.map(|slowest| slowest.p99),
+            },
+            Goal {
+                what: format!("p99 of a team's slowest page ({}), ms", desk.map_or("any", |slowest| &slowest.page)),
+                wanted: AtMost(25.0),
+                found: desk.map(|slowest| slowest.p99),
             },
         ]
     }

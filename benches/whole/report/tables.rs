@@ -246,6 +246,32 @@ impl Report {
         }
         text.push('\n');
     }
+
+    pub(super) fn a_desk(&self, text: &mut String) {
+        let Some(kept) = &self.desk else { return };
+        let desk = &kept.found;
+        text.push_str("## A team's pages\n\n");
+        measured(text, kept, &format!("{} of each page, one after another", desk.each));
+        let _ = writeln!(
+            text,
+            "{} are held, a text for every ten receipts; all of them were flagged and listed within {:.0} s of the start. A search for a \
+             person or for words is the form, the answer that says where the page is, and the page: three requests' work on two connections.\n\n\
+             | | p50, ms | p99, ms | not shown |\n|---|---|---|---|",
+            grouped(desk.rows),
+            desk.followed
+        );
+        for opened in &desk.pages {
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {} |",
+                opened.page,
+                short(opened.p50),
+                short(opened.p99),
+                opened.not_shown
+            );
+        }
+        text.push('\n');
+    }
 }
 
 type Line = (String, Box<dyn Fn(&Served) -> f64>);
