@@ -27,7 +27,6 @@ pub(crate) enum Page {
     Receipt,
     /// A page that asks the store for nothing but who is signed in.
     Help,
-    Start,
     Words,
     Begins,
     Between,
@@ -50,9 +49,8 @@ impl Page {
     ];
 
     /// What a team has open all day, the page without a query first.
-    pub(crate) const DESK: [Page; 17] = [
+    pub(crate) const DESK: [Page; 16] = [
         Page::Help,
-        Page::Start,
         Page::Newest,
         Page::Reference,
         Page::Begins,
@@ -81,7 +79,6 @@ impl Page {
             Page::Conversation => "a conversation",
             Page::Receipt => "a receipt",
             Page::Help => "a page without a query",
-            Page::Start => "the start page",
             Page::Words => "words of a text",
             Page::Begins => "the beginning of a reference",
             Page::Between => "between two dates",
@@ -107,7 +104,6 @@ impl Page {
                 caseworker.open(&format!("/receipts?{query}"))
             }
             Page::Help => caseworker.open("/help/statuses"),
-            Page::Start => caseworker.open("/"),
             Page::Words => caseworker.search(WORDS[n % WORDS.len()]),
             Page::Begins => {
                 let whole = nth(&sample.references);

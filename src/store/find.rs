@@ -47,12 +47,7 @@ pub enum Source {
 impl Source {
     /// Whether the index alone says what is found, so that few rows are read in vain.
     fn is_exact(&self, only: &Only) -> bool {
-        only.template.is_none()
-            && match self {
-                Source::Words(words) => words.len() == 1,
-                Source::Contains(_) => false,
-                _ => true,
-            }
+        only.template.is_none() && !matches!(self, Source::Contains(_))
     }
 
     /// Whether a callback is found there, by its own fields.

@@ -17,6 +17,7 @@ mod merge;
 mod runs;
 mod seen;
 mod tally;
+mod together;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -24,8 +25,9 @@ use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
 pub(super) use facets::{Facets, Mark, SENT};
-pub(super) use look::{Arrivals, Index, Wanted, Way};
+pub(super) use look::{Index, Wanted, Way};
 pub(super) use tally::Tally;
+pub(super) use together::Together;
 
 use self::chunk::{Damaged, Entry, LONGEST_KEY};
 use self::learning::Learning;

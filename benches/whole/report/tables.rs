@@ -255,7 +255,7 @@ impl Report {
         let _ = writeln!(
             text,
             "{} are held, a text for every ten receipts; all of them were flagged and listed within {:.0} s of the start. A search for a \
-             person or for words is the form, the answer that says where the page is, and the page: three requests' work on two connections.\n\n\
+             person or for words is the form, the answer that says where the page is, and the page.\n\n\
              | | p50, ms | p99, ms | not shown |\n|---|---|---|---|",
             grouped(desk.rows),
             desk.followed

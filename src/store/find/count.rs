@@ -2,6 +2,7 @@
 //! wait for. So a count costs the same however much is held.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -14,6 +15,8 @@ use crate::store::{Services, row};
 pub(super) const COUNTED: usize = 10_000;
 /// Or when so many entries of the index have been looked at.
 const ENTRIES: usize = 100_000;
+/// Or when the words of a text have been held against each other for so long.
+const TOGETHER: Duration = Duration::from_millis(10);
 /// Or so many rows that had to be read one by one.
 const ROWS: usize = 500;
 
@@ -76,16 +79,29 @@ impl Counting {
         }
         let wanted = match source {
             // Entries are smaller than rows.
-            Source::Newest => Some(Wanted::All),
+            Source::Newest => Some(vec![Wanted::All]),
             _ => wanted(source, sees, &find.only),
         };
         let is_exact = source.is_exact(&find.only) && !index.leads_to_gone;
-        let Some(wanted) = wanted.filter(|wanted| is_exact && wanted.is_exact()) else {
+        let Some(wanted) = wanted.filter(|wanted| is_exact && wanted.iter().all(Wanted::is_exact)) else {
             return self.by_rows(index, sees, find, place, arrivals);
         };
         let (found, mut hidden) = (&mut self.found, Hidden { connection: index.connection, known: None });
         let facets = find.only.facets(source, sees);
-        let done = index.tally(&wanted, &facets, arrivals, &mut self.entries, |some| {
+        let [wanted] = wanted.as_slice() else {
+            let together = index.together(wanted, &facets, Way::NewestFirst, i64::MAX).within(arrivals);
+            let mut together = together.until(Instant::now() + TOGETHER);
+            while found.len() <= COUNTED
+                && let Some(arrival) = together.next()?
+            {
+                if !hidden.holds(arrival)? {
+                    found.insert(arrival);
+                }
+            }
+            self.stopped |= together.stopped_at().is_some();
+            return Ok(());
+        };
+        let done = index.tally(wanted, &facets, arrivals, &mut self.entries, |some| {
             some.sort_unstable();
             for arrival in some.iter() {
                 if !hidden.holds(*arrival)? {

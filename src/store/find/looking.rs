@@ -1,12 +1,13 @@
 //! Going through one source: its candidates, and which of them are found.
 
+use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 
 use super::{Find, Only, Source};
 use crate::store::Services;
-use crate::store::index::{Arrivals, Index, Wanted, Way, short_id};
+use crate::store::index::{Index, Together, Wanted, Way, short_id};
 use crate::store::row::{self, Kept};
 
 /// Reading through rows stops when it has taken so long, and says how far it came.
@@ -40,7 +41,7 @@ pub(super) struct Looking<'a> {
 
 /// What may be found: the rows decide.
 enum Candidates<'a> {
-    Indexed(Arrivals<'a>),
+    Indexed(Together<'a>),
     /// Every row is one, or every row of a template.
     All(Rows),
 }
@@ -75,7 +76,7 @@ impl<'a> Looking<'a> {
         let is_exact = source.is_exact(only);
         let candidates = match wanted(source, sees, only) {
             Some(wanted) => {
-                let found = index.arrivals(wanted, only.facets(source, sees), way, from).within(arrivals);
+                let found = index.together(wanted, &only.facets(source, sees), way, from).within(arrivals);
                 Candidates::Indexed(found.until(Instant::now() + ASKING))
             }
             None => Candidates::All(Rows { way, arrivals, template: None, from, read: Vec::new(), whole: false }),
@@ -203,18 +204,24 @@ impl Rows {
 }
 
 /// What the index is asked; `None` where every row is a candidate.
-pub(super) fn wanted(source: &Source, sees: &Services, only: &Only) -> Option<Wanted> {
-    match source {
-        Source::Newest if only.is_of_most(sees) => None,
-        Source::Newest => Some(Wanted::All),
-        Source::Person(person) => Some(Wanted::Person(person.clone())),
-        Source::Reference(reference) => Some(Wanted::Reference(reference.clone())),
-        Source::ReferenceBeginsWith(begin) => Some(Wanted::ReferenceBeginsWith(begin.clone())),
-        Source::NotifyId(id) => Some(Wanted::NotifyId(short_id(id))),
-        // The longest word is likely to be the rarest. Of no word there is no text.
+pub(super) fn wanted(source: &Source, sees: &Services, only: &Only) -> Option<Vec<Wanted>> {
+    let one = match source {
+        Source::Newest if only.is_of_most(sees) => return None,
+        Source::Newest => Wanted::All,
+        Source::Person(person) => Wanted::Person(person.clone()),
+        Source::Reference(reference) => Wanted::Reference(reference.clone()),
+        Source::ReferenceBeginsWith(begin) => Wanted::ReferenceBeginsWith(begin.clone()),
+        Source::NotifyId(id) => Wanted::NotifyId(short_id(id)),
+        // Of no word there is no text.
+        Source::Words(words) if words.is_empty() => Wanted::Word(String::new()),
         Source::Words(words) => {
-            Some(Wanted::Word(words.iter().max_by_key(|word| word.len()).cloned().unwrap_or_default()))
+            // The longest word is likely to be the rarest: the others are asked what it leads to.
+            let mut words = words.clone();
+            words.sort_by_key(|word| Reverse(word.len()));
+            words.dedup();
+            return Some(words.into_iter().map(Wanted::Word).collect());
         }
-        Source::Contains(_) => None,
-    }
+        Source::Contains(_) => return None,
+    };
+    Some(vec![one])
 }

@@ -17,6 +17,8 @@ use crate::store::row;
 const FEW: usize = 64;
 /// And later.
 const MANY: usize = 4096;
+/// And after some were passed over: about as many as are read at once in any case.
+const SOME: usize = 256;
 /// In a run of no more arrivals the entries of all facets are read through; in a larger one those that are not asked for
 /// are passed over.
 const READ_THROUGH: i64 = 4096;
@@ -188,6 +190,43 @@ impl Arrivals<'_> {
     /// The arrival behind which no run was asked, where time ran out.
     pub(in crate::store) fn stopped_at(&self) -> Option<i64> {
         self.stopped_at
+    }
+
+    /// Passes over all that comes before this one on the way.
+    pub(super) fn skip_to(&mut self, arrival: i64) {
+        let way = self.way;
+        let is_before = |one: i64| match way {
+            Way::NewestFirst => one > arrival,
+            Way::OldestFirst => one < arrival,
+        };
+        while self.read.front().is_some_and(|one| is_before(*one)) {
+            self.read.pop_front();
+        }
+        if !self.read.is_empty() {
+            return;
+        }
+        self.at_once = SOME;
+        self.from = match way {
+            Way::NewestFirst => self.from.min(arrival.saturating_add(1)),
+            Way::OldestFirst => self.from.max(arrival.saturating_sub(1)),
+        };
+        let lies_before = |run: &Run| match way {
+            Way::NewestFirst => run.first > arrival,
+            Way::OldestFirst => run.last < arrival,
+        };
+        while let Some(run) = self.runs.front().filter(|run| lies_before(run)) {
+            self.passed += run.span();
+            self.runs.pop_front();
+        }
+    }
+
+    /// The next one, which stays the next.
+    pub(super) fn peek(&mut self) -> rusqlite::Result<Option<i64>> {
+        let next = self.next()?;
+        if let Some(next) = next {
+            self.read.push_front(next);
+        }
+        Ok(next)
     }
 
     /// The next one.

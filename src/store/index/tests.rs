@@ -81,6 +81,12 @@ impl Store {
         found
     }
 
+    fn found_together(&self, wanted: Vec<Wanted>, way: Way, from: i64) -> Vec<i64> {
+        let index = Index::new(&self.connection, &self.fresh.now()).unwrap();
+        let mut together = index.together(wanted, &Facets::default(), way, from);
+        std::iter::from_fn(|| together.next().unwrap()).collect()
+    }
+
     /// A tally finds the same, within two arrivals too, and stops where it is told to.
     fn check_tally(&self, index: &Index<'_>, wanted: &Wanted, facets: &Facets, found: &[i64]) {
         let newest = i64::try_from(self.rows.len()).unwrap();
@@ -160,6 +166,16 @@ impl Store {
                 self.found_of(&Wanted::All, &of_one.meeting(Filter::NotDelivered), way, from),
                 self.expected(way, from, |c, service| service == ServiceId(2) && is(c, "permanent-failure"))
             );
+            let (person_one, word, text_like) =
+                (Wanted::Person("+447700900010".into()), Wanted::Word("word1".into()), Wanted::Word("and".into()));
+            for wanted in [vec![text_like.clone(), word.clone()], vec![person_one, word, text_like, Wanted::All]] {
+                assert_eq!(
+                    self.found_together(wanted, way, from),
+                    self.expected(way, from, |c, _| text(c).starts_with("word1 and"))
+                );
+            }
+            let never = vec![Wanted::Word("word1".into()), Wanted::Word("word2".into())];
+            assert_eq!(self.found_together(never, way, from), Vec::<i64>::new());
         }
     }
 }
