@@ -53,3 +53,4 @@ mod single_sign_on;
 mod subjects;
 mod systemd;
 mod tokens;
+mod weight;
