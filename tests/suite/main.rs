@@ -54,3 +54,4 @@ mod subjects;
 mod systemd;
 mod tokens;
 mod weight;
+mod words;
