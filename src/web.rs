@@ -14,6 +14,7 @@ mod audit;
 mod back;
 mod callbacks;
 mod chrome;
+mod compressing;
 mod confirm;
 mod contacts;
 mod conversation;
@@ -247,7 +248,8 @@ fn posted_otherwise() -> BoxedFilter<(Response,)> {
     warp::post().and(warp::header::headers_cloned()).and(warp::path::full()).and_then(answer).boxed()
 }
 
-/// The page that is sent. Where it tells of the sign-in before, no other tells of it again; without its body it tells nothing.
+/// The page that is sent, compressed where that is safe. Where it tells of the sign-in before, no other tells of it again; without
+/// its body it tells nothing.
 async fn for_whoever_asks(
     method: Method,
     headers: HeaderMap,
@@ -259,7 +261,7 @@ async fn for_whoever_asks(
     if method != Method::HEAD && response.extensions().get::<problem::TellsOfSignInBefore>().is_some() {
         site.visitors.told_of_sign_in_before(&headers).await;
     }
-    response
+    compressing::where_safe(&headers, response).await
 }
 
 /// The page of a problem, with the menu and the search box of whoever is signed in.

@@ -8,6 +8,7 @@ use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::reply::{Reply, Response};
 
+use super::compressing::takes_gzip;
 use super::get;
 
 struct Asset {
@@ -57,30 +58,4 @@ fn sent(asset: &Asset, gzip: bool) -> Response {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     response
-}
-
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    let mut codings = accepted.flat_map(|line| line.split(','));
-    codings.any(|coding| {
-        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-        let refused = weight.trim().strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()).is_some_and(|q| q <= 0.0);
-        name.trim().eq_ignore_ascii_case("gzip") && !refused
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn asking(encoding: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(encoding))])
-    }
-
-    #[test]
-    fn gzip_is_sent_to_whom_it_suits() {
-        assert!(takes_gzip(&asking("br, gzip;q=0.5")));
-        assert!(!takes_gzip(&asking("gzip;q=0, br")));
-        assert!(!takes_gzip(&HeaderMap::new()));
-    }
 }

@@ -5,10 +5,32 @@
 import assert from "node:assert/strict";
 import { everywhere } from "./look.mjs";
 
-const { EMAIL, PASSWORD } = process.env;
+const { BASE_URL, EMAIL, PASSWORD } = process.env;
 const ID = "8d1ee2f1-0a55-4a1f-a2b2-3bd4b1c5f6aa";
 
-await everywhere(async ({ page, look, heading }) => {
+let isWeighed = false;
+
+// What the results weigh on the wire, where the browser has nothing yet and where it has been there before.
+async function weigh(context) {
+  const fresh = await context.browser().newContext({ baseURL: BASE_URL, storageState: await context.storageState() });
+  const page = await fresh.newPage();
+  const asked = [];
+  page.on("requestfinished", (request) => asked.push(request));
+  const visit = async () => {
+    asked.length = 0;
+    await page.goto("/receipts", { waitUntil: "networkidle" });
+    assert.equal(await page.locator("main tbody th").count(), 50);
+    const sizes = await Promise.all(asked.map((request) => request.sizes()));
+    return sizes.reduce((sum, { responseHeadersSize, responseBodySize }) => sum + responseHeadersSize + responseBodySize, 0);
+  };
+  const [first, after] = [await visit(), await visit()];
+  console.log(`results: ${first} bytes at first, ${after} after`);
+  assert.ok(first > 10_000 && first < 40_000, `the first visit is ${first} bytes`);
+  assert.ok(after > 1_000 && after < 10_000, `the next visit is ${after} bytes`);
+  await fresh.close();
+}
+
+await everywhere(async ({ page, context, look, heading }) => {
   const search = async (typed) => {
     await page.getByLabel("Search by reference, phone number or email address").fill(typed);
     await page.getByRole("button", { name: "Search", exact: true }).click();
@@ -24,6 +46,8 @@ await everywhere(async ({ page, look, heading }) => {
   await page.getByLabel("Email address").fill(EMAIL);
   await page.getByLabel("Password").fill(PASSWORD);
   await page.getByRole("button", { name: "Sign in" }).click();
+  if (!isWeighed) await weigh(context);
+  isWeighed = true;
 
   await search(" 07700 900 123 ");
   await isPersonal();

@@ -54,3 +54,5 @@ mod single_sign_on;
 mod subjects;
 mod systemd;
 mod tokens;
+mod weight;
+mod words;

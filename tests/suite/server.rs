@@ -376,6 +376,11 @@ impl Answer {
         self.headers(name).next()
     }
 
+    /// What it weighs on the wire, where it is not sent in chunks.
+    pub(crate) fn weight(&self) -> usize {
+        self.head.len() + "\r\n\r\n".len() + self.body.len()
+    }
+
     pub(crate) fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(':'));
         lines.filter(move |(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
