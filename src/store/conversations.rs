@@ -9,6 +9,7 @@ use super::key::Key;
 use super::live;
 use super::notes::{self, Note};
 use super::people::Person;
+use super::receipt::NewestText;
 use super::row::{self, Kept};
 use super::service::{self, Service};
 use super::settings::Setting;
@@ -124,6 +125,8 @@ pub struct Conversation {
     pub handling: Vec<Handling>,
     /// The service that brought the newest text.
     pub newest_of: ServiceId,
+    /// What leads to the answer to it.
+    pub newest_text: NewestText,
     /// Notes, the oldest first.
     pub notes: Vec<Note>,
     /// Colleagues who see one of these services.
@@ -403,6 +406,7 @@ fn conversation(
     items.reverse();
     let sender = latest.callback.person().map(str::to_owned).unwrap_or_default();
     let (newest_of, notes) = (latest.service, notes::on(connection, id, sees)?);
+    let newest_text = NewestText::of(connection, &latest)?;
     let mut flags = Vec::new();
     for kept in items.iter().filter(|kept| kept.callback.kind() == Kind::ReceivedText) {
         flags.extend(flags::of(connection, kept.arrival)?.into_iter().map(|hit| (kept.arrival, hit)));
@@ -415,6 +419,7 @@ fn conversation(
         sender,
         handling,
         newest_of,
+        newest_text,
         notes,
         colleagues,
         opened,

@@ -46,6 +46,16 @@ pub struct NewestText {
     pub service_name: String,
 }
 
+impl NewestText {
+    pub(super) fn of(connection: &Connection, text: &Kept) -> rusqlite::Result<NewestText> {
+        Ok(NewestText {
+            notify_id: text.callback.notify_id().to_owned(),
+            notify_service_id: service::notify_id(connection, text.service)?,
+            service_name: text.service_name.clone(),
+        })
+    }
+}
+
 /// Something else that is known.
 #[derive(Debug)]
 pub struct Related {
@@ -97,11 +107,7 @@ fn receipt(index: &Index<'_>, sees: &Services, notify_id: &str) -> rusqlite::Res
     if let Some(text) = texts.max_by_key(|kept| kept.arrival) {
         conversation_with =
             person.as_deref().map(|person| conversation(index.connection, person)).transpose()?.flatten();
-        newest_text = Some(NewestText {
-            notify_id: text.callback.notify_id().to_owned(),
-            service_name: text.service_name.clone(),
-            notify_service_id: service::notify_id(index.connection, text.service)?,
-        });
+        newest_text = Some(NewestText::of(index.connection, text)?);
     }
     let redacted = redacting::of(index.connection, notify_id)?;
     Ok(Some(Receipt {

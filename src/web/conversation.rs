@@ -21,7 +21,7 @@ use super::request::{self, Words};
 use super::results::{Moment, StatusTag, at, happened, href, status_tag};
 use super::take_along::Files;
 use super::trail::Trail;
-use super::{Site, get};
+use super::{Site, elsewhere, get};
 use crate::access::{Caseworker, May};
 use crate::clock::{self, MINUTE};
 use crate::notify::Content;
@@ -58,6 +58,8 @@ struct ConversationPage {
     /// What others did since the reader opened it.
     changes: Vec<ChangeRow>,
     files: Option<Files>,
+    /// Where it is answered.
+    answer: Option<String>,
     shown: Shown,
 }
 
@@ -182,7 +184,8 @@ pub(super) async fn show(
     let forms = may.then(|| forms(&found, me, &back, &beside.typed));
     let done = query.get("done").and_then(Verb::of).filter(|_| beside.faults.is_empty());
     let sender = named(found.sender.clone());
-    let title = trail.title(&format!("Conversation with {}", plain_text::line(&sender)));
+    // The browser keeps titles, so the number stands in none.
+    let title = trail.title(&format!("Conversation, {}", plain_text::line(&found.newest_text.service_name)));
     let onward = |to: &str| back.onward(&trail.here(&path), to);
     let items = items(&found, onward, is_newest);
     html(&ConversationPage {
@@ -204,6 +207,7 @@ pub(super) async fn show(
         changes: found.since.iter().map(change_row).collect(),
         shown: Shown { since: found.newest, conversation: Some(opaque.to_owned()), href: back.along(&path) },
         files: Files::of(caseworker, &path),
+        answer: elsewhere::answer_at(site, &found.newest_text),
         path,
         back,
     })

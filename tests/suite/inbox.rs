@@ -116,7 +116,7 @@ fn a_change_from_an_older_page_is_refused_says_what_changed_and_keeps_what_was_t
     for (verb, is_note) in [("note", true), ("take", false), ("deal", false), ("take-back", false)] {
         let form = [("do", verb), ("seen", old.as_str()), ("service", &service), ("note", typed)];
         let page = ann.post(&format!("{path}/handling"), &form).text();
-        assert!(page.contains("<title>Error: Conversation with"), "{verb}: {page}");
+        assert!(page.contains("<title>Error: Conversation, Test service"), "{verb}: {page}");
         assert!(page.contains("Your change was not made") && page.contains("href=\"#changes\""), "{verb}");
         assert!(
             page.contains("manager@example.gov.uk took it")

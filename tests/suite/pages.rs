@@ -104,7 +104,12 @@ fn every_page_holds_to_the_checklist() {
         let title = between(&page, "<title>", "</title>");
         assert_eq!(page.matches("<h1").count(), 1, "{path}");
         // Browsers keep titles, so what is personal is in none.
-        let named = if path.starts_with("/search/") { "Search results" } else { heading.as_str() };
+        let named = match path.as_str() {
+            path if path.starts_with("/search/") => "Search results",
+            path if path.starts_with("/messages/") => "Conversation, Test service",
+            "/receipts/t1" => "Received text message",
+            _ => heading.as_str(),
+        };
         assert_eq!(title.trim_start_matches("Error: "), format!("{named} – Counterfoil"), "{path}");
         // What a script may show later stands in a template.
         let shown = page.split("<template").map(|part| part.rsplit("</template>").next().unwrap());
