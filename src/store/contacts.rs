@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use super::record::{self, By, Did, Entry};
 use super::row::{self, Kept};
-use super::{ServiceId, Services, Store, StoreError};
+use super::{Only, ServiceId, Services, Store, StoreError};
 use crate::flagging::Flag;
 use crate::notify::Kind;
 use crate::notify::filter::Filter;
@@ -109,12 +109,16 @@ pub struct ContactsAsked {
     pub dealt: bool,
     /// Of this service alone.
     pub service: Option<ServiceId>,
+    /// Only those whose latest callback arrived at this moment or later.
+    pub since: Option<i64>,
+    /// Only those whose latest callback arrived before this moment.
+    pub until: Option<i64>,
     /// Only those whose latest callback is before this arrival.
     pub before: Option<i64>,
 }
 
 /// One page of them, the latest first.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub struct ContactsPage {
     /// The contacts.
     pub rows: Vec<Contact>,
@@ -129,6 +133,14 @@ pub enum Marked {
     Done,
     /// Something came or was done meanwhile, and it stays as it is.
     Changed,
+}
+
+impl ContactsAsked {
+    /// All that anybody has to see to of one sort.
+    #[must_use]
+    pub fn of(concern: Concern) -> ContactsAsked {
+        ContactsAsked { concern, dealt: false, service: None, since: None, until: None, before: None }
+    }
 }
 
 impl Store {
@@ -198,7 +210,7 @@ fn sql(which: &str) -> String {
              (SELECT v.opaque FROM conversations v JOIN conversation_services cs ON cs.conversation = v.id
               WHERE v.person_key = o.key AND (:sees IS NULL OR cs.service IN (SELECT value FROM json_each(:sees))))
          FROM contacts o JOIN callbacks c ON c.arrival = o.latest {}
-         WHERE o.concern = :concern AND {which} AND o.latest < :before
+         WHERE o.concern = :concern AND {which} AND o.latest < :before AND o.latest BETWEEN :first AND :last
            AND (:service IS NULL OR o.service = :service)
            AND (:sees IS NULL OR o.service IN (SELECT value FROM json_each(:sees)))
          ORDER BY o.latest DESC LIMIT :limit",
@@ -209,9 +221,10 @@ fn sql(which: &str) -> String {
 
 fn page(connection: &Connection, sees: Option<&String>, asked: ContactsAsked) -> rusqlite::Result<ContactsPage> {
     let mut find = connection.prepare_cached(if asked.dealt { &DEALT_WITH } else { &TO_CHECK })?;
+    let (first, last) = Only { since: asked.since, until: asked.until, ..Only::default() }.arrivals(connection)?;
     let bound = named_params! {
         ":sees": sees, ":concern": asked.concern.code(), ":service": asked.service,
-        ":before": asked.before.unwrap_or(i64::MAX), ":limit": PAGE + 1,
+        ":before": asked.before.unwrap_or(i64::MAX), ":first": first, ":last": last, ":limit": PAGE + 1,
     };
     let contact = |row: &Row<'_>| {
         let dealt = row.get::<_, Option<i64>>(25)?.zip(row.get(26)?);

@@ -175,6 +175,11 @@ impl Words {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// Those of these names alone.
+    pub(super) fn only(&self, names: &[&str]) -> Words {
+        Words(self.0.iter().filter(|(name, _)| names.contains(&name.as_str())).cloned().collect())
+    }
+
     /// Whether the name is there at all, be it with nothing.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(key, _)| key == name)

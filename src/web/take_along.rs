@@ -170,7 +170,7 @@ fn looker() -> Looker {
 
 /// Who saves a file: asked again while it is written.
 pub(super) struct Saver {
-    caseworker: Caseworker,
+    pub(super) caseworker: Caseworker,
     headers: HeaderMap,
     source: String,
 }

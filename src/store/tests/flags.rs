@@ -135,7 +135,7 @@ fn texts_that_are_held_against_the_list_again_open_no_contact_that_was_dealt_wit
         keep(&store, service, NOW, &text("t1", 1, "a marrow")).await;
         keep(&store, service, NOW, &text("t2", 1, "stop texting me")).await;
         follow(&store).await;
-        let asked = |dealt| ContactsAsked { concern: Concern::AskedToStop, dealt, service: None, before: None };
+        let asked = |dealt| ContactsAsked { dealt, ..ContactsAsked::of(Concern::AskedToStop) };
         let open = store.contacts(&Services::All, asked(false)).await.unwrap().rows;
         assert_eq!(open.iter().map(|row| row.times).collect::<Vec<_>>(), [1], "each is followed once");
         let seen = (open[0].id, open[0].latest.arrival);
