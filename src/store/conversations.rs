@@ -72,6 +72,8 @@ pub struct InboxPage {
     pub services: Vec<Service>,
     /// The numbers that texts are sent to.
     pub destinations: Vec<Destination>,
+    /// The accounts that have taken conversations, and their addresses.
+    pub holders: Vec<(i64, String)>,
     /// When texts are read, in an admin's words.
     pub hours: Option<String>,
     /// The arrival of the newest text that may be seen, listed here or not.
@@ -156,7 +158,9 @@ impl Store {
             let services = service::seen(connection, &sees)?;
             let hours =
                 settings::set(connection, Setting::Hours)?.map(|set| set.value).filter(|hours| !hours.is_empty());
-            Ok(InboxPage { rows, next, services, destinations: destinations::seen(connection, &sees)?, hours, newest })
+            let destinations = destinations::seen(connection, &sees)?;
+            let holders = handling::holders(connection, &sees)?;
+            Ok(InboxPage { rows, next, services, destinations, holders, hours, newest })
         })
         .await
     }

@@ -257,6 +257,7 @@ fn nothing_that_is_done_for_another_service_is_seen_or_changed_by_guessing() {
         page.contains("Nobody has taken it") && page.contains("Not dealt with") && page.contains("There are no notes")
     );
     let inbox = one.get("/messages").text();
+    assert!(!inbox.contains("id=\"holder\""), "whoever has it has it of another service");
     assert!(!inbox.contains("manager@") && !inbox.contains("Two") && inbox.contains(">2<span"), "{inbox}");
     let before = changes(&server);
     let theirs = seen(&two.get(&both).text());
@@ -329,6 +330,16 @@ fn filters_are_links_that_hold_no_number_and_can_be_taken_away() {
     );
     change(&mut ann, &path, &[("do", "unread")]);
     assert!(ann.get("/messages?sort=newest").text().contains("Newest first"));
+    // What a colleague has, to whoever sees it.
+    let anns = number_of(&server, "caseworker@example.gov.uk");
+    let choice = format!("<option value=\"{anns}\">caseworker@example.gov.uk</option>");
+    assert!(!ann.get("/messages").text().contains(&choice), "one’s own is another filter");
+    let mut bob = server.signed_in("manager");
+    assert!(bob.get("/messages").text().contains(&choice));
+    let page = bob.get(&format!("/messages?holder={anns}")).text();
+    assert_eq!(said(page.split("</form>").last().unwrap()), [true, false, false]);
+    assert!(page.contains("Remove this filter:</span> Taken by caseworker@example.gov.uk"), "{page}");
+    assert!(page.contains(&format!("href=\"/download/messages/csv?holder={anns}\"")), "{page}");
 }
 
 #[test]
