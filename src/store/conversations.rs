@@ -21,6 +21,8 @@ use crate::notify::Kind;
 const SENDERS: usize = 50;
 /// Messages on one page of a conversation.
 const MESSAGES: usize = 200;
+/// Pages that are gone back for a message.
+const PAGES: usize = 100;
 /// Places after what is unread and flagged as danger are above it.
 const DANGER_FIRST: i64 = 1 << 60;
 
@@ -163,6 +165,16 @@ impl Store {
             Ok(InboxPage { rows, next, services, destinations, holders, hours, newest })
         })
         .await
+    }
+
+    /// Where the pages of a conversation begin, from the one after the newest to the one that holds an arrival; none where the newest
+    /// holds it.
+    ///
+    /// # Errors
+    /// When the read fails or takes too long.
+    pub async fn pages_before(&self, sees: &Services, opaque: &str, arrival: i64) -> Result<Vec<i64>, StoreError> {
+        let (sees, opaque) = (sees.clone(), opaque.to_owned());
+        self.look(move |index| pages_before(index, &sees, &opaque, arrival)).await
     }
 
     /// One conversation, the newest page of it or the one before the arrival `before`; `None` where its name is unknown
@@ -429,6 +441,21 @@ fn conversation(
         opened,
         since,
     }))
+}
+
+fn pages_before(index: &Index<'_>, sees: &Services, opaque: &str, arrival: i64) -> rusqlite::Result<Vec<i64>> {
+    let sql = "SELECT person_key FROM conversations WHERE opaque = ?1";
+    let person = index.connection.prepare_cached(sql)?.query_row([opaque], |row| row.get::<_, String>(0)).optional()?;
+    let (Some(person), mut begin) = (person, Vec::new()) else { return Ok(Vec::new()) };
+    while begin.len() < PAGES {
+        let page = messages(index, sees, person.clone(), begin.last().copied().unwrap_or(i64::MAX))?;
+        let Some(oldest) = page.get(MESSAGES - 1).filter(|_| page.len() > MESSAGES) else { break };
+        if oldest.arrival <= arrival {
+            break;
+        }
+        begin.push(oldest.arrival);
+    }
+    Ok(begin)
 }
 
 /// One more than a page, the newest first.

@@ -20,8 +20,8 @@ use super::said::LookedFor;
 use super::silence::{self, SilenceNotice};
 use super::take_along::Files;
 use super::taken::Taken;
-use super::{Site, ask_notify, get, one_of, search, uk_time};
-use crate::access::Caseworker;
+use super::{Site, ask_notify, get, one_of, search, uk_time, whole};
+use crate::access::{Caseworker, May};
 use crate::clock;
 use crate::notify::recipient::reference_key;
 use crate::notify::term::Term;
@@ -71,18 +71,14 @@ struct ReceiptsPage {
     previous: Option<String>,
     next: Option<String>,
     files: Option<Files>,
+    /// All of it on one page, where it is on several.
+    print: Option<String>,
 }
 
 /// Another way to search for the same.
 struct Way {
     words: &'static str,
-    to: To,
-}
-
-enum To {
-    Link(String),
-    /// By the form of the search box, so that what was typed stands in no address.
-    Form(&'static str),
+    href: String,
 }
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
@@ -268,11 +264,8 @@ impl Asked {
 
     fn ways(&self) -> Vec<Way> {
         let Some((taken, term)) = &self.search else { return Vec::new() };
-        let way = |(other, words): (Taken, &'static str)| {
-            let is_personal = self.in_query && search::is_personal(term, Some(other.value()));
-            let to = if is_personal { To::Form(other.value()) } else { To::Link(self.taken_for(other, term)) };
-            Way { words, to }
-        };
+        // What stands in this address already and is personal as words is led on from there to an address without it.
+        let way = |(other, words): (Taken, &'static str)| Way { words, href: self.taken_for(other, term) };
         taken.others(&self.typed, term).into_iter().map(way).collect()
     }
 }
@@ -310,6 +303,9 @@ async fn results(site: &Site, caseworker: &Caseworker, asked: Asked, query: &Wor
             faults,
             ..page(site, caseworker, asked, heading.into(), Number::Known(1), &nothing)
         });
+    }
+    if whole::is_asked(query) && caseworker.may(May::Export) {
+        return on_one_page(site, caseworker, asked).await;
     }
     let place = |name| query.get(name).and_then(|text| text.parse::<Place>().ok());
     let from = place("after").map(Cursor::After).or_else(|| place("before").map(Cursor::Before));
@@ -398,6 +394,8 @@ fn page(
         previous: found.previous.map(|place| asked.link(Some(("before", place, number.previous())))),
         next: found.next.map(|place| asked.link(Some(("after", place, number.next())))),
         files: Files::of(caseworker, &asked.link(None)),
+        print: (caseworker.may(May::Export) && found.next.or(found.previous).is_some())
+            .then(|| whole::link(&asked.link(None))),
         filters: asked.filters,
     }
 }
@@ -464,11 +462,7 @@ mod tests {
     fn what_is_personal_stands_in_no_link() {
         let asked = asked("07700 900123", false, "status=delivered&as=words");
         assert_eq!(asked.link(None), "/search/x?as=words&status=delivered");
-        let links = asked.ways().into_iter().map(|way| match way.to {
-            To::Link(link) => link,
-            To::Form(value) => value.into(),
-        });
-        let links: Vec<String> = links.collect();
+        let links: Vec<String> = asked.ways().into_iter().map(|way| way.href).collect();
         let expected = [
             "/search/x?status=delivered",
             "/search/x?as=reference&status=delivered",
@@ -478,11 +472,10 @@ mod tests {
     }
 
     #[test]
-    fn words_of_a_text_go_from_an_address_that_holds_a_reference_by_a_form() {
+    fn another_way_to_search_for_a_reference_keeps_the_filters() {
         let ways = asked("HB-1", true, "status=delivered").ways();
-        let [Way { to: To::Form("words"), .. }, Way { to: To::Link(anywhere), .. }] = ways.as_slice() else {
-            panic!("a form and a link")
-        };
-        assert_eq!(anywhere, "/receipts?q=HB-1&as=anywhere&status=delivered");
+        let links: Vec<&str> = ways.iter().map(|way| way.href.as_str()).collect();
+        let expected = ["/receipts?q=HB-1&as=words&status=delivered", "/receipts?q=HB-1&as=anywhere&status=delivered"];
+        assert_eq!(links, expected);
     }
 }

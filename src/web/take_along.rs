@@ -164,7 +164,7 @@ async fn conversation(opaque: String, format: Format, site: Arc<Site>, saver: Re
 }
 
 /// Who takes a conversation along asks for nothing that stands beside it.
-fn looker() -> Looker {
+pub(super) fn looker() -> Looker {
     Looker { account: None, opened_since: clock::now(), seen: None }
 }
 

@@ -399,6 +399,23 @@ fn a_page_of_a_conversation_keeps_its_way_back_and_leads_to_the_newest() {
     assert!(earlier.contains("number 0.") && !earlier.contains("/handling\""), "what is not seen is not dealt with");
     assert!(earlier.contains(&format!("href=\"{path}?from=%2Fmessages%3Fshow%3Dunread#newest\"")), "{earlier}");
     assert!(ann.get(&link(&earlier, "prev")).text().contains(back));
+    // From a search to the page that holds what was found.
+    let found = ann.post("/search", &[("q", "number 0"), ("as", "words")]);
+    let found = ann.get(found.header("location").unwrap()).text();
+    let found = between(&found, "href=\"/messages/", "\"").replace("&#38;", "&");
+    let (led, place) = found.split_once('#').unwrap();
+    let led = ann.get(&format!("/messages/{led}")).text();
+    assert!(led.contains(&format!("id=\"{place}\" tabindex=\"-1\">number 0.")), "{led}");
+    assert!(between(&led, "<title>", "</title>").contains("(page 2)") && !led.contains("/handling\""), "{led}");
+    assert_eq!(link(&led, "prev"), path, "and on the way that one would have gone");
+    // On paper all of it is on one page, and nothing is done from there.
+    assert!(led.contains(&format!("href=\"{path}?print=yes\"")) && newest.contains("print=yes"), "{led}");
+    let whole = ann.get(&format!("{path}?print=yes")).text();
+    let order = ["number 0.", "number 1.", "number 100."].map(|said| whole.find(&format!(">{said}<")).unwrap());
+    assert!(order.is_sorted() && !whole.contains("/handling\"") && !whole.contains("rel=\"next\""), "{order:?}");
+    let count = whole.matches("<li class=\"app-message ").count();
+    assert!(count > 200 && whole.contains(&format!("All {count} messages and reports are on this page.")), "{count}");
+    assert!(!ann.get(&format!("{path}?print=yes&before=1")).text().contains("(page"), "it has no pages");
 }
 
 #[test]
