@@ -141,6 +141,11 @@ impl ContactsAsked {
     pub fn of(concern: Concern) -> ContactsAsked {
         ContactsAsked { concern, dealt: false, service: None, since: None, until: None, before: None }
     }
+
+    /// The first and the last arrival of its days.
+    fn arrivals(self, connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+        Only { since: self.since, until: self.until, ..Only::default() }.arrivals(connection)
+    }
 }
 
 impl Store {
@@ -151,6 +156,38 @@ impl Store {
     pub async fn contacts(&self, sees: &Services, asked: ContactsAsked) -> Result<ContactsPage, StoreError> {
         let sees = sees.bound();
         self.read(move |connection| page(connection, sees.as_ref(), asked)).await
+    }
+
+    /// The numbers of all contacts that are asked for at this moment, the latest first, for a file: whoever is listed anew while it is
+    /// written moves to the top, past the place where the file is.
+    ///
+    /// # Errors
+    /// When the read fails or takes too long.
+    pub async fn contact_numbers(&self, sees: &Services, asked: ContactsAsked) -> Result<Vec<i64>, StoreError> {
+        let sees = sees.bound();
+        self.read(move |connection| numbers(connection, sees.as_ref(), asked)).await
+    }
+
+    /// Some contacts as they are now, in the same order. What went meanwhile is left out.
+    ///
+    /// # Errors
+    /// When the read fails or takes too long.
+    pub async fn contacts_of(
+        &self,
+        sees: &Services,
+        asked: ContactsAsked,
+        numbers: Vec<i64>,
+    ) -> Result<Vec<Contact>, StoreError> {
+        let sees = sees.bound();
+        self.read(move |connection| {
+            let mut find = connection.prepare_cached(&ONE)?;
+            let one = |number: &i64| {
+                find.query_row(named_params! { ":sees": sees, ":id": number }, |row| contact(row, asked.concern))
+                    .optional()
+            };
+            numbers.iter().map(one).filter_map(Result::transpose).collect()
+        })
+        .await
     }
 
     /// How many there are to see to, by what is wrong; counted up to 1,000.
@@ -201,19 +238,28 @@ impl Store {
 }
 
 /// Of those dealt with and of the others: each has an index of its own, which a list that is bound would not use.
-static DEALT_WITH: LazyLock<String> = LazyLock::new(|| sql("o.dealt_at IS NOT NULL"));
-static TO_CHECK: LazyLock<String> = LazyLock::new(|| sql("o.dealt_at IS NULL AND o.recovered_at IS NULL"));
+const DEALT: &str = "o.dealt_at IS NOT NULL";
+const OPEN: &str = "o.dealt_at IS NULL AND o.recovered_at IS NULL";
+static DEALT_WITH: LazyLock<String> = LazyLock::new(|| select(&format!("{} LIMIT :limit", listed(DEALT))));
+static TO_CHECK: LazyLock<String> = LazyLock::new(|| select(&format!("{} LIMIT :limit", listed(OPEN))));
+static ONE: LazyLock<String> = LazyLock::new(|| select(&format!("o.id = :id AND {SEEN}")));
+const SEEN: &str = "(:sees IS NULL OR o.service IN (SELECT value FROM json_each(:sees)))";
 
-fn sql(which: &str) -> String {
+fn listed(which: &str) -> String {
+    format!(
+        "o.concern = :concern AND {which} AND o.latest < :before AND o.latest BETWEEN :first AND :last
+           AND (:service IS NULL OR o.service = :service) AND {SEEN}
+         ORDER BY o.latest DESC"
+    )
+}
+
+fn select(condition: &str) -> String {
     format!(
         "SELECT c.arrival, {}, o.id, o.times, o.since, o.dealt_at, o.dealt_by,
              (SELECT v.opaque FROM conversations v JOIN conversation_services cs ON cs.conversation = v.id
               WHERE v.person_key = o.key AND (:sees IS NULL OR cs.service IN (SELECT value FROM json_each(:sees))))
          FROM contacts o JOIN callbacks c ON c.arrival = o.latest {}
-         WHERE o.concern = :concern AND {which} AND o.latest < :before AND o.latest BETWEEN :first AND :last
-           AND (:service IS NULL OR o.service = :service)
-           AND (:sees IS NULL OR o.service IN (SELECT value FROM json_each(:sees)))
-         ORDER BY o.latest DESC LIMIT :limit",
+         WHERE {condition}",
         row::COLUMNS,
         row::JOINS
     )
@@ -221,29 +267,32 @@ fn sql(which: &str) -> String {
 
 fn page(connection: &Connection, sees: Option<&String>, asked: ContactsAsked) -> rusqlite::Result<ContactsPage> {
     let mut find = connection.prepare_cached(if asked.dealt { &DEALT_WITH } else { &TO_CHECK })?;
-    let (first, last) = Only { since: asked.since, until: asked.until, ..Only::default() }.arrivals(connection)?;
+    let (first, last) = asked.arrivals(connection)?;
     let bound = named_params! {
         ":sees": sees, ":concern": asked.concern.code(), ":service": asked.service,
         ":before": asked.before.unwrap_or(i64::MAX), ":first": first, ":last": last, ":limit": PAGE + 1,
     };
-    let contact = |row: &Row<'_>| {
-        let dealt = row.get::<_, Option<i64>>(25)?.zip(row.get(26)?);
-        let (id, times, since) = (row.get(22)?, row.get(23)?, row.get(24)?);
-        Ok(Contact {
-            id,
-            concern: asked.concern,
-            times,
-            since,
-            dealt,
-            latest: row::kept(row)?,
-            conversation: row.get(27)?,
-        })
-    };
-    let mut rows = find.query_map(bound, contact)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut rows = find.query_map(bound, |row| contact(row, asked.concern))?.collect::<rusqlite::Result<Vec<_>>>()?;
     let more = rows.len() > PAGE;
     rows.truncate(PAGE);
     let next = rows.last().filter(|_| more).map(|last| last.latest.arrival);
     Ok(ContactsPage { rows, next })
+}
+
+fn contact(row: &Row<'_>, concern: Concern) -> rusqlite::Result<Contact> {
+    let dealt = row.get::<_, Option<i64>>(25)?.zip(row.get(26)?);
+    let (id, times, since) = (row.get(22)?, row.get(23)?, row.get(24)?);
+    Ok(Contact { id, concern, times, since, dealt, latest: row::kept(row)?, conversation: row.get(27)? })
+}
+
+fn numbers(connection: &Connection, sees: Option<&String>, asked: ContactsAsked) -> rusqlite::Result<Vec<i64>> {
+    let sql = format!("SELECT o.id FROM contacts o WHERE {}", listed(if asked.dealt { DEALT } else { OPEN }));
+    let (first, last) = asked.arrivals(connection)?;
+    let bound = named_params! {
+        ":sees": sees, ":concern": asked.concern.code(), ":service": asked.service,
+        ":before": i64::MAX, ":first": first, ":last": last,
+    };
+    connection.prepare_cached(&sql)?.query_map(bound, |row| row.get(0))?.collect()
 }
 
 fn count(connection: &Connection, sees: Option<&String>, concern: Concern) -> rusqlite::Result<i64> {

@@ -1,6 +1,8 @@
 //! Received text messages: the inbox, one row for each sender, and a whole conversation with what a team does about it.
 
-use rusqlite::{Connection, OptionalExtension, named_params, params};
+mod at_once;
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use super::destinations::{self, Destination};
 use super::handling::{self, Changed, Handling, Opened, Versions};
@@ -295,6 +297,19 @@ fn list(part: Part, flagged: Option<Flagged>) -> String {
         (_, Some(_)) => "conversation_services_flagged",
         (_, None) => "conversation_services_by_latest",
     };
+    let condition = format!(
+        "cs.latest < :before AND {} AND {those}
+           AND NOT EXISTS (SELECT 1 FROM conversation_services n WHERE n.conversation = cs.conversation
+                  AND ({gives_way}) AND {})
+         ORDER BY cs.latest DESC LIMIT :limit",
+        wanted("cs", flagged),
+        wanted("n", flagged)
+    );
+    select(&format!("INDEXED BY {index}"), &condition)
+}
+
+/// Rows of the inbox, as [`sender`] reads them.
+fn select(index: &str, condition: &str) -> String {
     let scope = scope("t");
     let newest = |flag: Flag| {
         let column = column(flag);
@@ -309,19 +324,14 @@ fn list(part: Part, flagged: Option<Flagged>) -> String {
              (SELECT group_concat(DISTINCT p.email) FROM conversation_services t JOIN people p ON p.id = t.taken_by
                  WHERE t.conversation = v.id AND {scope}) AS taken_by,
              NOT EXISTS (SELECT 1 FROM conversation_services t WHERE t.conversation = v.id AND t.done_at IS NULL AND {scope}) AS done
-         FROM conversation_services cs INDEXED BY {index}
+         FROM conversation_services cs {index}
          JOIN conversations v ON v.id = cs.conversation
          JOIN callbacks c ON c.arrival = cs.latest
          {}
-         WHERE cs.latest < :before AND {} AND {those}
-           AND NOT EXISTS (SELECT 1 FROM conversation_services n WHERE n.conversation = cs.conversation
-                  AND ({gives_way}) AND {})
-         ORDER BY cs.latest DESC LIMIT :limit",
+         WHERE {condition}",
         row::COLUMNS,
         Flag::ALL.map(newest).join(", "),
-        row::JOINS,
-        wanted("cs", flagged),
-        wanted("n", flagged)
+        row::JOINS
     )
 }
 
@@ -359,32 +369,36 @@ fn senders(
         ":taken_by": narrowed.taken_by, ":open": narrowed.open, ":unread": narrowed.unread,
         ":before": before, ":limit": SENDERS + 1,
     };
-    let rows = find.query_map(bound, |row| {
-        let mut newest = Vec::new();
-        for flag in Flag::ALL {
-            newest.push((flag, row.get(column(flag))?));
-        }
-        let row = InboxRow {
-            latest: row::kept(row)?,
-            opaque: row.get("opaque")?,
-            texts: row.get("texts")?,
-            is_unread: row.get("unread")?,
-            taken_by: row.get("taken_by")?,
-            is_dealt_with: row.get("done")?,
-            flags: Vec::new(),
-        };
-        Ok((row, newest))
-    })?;
-    let mut senders = Vec::new();
-    for found in rows.collect::<rusqlite::Result<Vec<_>>>()? {
-        let (mut row, newest) = found;
-        for (flag, arrival) in newest.into_iter().filter(|(_, arrival)| *arrival > 0) {
-            let hit = flags::of(connection, arrival)?.into_iter().find(|hit| hit.flag == flag);
-            row.flags.extend(hit.map(|hit| RowFlag { arrival, hit }));
-        }
-        senders.push(row);
+    let rows = find.query_map(bound, sender)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    rows.into_iter().map(|row| with_flags(connection, row)).collect()
+}
+
+/// A row, and the newest arrivals that are flagged.
+type Sender = (InboxRow, Vec<(Flag, i64)>);
+
+fn sender(row: &Row<'_>) -> rusqlite::Result<Sender> {
+    let mut newest = Vec::new();
+    for flag in Flag::ALL {
+        newest.push((flag, row.get(column(flag))?));
     }
-    Ok(senders)
+    let row = InboxRow {
+        latest: row::kept(row)?,
+        opaque: row.get("opaque")?,
+        texts: row.get("texts")?,
+        is_unread: row.get("unread")?,
+        taken_by: row.get("taken_by")?,
+        is_dealt_with: row.get("done")?,
+        flags: Vec::new(),
+    };
+    Ok((row, newest))
+}
+
+fn with_flags(connection: &Connection, (mut row, newest): Sender) -> rusqlite::Result<InboxRow> {
+    for (flag, arrival) in newest.into_iter().filter(|(_, arrival)| *arrival > 0) {
+        let hit = flags::of(connection, arrival)?.into_iter().find(|hit| hit.flag == flag);
+        row.flags.extend(hit.map(|hit| RowFlag { arrival, hit }));
+    }
+    Ok(row)
 }
 
 fn conversation(

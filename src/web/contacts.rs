@@ -291,7 +291,7 @@ async fn file(concern: String, format: Format, site: Arc<Site>, saver: Result<Sa
             did,
             &format!("contacts-{}", asked.concern.value()),
             format,
-            take_along::List::Contacts(asked.from(None)),
+            take_along::List::Contacts(asked.from(None), take_along::Left::default()),
         )
         .await
 }

@@ -159,6 +159,29 @@ fn what_was_dealt_with_is_listed_apart_until_it_fails_again_and_no_mark_goes_ove
 }
 
 #[test]
+fn a_file_of_contacts_misses_nobody_who_fails_again_while_it_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        for n in 0..3 {
+            keep(&store, service, NOW, &receipt(n, &format!("0770090012{n}"), "permanent-failure")).await;
+        }
+        follow(&store).await;
+        let asked = ContactsAsked::of(Concern::FailedForGood);
+        let mut numbers = store.contact_numbers(&Services::All, asked).await.unwrap();
+        let left = numbers.split_off(1);
+        let mut rows = store.contacts_of(&Services::All, asked, numbers).await.unwrap();
+        keep(&store, service, NOW + 1, &receipt(9, "07700900120", "permanent-failure")).await;
+        follow(&store).await;
+        let nobody = Services::Only(vec![ServiceId(999)]);
+        assert!(store.contacts_of(&nobody, asked, left.clone()).await.unwrap().is_empty());
+        rows.extend(store.contacts_of(&Services::All, asked, left).await.unwrap());
+        let said: Vec<_> = rows.iter().map(|row| (row.latest.callback.notify_id(), row.times)).collect();
+        assert_eq!(said, [("m2", 1), ("m1", 1), ("m9", 2)]);
+    });
+}
+
+#[test]
 fn a_list_of_some_days_holds_those_whose_latest_callback_came_then() {
     let folder = tempfile::tempdir().unwrap();
     runtime().block_on(async {
