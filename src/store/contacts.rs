@@ -354,6 +354,31 @@ pub(super) fn note_flag_late(connection: &Connection, kept: &Kept, flag: Flag) -
     add(connection, kept, &person, concern)
 }
 
+/// As [`note_flag`], of a text that a changed list flags no more: its sender stays listed by the texts that are still flagged so, or goes.
+/// What somebody dealt with stays.
+pub(super) fn note_flag_gone(connection: &Connection, kept: &Kept, flag: Flag) -> rusqlite::Result<()> {
+    let Some((person, concern)) = flagged_contact(kept, flag) else { return Ok(()) };
+    let still = "SELECT count(*), max(f.arrival), min(c.arrived_at)
+        FROM conversations v JOIN flags f ON f.conversation = v.id JOIN callbacks c ON c.arrival = f.arrival
+        WHERE v.person_key = ?1 AND f.service = ?2 AND f.flag = ?3";
+    let (times, latest, since): (i64, Option<i64>, Option<i64>) = connection
+        .prepare_cached(still)?
+        .query_row(params![person, kept.service, flag.value()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let sql = match latest {
+        None => "DELETE FROM contacts WHERE key = ?1 AND service = ?2 AND concern = ?3 AND dealt_at IS NULL",
+        Some(_) => {
+            "UPDATE contacts SET times = ?4, latest = ?5, since = ?6
+             WHERE key = ?1 AND service = ?2 AND concern = ?3 AND dealt_at IS NULL"
+        }
+    };
+    let mut change = connection.prepare_cached(sql)?;
+    match latest {
+        None => change.execute(params![person, kept.service, concern.code()]),
+        Some(latest) => change.execute(params![person, kept.service, concern.code(), times, latest, since]),
+    }
+    .map(drop)
+}
+
 fn flagged_contact(kept: &Kept, flag: Flag) -> Option<(String, Concern)> {
     let concern = match flag {
         Flag::Stop => Concern::AskedToStop,
