@@ -172,7 +172,7 @@ fn words(why: NotTold) -> &'static str {
     match why {
         NotTold::NotThere => "Notify has no such message.",
         NotTold::Refused => {
-            "Notify did not answer as it should. Tell the people who run Counterfoil: the log says why."
+            "Notify did not answer as it should. Tell the people who run this service: the log says why."
         }
         NotTold::Busy => "Notify is busy. Try again in a minute.",
         NotTold::NoAnswer => "Notify did not answer in time. Try again in a minute.",

@@ -368,7 +368,7 @@ fn words(concern: Concern) -> (&'static str, &'static str) {
         Concern::AskedToStop => (
             "Asked to stop",
             "A text message from each of these numbers may ask for no more messages. Read it, then take the number off your lists if it does. \
-             Counterfoil stops nothing by itself.",
+             Nothing stops by itself.",
         ),
         Concern::WrongPerson => (
             "Possibly wrong person",

@@ -58,7 +58,7 @@ fn a_manager_changes_the_list_tries_a_text_and_what_came_lately_is_held_against_
     let mut manager = server.signed_in("manager");
     page_with(&mut manager, "/messages", "Asks to stop</strong>");
     let page = manager.get("/flags").text();
-    assert!(page.contains("The list that came with Counterfoil is in use") && page.contains("suicid"), "{page}");
+    assert!(page.contains("The list that comes with this service is in use") && page.contains("suicid"), "{page}");
     let list = "[danger]\r\nmarrow is # a vegetable\r\n";
     let tried =
         manager.post("/flags", &[("list", list), ("text", "the MARROW is"), ("do", "try"), ("seen", "")]).text();

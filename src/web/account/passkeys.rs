@@ -92,7 +92,7 @@ async fn add(site: Arc<Site>, headers: HeaderMap, asked: Asked) -> Answer {
         match site.visitors.ask_for_passkey(&who, name, password, &headers, clock::now()).await {
             Ok(asked) => {
                 let (user_handle, name) = (text(&asked.user_handle), asked.name.clone());
-                let asked = creation_of(rp, &asked, who.email());
+                let asked = creation_of(rp, &asked, who.email(), site.owner.name());
                 let chrome = site.chrome(Some(&who), Here::Nowhere);
                 return html(&MakePage { chrome, name, user_handle, asked });
             }
