@@ -324,8 +324,13 @@ async fn results(site: &Site, caseworker: &Caseworker, asked: Asked, query: &Wor
     let gap = if begins { gap::notice(site, caseworker).await? } else { None };
     let silences = if begins { silence::notices(site, caseworker).await? } else { Vec::new() };
     let oldest = if found.rows.is_empty() { site.store.oldest_receipt(caseworker.sees()).await? } else { None };
-    let is_missed = found.rows.is_empty() && asked.in_query && !asked.typed.is_empty();
-    let asks_notify = if is_missed { ask_notify::offered(site, caseworker, &asked.typed).await? } else { None };
+    let by_words = matches!(asked.search, Some((Taken::Words, _)));
+    let asks_notify = if found.rows.is_empty() && !asked.typed.is_empty() && !by_words {
+        let opaque = asked.action.strip_prefix("/search/");
+        ask_notify::offered(site, caseworker, &asked.typed, opaque).await?
+    } else {
+        None
+    };
     let heading = heading(&asked, &found, number);
     html(&ReceiptsPage {
         gap,
