@@ -1,6 +1,9 @@
 //! Received text messages: the inbox, one row for each sender, and a whole conversation with what a team does about it.
 
 mod at_once;
+pub(super) mod of_person;
+
+pub use self::of_person::HandledConversation;
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 

@@ -16,7 +16,7 @@ use super::request::{self, Words};
 use super::results::{Moment, StatusTag, at, href, id_of, kind_words, status_tag};
 use super::sent_text::Said;
 use super::timeline::{self, Else, Step};
-use super::{Site, elsewhere, get, help, sent_text, take_along};
+use super::{Site, elsewhere, get, handling, help, sent_text, take_along};
 use crate::access::Caseworker;
 use crate::clock;
 use crate::notify::status::Advice;
@@ -52,6 +52,8 @@ struct ReceiptPage {
     /// When it was redacted, and why.
     redacted: Option<(Moment, Option<String>)>,
     conversation: Option<String>,
+    /// What is done about it, a service each.
+    handling: Vec<String>,
     /// Where the person's text is answered.
     answer: Option<String>,
     /// Where the case with this reference is.
@@ -168,7 +170,15 @@ fn page(
         said: beside.said,
         message: message.filter(|_| receipt.redacted.is_none()),
         redacted: receipt.redacted.as_ref().map(|redacted| (at(redacted.at), redacted.reason.clone())),
-        conversation: receipt.conversation.as_ref().map(|name| back.onward(here, &format!("/messages/{name}"))),
+        conversation: receipt
+            .conversation
+            .as_ref()
+            .map(|conversation| back.onward(here, &format!("/messages/{}", conversation.opaque))),
+        handling: receipt
+            .conversation
+            .as_ref()
+            .map(|conversation| handling::said(conversation, caseworker.by().person))
+            .unwrap_or_default(),
         answer: receipt.newest_text.as_ref().and_then(|text| elsewhere::answer_at(site, text)),
         case: main.callback.reference().and_then(|reference| site.case(reference)),
         back,

@@ -20,7 +20,7 @@ use super::said::LookedFor;
 use super::silence::{self, SilenceNotice};
 use super::take_along::Files;
 use super::taken::Taken;
-use super::{Site, ask_notify, get, one_of, search, uk_time, whole};
+use super::{Site, ask_notify, get, handling, one_of, search, uk_time, whole};
 use crate::access::{Caseworker, May};
 use crate::clock;
 use crate::notify::recipient::reference_key;
@@ -30,6 +30,8 @@ use crate::store::{Cursor, Did, Entry, Find, Found, Place, Source};
 
 /// Rows on a page.
 const PAGE: i64 = 50;
+/// Numbers of a search whose conversation is looked for.
+const PEOPLE: usize = 5;
 /// In the address of a page that goes on where reading through stopped: nobody knows its number.
 const FURTHER: &str = "further";
 
@@ -49,6 +51,8 @@ struct ReceiptsPage {
     /// What the term was taken for.
     said: Option<String>,
     ways: Vec<Way>,
+    /// The conversation with the number that was searched for, and what is done about it, a service each.
+    conversation: Option<(String, Vec<String>)>,
     /// Where Notify can be asked for what is not here.
     asks_notify: Option<String>,
     rows: Vec<ResultRow>,
@@ -338,8 +342,38 @@ async fn results(site: &Site, caseworker: &Caseworker, asked: Asked, query: &Wor
         keeping: Keeping::of(site),
         oldest: oldest.map(results::at),
         asks_notify,
+        conversation: conversation(site, caseworker, &asked).await?,
         ..page(site, caseworker, asked, heading, number, &found)
     })
+}
+
+/// With the number that is searched for.
+async fn conversation(
+    site: &Site,
+    caseworker: &Caseworker,
+    asked: &Asked,
+) -> Result<Option<(String, Vec<String>)>, Problem> {
+    let Some((Taken::Person, Term::People(keys))) = &asked.search else { return Ok(None) };
+    let people = keys.iter().take(PEOPLE).map(|key| key.as_str().to_owned()).collect();
+    let found = site.store.conversation_with(caseworker.sees(), people).await?;
+    Ok(found.map(|found| (format!("/messages/{}", found.opaque), handling::said(&found, caseworker.by().person))))
+}
+
+/// The list to be printed.
+async fn on_one_page(site: &Site, caseworker: &Caseworker, asked: Asked) -> Answer {
+    let did = match &asked.search {
+        Some((taken, term)) => {
+            let searched = searched(caseworker, &asked.typed, *taken, term);
+            let detail = format!("{}, to print", searched.detail.as_deref().unwrap_or_default());
+            Entry { did: Did::ExportedReceipts, ..searched }.with(detail)
+        }
+        None => caseworker.did(Did::ExportedReceipts, clock::now()).with("to print"),
+    };
+    let find = Find { sources: asked.sources(), only: asked.filters.only(), from: None };
+    let found = whole::list(site, caseworker, did, find).await?;
+    let heading = heading(&asked, &found, Number::Known(1));
+    let showing = Some(whole::said(found.rows.len(), found.more, "first", "rows"));
+    html(&ReceiptsPage { showing, ..page(site, caseworker, asked, heading, Number::Known(1), &found) })
 }
 
 fn page(
@@ -381,6 +415,7 @@ fn page(
         title,
         caption,
         asks_notify: None,
+        conversation: None,
         searched: !asked.typed.is_empty(),
         said: asked.search.as_ref().map(|(taken, term)| taken.said(term)),
         ways: asked.ways(),

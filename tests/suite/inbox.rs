@@ -256,6 +256,15 @@ fn nothing_that_is_done_for_another_service_is_seen_or_changed_by_guessing() {
     assert!(
         page.contains("Nobody has taken it") && page.contains("Not dealt with") && page.contains("There are no notes")
     );
+    // Beside the links from other pages there stands as much.
+    let theirs = [two.get("/receipts/both1").text(), two.search("07700 900123").1.text()];
+    let ones = [one.get("/receipts/both0").text(), one.search("07700 900123").1.text()];
+    for page in theirs {
+        assert!(page.contains("Read the whole conversation</a> (read, taken by you, dealt with by manager@"), "{page}");
+    }
+    for page in ones {
+        assert!(!page.contains("manager@") && !page.contains("dealt with by"), "{page}");
+    }
     let inbox = one.get("/messages").text();
     assert!(!inbox.contains("id=\"holder\""), "whoever has it has it of another service");
     assert!(!inbox.contains("manager@") && !inbox.contains("Two") && inbox.contains(">2<span"), "{inbox}");
