@@ -388,11 +388,13 @@ impl Visitors {
         &self,
         who: &Caseworker,
         password: &str,
+        headers: &HeaderMap,
         now: i64,
     ) -> Result<Vec<String>, NotTaken> {
         self.check_password(who, password, now).await?;
+        let holder = session_secret(headers).ok_or(NotTaken::TooLate)?;
         let (codes, shown) = new_codes()?;
-        self.store.set_recovery_codes(who.id, codes, who.by(), now).await?;
+        in_time(self.store.set_recovery_codes((who.id, holder.bytes()), codes, who.by(), now).await?)?;
         Ok(shown)
     }
 
@@ -516,6 +518,11 @@ impl Codes {
     pub(super) fn tried(&self) -> Try<'_> {
         Try { address: &self.name, known: self.browser.as_ref(), source: self.source }
     }
+}
+
+/// Whether the session that asked was still there.
+pub(super) fn in_time(taken: Taken) -> Result<(), NotTaken> {
+    if taken == Taken::TooLate { Err(NotTaken::TooLate) } else { Ok(()) }
 }
 
 /// New recovery codes, as they are kept and as they are shown.

@@ -108,17 +108,17 @@ async fn show_one(id: i64, site: Arc<Site>, _: HeaderMap, who: Result<Caseworker
     html(&page(&site, &who?, id).await?)
 }
 
-async fn change(id: i64, site: Arc<Site>, _: HeaderMap, asked: Asked) -> Answer {
+async fn change(id: i64, site: Arc<Site>, headers: HeaderMap, asked: Asked) -> Answer {
     let (who, form) = asked?;
     let page = page(&site, &who, id).await?;
     let name = form.get("name").unwrap_or_default().to_owned();
     let done = if form.get("remove").is_none() {
-        site.visitors.rename_passkey(&who, id, &name).await
+        site.visitors.rename_passkey(&who, id, &name, &headers).await
     } else {
         let Some(password) = form.get("password") else {
             return html(&PasskeyPage { faults: Some(Fault::new("password", "Enter your password")).into(), ..page });
         };
-        site.visitors.remove_passkey(&who, id, password, clock::now()).await
+        site.visitors.remove_passkey(&who, id, password, &headers, clock::now()).await
     };
     let Err(refused) = done else { return Ok(see_other("/account")) };
     let field = field_of(&refused);
