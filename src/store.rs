@@ -81,7 +81,7 @@ pub use browsers::BROWSER_KNOWN_FOR;
 pub use check::{CheckError, Report, check};
 pub use checkpoint::Checkpoint;
 pub use contacts::{Concern, Contact, ContactsAsked, ContactsPage, Marked};
-pub use conversations::{Conversation, Flagged, InboxPage, InboxRow, Looker, Narrowed, RowFlag};
+pub use conversations::{Conversation, Flagged, HandledConversation, InboxPage, InboxRow, Looker, Narrowed, RowFlag};
 pub use destinations::Destination;
 pub use envelope::{Envelope, Origin, Stored};
 pub use erasing::{Asked, Erasure};

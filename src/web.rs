@@ -61,6 +61,7 @@ mod timeline;
 mod tokens;
 mod trail;
 mod uk_time;
+mod whole;
 
 use std::convert::Infallible;
 use std::sync::Arc;

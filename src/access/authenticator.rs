@@ -5,8 +5,6 @@ use totp_rs::{Builder, Totp};
 
 use crate::clock::SECOND;
 
-/// Who the codes are for, as apps show it.
-const ISSUER: &str = "Counterfoil";
 /// How many recovery codes there are at first.
 const RECOVERY_CODES: usize = 10;
 /// The bytes of one: with 112 bits or more, nobody guesses it from its mark.
@@ -27,10 +25,10 @@ pub(super) fn text(secret: &[u8]) -> String {
     in_groups(&base32(secret), " ")
 }
 
-/// A secret as apps read it from a QR code.
-pub(super) fn uri(secret: &[u8], email: &str) -> String {
-    let email = utf8_percent_encode(email, NON_ALPHANUMERIC);
-    format!("otpauth://totp/{ISSUER}:{email}?secret={}&issuer={ISSUER}", base32(secret))
+/// A secret as apps read it from a QR code, with the name of the service that they show its codes for.
+pub(super) fn uri(secret: &[u8], email: &str, service: &str) -> String {
+    let [email, service] = [email, service].map(|text| utf8_percent_encode(text, NON_ALPHANUMERIC));
+    format!("otpauth://totp/{service}:{email}?secret={}&issuer={service}", base32(secret))
 }
 
 /// New recovery codes, in the form in which they are kept.
@@ -126,8 +124,8 @@ mod tests {
     fn a_secret_is_shown_in_groups_and_as_an_address_of_apps() {
         assert_eq!(text(SECRET), "GEZD GNBV GY3T QOJQ GEZD GNBV GY3T QOJQ");
         assert_eq!(
-            uri(SECRET, "a+b@example.gov.uk"),
-            "otpauth://totp/Counterfoil:a%2Bb%40example%2Egov%2Euk?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Counterfoil"
+            uri(SECRET, "a+b@example.gov.uk", "Our: receipts"),
+            "otpauth://totp/Our%3A%20receipts:a%2Bb%40example%2Egov%2Euk?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Our%3A%20receipts"
         );
     }
 

@@ -6,7 +6,7 @@
 use http::HeaderMap;
 use subtle::ConstantTimeEq as _;
 
-use super::second_factor::{Codes, Half, HalfWay, NotTaken, SetUp, half_secret, new_codes};
+use super::second_factor::{Codes, Half, HalfWay, NotTaken, SetUp, half_secret, in_time, new_codes};
 use super::secret::Secret;
 use super::visitors::{Caseworker, NewSecret, Session, Visitors, browser_of, by, random, session_secret};
 use super::webauthn::{Assertion, Creation, PasskeyRefused, RelyingParty, Shown};
@@ -101,7 +101,7 @@ impl Visitors {
         let challenge = self.answered(Purpose::Add, &holder, &user_handle, &made.challenge, now)?;
         let (credential, public_key, sign_count) = (made.credential, made.public_key, made.sign_count);
         let new = NewPasskey { credential, public_key, user_handle, name, sign_count };
-        Ok(is_added(self.store.add_passkey(who.id, new, challenge, who.by(), now).await?)?)
+        Ok(is_added(self.store.add_passkey((who.id, holder.bytes()), new, challenge, who.by(), now).await?)?)
     }
 
     /// What is asked for the first passkey of somebody between the steps who has no second factor.
@@ -143,17 +143,32 @@ impl Visitors {
     ///
     /// # Errors
     /// When that is none.
-    pub async fn rename_passkey(&self, who: &Caseworker, id: i64, name: &str) -> Result<(), NotTaken> {
-        Ok(self.store.rename_passkey(who.id, id, passkey_name(name)?).await?)
+    pub async fn rename_passkey(
+        &self,
+        who: &Caseworker,
+        id: i64,
+        name: &str,
+        headers: &HeaderMap,
+    ) -> Result<(), NotTaken> {
+        let (name, holder) = (passkey_name(name)?, session_secret(headers).ok_or(NotTaken::TooLate)?);
+        in_time(self.store.rename_passkey((who.id, holder.bytes()), id, name).await?)
     }
 
     /// Removes a passkey of somebody who knows their password.
     ///
     /// # Errors
     /// When the password is wrong.
-    pub async fn remove_passkey(&self, who: &Caseworker, id: i64, password: &str, now: i64) -> Result<(), NotTaken> {
+    pub async fn remove_passkey(
+        &self,
+        who: &Caseworker,
+        id: i64,
+        password: &str,
+        headers: &HeaderMap,
+        now: i64,
+    ) -> Result<(), NotTaken> {
         self.check_password(who, password, now).await?;
-        Ok(self.store.remove_passkey(who.id, id, who.by(), now).await?)
+        let holder = session_secret(headers).ok_or(NotTaken::TooLate)?;
+        in_time(self.store.remove_passkey((who.id, holder.bytes()), id, who.by(), now).await?)
     }
 
     /// What is asked of somebody between the steps.

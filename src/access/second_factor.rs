@@ -304,8 +304,8 @@ impl Visitors {
 
     /// What somebody between the steps who has no second factor can set up.
     #[must_use]
-    pub fn offer_half_way(&self, who: &HalfWay) -> Offer {
-        self.offer_to(&who.secret, &who.person.email)
+    pub fn offer_half_way(&self, who: &HalfWay, service: &str) -> Offer {
+        self.offer_to(&who.secret, &who.person.email, service)
     }
 
     /// Sets up the first second factor of somebody between the steps, and begins the session.
@@ -351,8 +351,8 @@ impl Visitors {
 
     /// What somebody who is signed in can set up, in the place of what they have or as the first.
     #[must_use]
-    pub fn offer(&self, who: &Caseworker, headers: &HeaderMap) -> Option<Offer> {
-        session_secret(headers).map(|secret| self.offer_to(&secret, who.email()))
+    pub fn offer(&self, who: &Caseworker, headers: &HeaderMap, service: &str) -> Option<Offer> {
+        session_secret(headers).map(|secret| self.offer_to(&secret, who.email(), service))
     }
 
     /// Sets up a second factor for somebody who is signed in. Their other sessions end.
@@ -388,11 +388,13 @@ impl Visitors {
         &self,
         who: &Caseworker,
         password: &str,
+        headers: &HeaderMap,
         now: i64,
     ) -> Result<Vec<String>, NotTaken> {
         self.check_password(who, password, now).await?;
+        let holder = session_secret(headers).ok_or(NotTaken::TooLate)?;
         let (codes, shown) = new_codes()?;
-        self.store.set_recovery_codes(who.id, codes, who.by(), now).await?;
+        in_time(self.store.set_recovery_codes((who.id, holder.bytes()), codes, who.by(), now).await?)?;
         Ok(shown)
     }
 
@@ -468,9 +470,9 @@ impl Visitors {
         self.begun(new, who.person.id, headers, now).await
     }
 
-    fn offer_to(&self, holder: &Secret, email: &str) -> Offer {
+    fn offer_to(&self, holder: &Secret, email: &str, service: &str) -> Offer {
         let secret = self.store.offered_secret(holder.bytes());
-        Offer { text: authenticator::text(&secret), uri: authenticator::uri(&secret, email) }
+        Offer { text: authenticator::text(&secret), uri: authenticator::uri(&secret, email, service) }
     }
 
     /// The second factor that was offered, where the code shows that an app has it, with recovery codes as they are shown.
@@ -516,6 +518,11 @@ impl Codes {
     pub(super) fn tried(&self) -> Try<'_> {
         Try { address: &self.name, known: self.browser.as_ref(), source: self.source }
     }
+}
+
+/// Whether the session that asked was still there.
+pub(super) fn in_time(taken: Taken) -> Result<(), NotTaken> {
+    if taken == Taken::TooLate { Err(NotTaken::TooLate) } else { Ok(()) }
 }
 
 /// New recovery codes, as they are kept and as they are shown.

@@ -26,7 +26,7 @@ const LONGEST_ID: usize = 1023;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PasskeyRefused {
     /// No account has it, or not the one that it is to open.
-    #[error("Counterfoil does not know this passkey. Use another one, or sign in another way")]
+    #[error("This passkey is not known here. Use another one, or sign in another way")]
     Unknown,
     /// It is not for this site, or the signature is wrong, or nothing can be read.
     #[error("Your passkey was not accepted. Try again, or sign in another way")]

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use super::record::{self, By, Did, Entry};
 use super::row::{self, Kept};
-use super::{ServiceId, Services, Store, StoreError};
+use super::{Only, ServiceId, Services, Store, StoreError};
 use crate::flagging::Flag;
 use crate::notify::Kind;
 use crate::notify::filter::Filter;
@@ -109,12 +109,16 @@ pub struct ContactsAsked {
     pub dealt: bool,
     /// Of this service alone.
     pub service: Option<ServiceId>,
+    /// Only those whose latest callback arrived at this moment or later.
+    pub since: Option<i64>,
+    /// Only those whose latest callback arrived before this moment.
+    pub until: Option<i64>,
     /// Only those whose latest callback is before this arrival.
     pub before: Option<i64>,
 }
 
 /// One page of them, the latest first.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub struct ContactsPage {
     /// The contacts.
     pub rows: Vec<Contact>,
@@ -131,6 +135,19 @@ pub enum Marked {
     Changed,
 }
 
+impl ContactsAsked {
+    /// All that anybody has to see to of one sort.
+    #[must_use]
+    pub fn of(concern: Concern) -> ContactsAsked {
+        ContactsAsked { concern, dealt: false, service: None, since: None, until: None, before: None }
+    }
+
+    /// The first and the last arrival of its days.
+    fn arrivals(self, connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+        Only { since: self.since, until: self.until, ..Only::default() }.arrivals(connection)
+    }
+}
+
 impl Store {
     /// One page of contacts.
     ///
@@ -139,6 +156,38 @@ impl Store {
     pub async fn contacts(&self, sees: &Services, asked: ContactsAsked) -> Result<ContactsPage, StoreError> {
         let sees = sees.bound();
         self.read(move |connection| page(connection, sees.as_ref(), asked)).await
+    }
+
+    /// The numbers of all contacts that are asked for at this moment, the latest first, for a file: whoever is listed anew while it is
+    /// written moves to the top, past the place where the file is.
+    ///
+    /// # Errors
+    /// When the read fails or takes too long.
+    pub async fn contact_numbers(&self, sees: &Services, asked: ContactsAsked) -> Result<Vec<i64>, StoreError> {
+        let sees = sees.bound();
+        self.read(move |connection| numbers(connection, sees.as_ref(), asked)).await
+    }
+
+    /// Some contacts as they are now, in the same order. What went meanwhile is left out.
+    ///
+    /// # Errors
+    /// When the read fails or takes too long.
+    pub async fn contacts_of(
+        &self,
+        sees: &Services,
+        asked: ContactsAsked,
+        numbers: Vec<i64>,
+    ) -> Result<Vec<Contact>, StoreError> {
+        let sees = sees.bound();
+        self.read(move |connection| {
+            let mut find = connection.prepare_cached(&ONE)?;
+            let one = |number: &i64| {
+                find.query_row(named_params! { ":sees": sees, ":id": number }, |row| contact(row, asked.concern))
+                    .optional()
+            };
+            numbers.iter().map(one).filter_map(Result::transpose).collect()
+        })
+        .await
     }
 
     /// How many there are to see to, by what is wrong; counted up to 1,000.
@@ -189,19 +238,28 @@ impl Store {
 }
 
 /// Of those dealt with and of the others: each has an index of its own, which a list that is bound would not use.
-static DEALT_WITH: LazyLock<String> = LazyLock::new(|| sql("o.dealt_at IS NOT NULL"));
-static TO_CHECK: LazyLock<String> = LazyLock::new(|| sql("o.dealt_at IS NULL AND o.recovered_at IS NULL"));
+const DEALT: &str = "o.dealt_at IS NOT NULL";
+const OPEN: &str = "o.dealt_at IS NULL AND o.recovered_at IS NULL";
+static DEALT_WITH: LazyLock<String> = LazyLock::new(|| select(&format!("{} LIMIT :limit", listed(DEALT))));
+static TO_CHECK: LazyLock<String> = LazyLock::new(|| select(&format!("{} LIMIT :limit", listed(OPEN))));
+static ONE: LazyLock<String> = LazyLock::new(|| select(&format!("o.id = :id AND {SEEN}")));
+const SEEN: &str = "(:sees IS NULL OR o.service IN (SELECT value FROM json_each(:sees)))";
 
-fn sql(which: &str) -> String {
+fn listed(which: &str) -> String {
+    format!(
+        "o.concern = :concern AND {which} AND o.latest < :before AND o.latest BETWEEN :first AND :last
+           AND (:service IS NULL OR o.service = :service) AND {SEEN}
+         ORDER BY o.latest DESC"
+    )
+}
+
+fn select(condition: &str) -> String {
     format!(
         "SELECT c.arrival, {}, o.id, o.times, o.since, o.dealt_at, o.dealt_by,
              (SELECT v.opaque FROM conversations v JOIN conversation_services cs ON cs.conversation = v.id
               WHERE v.person_key = o.key AND (:sees IS NULL OR cs.service IN (SELECT value FROM json_each(:sees))))
          FROM contacts o JOIN callbacks c ON c.arrival = o.latest {}
-         WHERE o.concern = :concern AND {which} AND o.latest < :before
-           AND (:service IS NULL OR o.service = :service)
-           AND (:sees IS NULL OR o.service IN (SELECT value FROM json_each(:sees)))
-         ORDER BY o.latest DESC LIMIT :limit",
+         WHERE {condition}",
         row::COLUMNS,
         row::JOINS
     )
@@ -209,28 +267,32 @@ fn sql(which: &str) -> String {
 
 fn page(connection: &Connection, sees: Option<&String>, asked: ContactsAsked) -> rusqlite::Result<ContactsPage> {
     let mut find = connection.prepare_cached(if asked.dealt { &DEALT_WITH } else { &TO_CHECK })?;
+    let (first, last) = asked.arrivals(connection)?;
     let bound = named_params! {
         ":sees": sees, ":concern": asked.concern.code(), ":service": asked.service,
-        ":before": asked.before.unwrap_or(i64::MAX), ":limit": PAGE + 1,
+        ":before": asked.before.unwrap_or(i64::MAX), ":first": first, ":last": last, ":limit": PAGE + 1,
     };
-    let contact = |row: &Row<'_>| {
-        let dealt = row.get::<_, Option<i64>>(25)?.zip(row.get(26)?);
-        let (id, times, since) = (row.get(22)?, row.get(23)?, row.get(24)?);
-        Ok(Contact {
-            id,
-            concern: asked.concern,
-            times,
-            since,
-            dealt,
-            latest: row::kept(row)?,
-            conversation: row.get(27)?,
-        })
-    };
-    let mut rows = find.query_map(bound, contact)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut rows = find.query_map(bound, |row| contact(row, asked.concern))?.collect::<rusqlite::Result<Vec<_>>>()?;
     let more = rows.len() > PAGE;
     rows.truncate(PAGE);
     let next = rows.last().filter(|_| more).map(|last| last.latest.arrival);
     Ok(ContactsPage { rows, next })
+}
+
+fn contact(row: &Row<'_>, concern: Concern) -> rusqlite::Result<Contact> {
+    let dealt = row.get::<_, Option<i64>>(25)?.zip(row.get(26)?);
+    let (id, times, since) = (row.get(22)?, row.get(23)?, row.get(24)?);
+    Ok(Contact { id, concern, times, since, dealt, latest: row::kept(row)?, conversation: row.get(27)? })
+}
+
+fn numbers(connection: &Connection, sees: Option<&String>, asked: ContactsAsked) -> rusqlite::Result<Vec<i64>> {
+    let sql = format!("SELECT o.id FROM contacts o WHERE {}", listed(if asked.dealt { DEALT } else { OPEN }));
+    let (first, last) = asked.arrivals(connection)?;
+    let bound = named_params! {
+        ":sees": sees, ":concern": asked.concern.code(), ":service": asked.service,
+        ":before": i64::MAX, ":first": first, ":last": last,
+    };
+    connection.prepare_cached(&sql)?.query_map(bound, |row| row.get(0))?.collect()
 }
 
 fn count(connection: &Connection, sees: Option<&String>, concern: Concern) -> rusqlite::Result<i64> {
@@ -290,6 +352,31 @@ pub(super) fn note_flag_late(connection: &Connection, kept: &Kept, flag: Flag) -
         return Ok(());
     }
     add(connection, kept, &person, concern)
+}
+
+/// As [`note_flag`], of a text that a changed list flags no more: its sender stays listed by the texts that are still flagged so, or goes.
+/// What somebody dealt with stays.
+pub(super) fn note_flag_gone(connection: &Connection, kept: &Kept, flag: Flag) -> rusqlite::Result<()> {
+    let Some((person, concern)) = flagged_contact(kept, flag) else { return Ok(()) };
+    let still = "SELECT count(*), max(f.arrival), min(c.arrived_at)
+        FROM conversations v JOIN flags f ON f.conversation = v.id JOIN callbacks c ON c.arrival = f.arrival
+        WHERE v.person_key = ?1 AND f.service = ?2 AND f.flag = ?3";
+    let (times, latest, since): (i64, Option<i64>, Option<i64>) = connection
+        .prepare_cached(still)?
+        .query_row(params![person, kept.service, flag.value()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let sql = match latest {
+        None => "DELETE FROM contacts WHERE key = ?1 AND service = ?2 AND concern = ?3 AND dealt_at IS NULL",
+        Some(_) => {
+            "UPDATE contacts SET times = ?4, latest = ?5, since = ?6
+             WHERE key = ?1 AND service = ?2 AND concern = ?3 AND dealt_at IS NULL"
+        }
+    };
+    let mut change = connection.prepare_cached(sql)?;
+    match latest {
+        None => change.execute(params![person, kept.service, concern.code()]),
+        Some(latest) => change.execute(params![person, kept.service, concern.code(), times, latest, since]),
+    }
+    .map(drop)
 }
 
 fn flagged_contact(kept: &Kept, flag: Flag) -> Option<(String, Concern)> {

@@ -1,6 +1,11 @@
 //! Received text messages: the inbox, one row for each sender, and a whole conversation with what a team does about it.
 
-use rusqlite::{Connection, OptionalExtension, named_params, params};
+mod at_once;
+pub(super) mod of_person;
+
+pub use self::of_person::HandledConversation;
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use super::destinations::{self, Destination};
 use super::handling::{self, Changed, Handling, Opened, Versions};
@@ -9,6 +14,7 @@ use super::key::Key;
 use super::live;
 use super::notes::{self, Note};
 use super::people::Person;
+use super::receipt::NewestText;
 use super::row::{self, Kept};
 use super::service::{self, Service};
 use super::settings::Setting;
@@ -20,6 +26,8 @@ use crate::notify::Kind;
 const SENDERS: usize = 50;
 /// Messages on one page of a conversation.
 const MESSAGES: usize = 200;
+/// Pages that are gone back for a message.
+const PAGES: usize = 100;
 /// Places after what is unread and flagged as danger are above it.
 const DANGER_FIRST: i64 = 1 << 60;
 
@@ -71,6 +79,8 @@ pub struct InboxPage {
     pub services: Vec<Service>,
     /// The numbers that texts are sent to.
     pub destinations: Vec<Destination>,
+    /// The accounts that have taken conversations, and their addresses.
+    pub holders: Vec<(i64, String)>,
     /// When texts are read, in an admin's words.
     pub hours: Option<String>,
     /// The arrival of the newest text that may be seen, listed here or not.
@@ -124,6 +134,8 @@ pub struct Conversation {
     pub handling: Vec<Handling>,
     /// The service that brought the newest text.
     pub newest_of: ServiceId,
+    /// What leads to the answer to it.
+    pub newest_text: NewestText,
     /// Notes, the oldest first.
     pub notes: Vec<Note>,
     /// Colleagues who see one of these services.
@@ -153,9 +165,21 @@ impl Store {
             let services = service::seen(connection, &sees)?;
             let hours =
                 settings::set(connection, Setting::Hours)?.map(|set| set.value).filter(|hours| !hours.is_empty());
-            Ok(InboxPage { rows, next, services, destinations: destinations::seen(connection, &sees)?, hours, newest })
+            let destinations = destinations::seen(connection, &sees)?;
+            let holders = handling::holders(connection, &sees)?;
+            Ok(InboxPage { rows, next, services, destinations, holders, hours, newest })
         })
         .await
+    }
+
+    /// Where the pages of a conversation begin, from the one after the newest to the one that holds an arrival; none where the newest
+    /// holds it.
+    ///
+    /// # Errors
+    /// When the read fails or takes too long.
+    pub async fn pages_before(&self, sees: &Services, opaque: &str, arrival: i64) -> Result<Vec<i64>, StoreError> {
+        let (sees, opaque) = (sees.clone(), opaque.to_owned());
+        self.look(move |index| pages_before(index, &sees, &opaque, arrival)).await
     }
 
     /// One conversation, the newest page of it or the one before the arrival `before`; `None` where its name is unknown
@@ -276,6 +300,19 @@ fn list(part: Part, flagged: Option<Flagged>) -> String {
         (_, Some(_)) => "conversation_services_flagged",
         (_, None) => "conversation_services_by_latest",
     };
+    let condition = format!(
+        "cs.latest < :before AND {} AND {those}
+           AND NOT EXISTS (SELECT 1 FROM conversation_services n WHERE n.conversation = cs.conversation
+                  AND ({gives_way}) AND {})
+         ORDER BY cs.latest DESC LIMIT :limit",
+        wanted("cs", flagged),
+        wanted("n", flagged)
+    );
+    select(&format!("INDEXED BY {index}"), &condition)
+}
+
+/// Rows of the inbox, as [`sender`] reads them.
+fn select(index: &str, condition: &str) -> String {
     let scope = scope("t");
     let newest = |flag: Flag| {
         let column = column(flag);
@@ -290,19 +327,14 @@ fn list(part: Part, flagged: Option<Flagged>) -> String {
              (SELECT group_concat(DISTINCT p.email) FROM conversation_services t JOIN people p ON p.id = t.taken_by
                  WHERE t.conversation = v.id AND {scope}) AS taken_by,
              NOT EXISTS (SELECT 1 FROM conversation_services t WHERE t.conversation = v.id AND t.done_at IS NULL AND {scope}) AS done
-         FROM conversation_services cs INDEXED BY {index}
+         FROM conversation_services cs {index}
          JOIN conversations v ON v.id = cs.conversation
          JOIN callbacks c ON c.arrival = cs.latest
          {}
-         WHERE cs.latest < :before AND {} AND {those}
-           AND NOT EXISTS (SELECT 1 FROM conversation_services n WHERE n.conversation = cs.conversation
-                  AND ({gives_way}) AND {})
-         ORDER BY cs.latest DESC LIMIT :limit",
+         WHERE {condition}",
         row::COLUMNS,
         Flag::ALL.map(newest).join(", "),
-        row::JOINS,
-        wanted("cs", flagged),
-        wanted("n", flagged)
+        row::JOINS
     )
 }
 
@@ -340,32 +372,36 @@ fn senders(
         ":taken_by": narrowed.taken_by, ":open": narrowed.open, ":unread": narrowed.unread,
         ":before": before, ":limit": SENDERS + 1,
     };
-    let rows = find.query_map(bound, |row| {
-        let mut newest = Vec::new();
-        for flag in Flag::ALL {
-            newest.push((flag, row.get(column(flag))?));
-        }
-        let row = InboxRow {
-            latest: row::kept(row)?,
-            opaque: row.get("opaque")?,
-            texts: row.get("texts")?,
-            is_unread: row.get("unread")?,
-            taken_by: row.get("taken_by")?,
-            is_dealt_with: row.get("done")?,
-            flags: Vec::new(),
-        };
-        Ok((row, newest))
-    })?;
-    let mut senders = Vec::new();
-    for found in rows.collect::<rusqlite::Result<Vec<_>>>()? {
-        let (mut row, newest) = found;
-        for (flag, arrival) in newest.into_iter().filter(|(_, arrival)| *arrival > 0) {
-            let hit = flags::of(connection, arrival)?.into_iter().find(|hit| hit.flag == flag);
-            row.flags.extend(hit.map(|hit| RowFlag { arrival, hit }));
-        }
-        senders.push(row);
+    let rows = find.query_map(bound, sender)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    rows.into_iter().map(|row| with_flags(connection, row)).collect()
+}
+
+/// A row, and the newest arrivals that are flagged.
+type Sender = (InboxRow, Vec<(Flag, i64)>);
+
+fn sender(row: &Row<'_>) -> rusqlite::Result<Sender> {
+    let mut newest = Vec::new();
+    for flag in Flag::ALL {
+        newest.push((flag, row.get(column(flag))?));
     }
-    Ok(senders)
+    let row = InboxRow {
+        latest: row::kept(row)?,
+        opaque: row.get("opaque")?,
+        texts: row.get("texts")?,
+        is_unread: row.get("unread")?,
+        taken_by: row.get("taken_by")?,
+        is_dealt_with: row.get("done")?,
+        flags: Vec::new(),
+    };
+    Ok((row, newest))
+}
+
+fn with_flags(connection: &Connection, (mut row, newest): Sender) -> rusqlite::Result<InboxRow> {
+    for (flag, arrival) in newest.into_iter().filter(|(_, arrival)| *arrival > 0) {
+        let hit = flags::of(connection, arrival)?.into_iter().find(|hit| hit.flag == flag);
+        row.flags.extend(hit.map(|hit| RowFlag { arrival, hit }));
+    }
+    Ok(row)
 }
 
 fn conversation(
@@ -403,6 +439,7 @@ fn conversation(
     items.reverse();
     let sender = latest.callback.person().map(str::to_owned).unwrap_or_default();
     let (newest_of, notes) = (latest.service, notes::on(connection, id, sees)?);
+    let newest_text = NewestText::of(connection, &latest)?;
     let mut flags = Vec::new();
     for kept in items.iter().filter(|kept| kept.callback.kind() == Kind::ReceivedText) {
         flags.extend(flags::of(connection, kept.arrival)?.into_iter().map(|hit| (kept.arrival, hit)));
@@ -415,11 +452,27 @@ fn conversation(
         sender,
         handling,
         newest_of,
+        newest_text,
         notes,
         colleagues,
         opened,
         since,
     }))
+}
+
+fn pages_before(index: &Index<'_>, sees: &Services, opaque: &str, arrival: i64) -> rusqlite::Result<Vec<i64>> {
+    let sql = "SELECT person_key FROM conversations WHERE opaque = ?1";
+    let person = index.connection.prepare_cached(sql)?.query_row([opaque], |row| row.get::<_, String>(0)).optional()?;
+    let (Some(person), mut begin) = (person, Vec::new()) else { return Ok(Vec::new()) };
+    while begin.len() < PAGES {
+        let page = messages(index, sees, person.clone(), begin.last().copied().unwrap_or(i64::MAX))?;
+        let Some(oldest) = page.get(MESSAGES - 1).filter(|_| page.len() > MESSAGES) else { break };
+        if oldest.arrival <= arrival {
+            break;
+        }
+        begin.push(oldest.arrival);
+    }
+    Ok(begin)
 }
 
 /// One more than a page, the newest first.

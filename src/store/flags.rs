@@ -6,11 +6,20 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::row::Kept;
 use crate::flagging::{Flag, Hit};
 
-/// Replaces the flags of a text; gives those that it did not have before.
-pub(super) fn set(connection: &Connection, kept: &Kept, hits: &[Hit]) -> rusqlite::Result<Vec<Flag>> {
+/// What became of a text's flags.
+#[derive(Default)]
+pub(super) struct Changed {
+    /// Those that it did not have before.
+    pub(super) new: Vec<Flag>,
+    /// Those that it has no more.
+    pub(super) gone: Vec<Flag>,
+}
+
+/// Replaces the flags of a text.
+pub(super) fn set(connection: &Connection, kept: &Kept, hits: &[Hit]) -> rusqlite::Result<Changed> {
     let before = of(connection, kept.arrival)?;
     if hits.is_empty() && before.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Changed::default());
     }
     connection.prepare_cached("DELETE FROM flags WHERE arrival = ?1")?.execute([kept.arrival])?;
     let conversation = conversation(connection, kept)?;
@@ -22,8 +31,11 @@ pub(super) fn set(connection: &Connection, kept: &Kept, hits: &[Hit]) -> rusqlit
     if let Some(conversation) = conversation {
         sum_up(connection, conversation, kept.service.0)?;
     }
-    let is_new = |flag: &Flag| !before.iter().any(|hit| hit.flag == *flag);
-    Ok(hits.iter().map(|hit| hit.flag).filter(is_new).collect())
+    let only_in = |these: &[Hit], others: &[Hit]| -> Vec<Flag> {
+        let is_other = |flag: &Flag| others.iter().any(|hit| hit.flag == *flag);
+        these.iter().map(|hit| hit.flag).filter(|flag| !is_other(flag)).collect()
+    };
+    Ok(Changed { new: only_in(hits, &before), gone: only_in(&before, hits) })
 }
 
 fn conversation(connection: &Connection, kept: &Kept) -> rusqlite::Result<Option<i64>> {

@@ -47,8 +47,12 @@ impl Store {
             for arrival in texts {
                 if let Some(kept) = row::at(connection, arrival)? {
                     // The words that flag it may be others now. What somebody dealt with stays so.
-                    for flag in flags::set(connection, &kept, &hits(&list, &kept))? {
+                    let changed = flags::set(connection, &kept, &hits(&list, &kept))?;
+                    for flag in changed.new {
                         contacts::note_flag_late(connection, &kept, flag)?;
+                    }
+                    for flag in changed.gone {
+                        contacts::note_flag_gone(connection, &kept, flag)?;
                     }
                 }
             }
@@ -107,7 +111,7 @@ fn keep(connection: &Connection, wanted: &[i64], next: i64) -> rusqlite::Result<
                 Some(list) => list,
                 none => none.insert(list(connection)?),
             };
-            for flag in flags::set(connection, &kept, &hits(list, &kept))? {
+            for flag in flags::set(connection, &kept, &hits(list, &kept))?.new {
                 contacts::note_flag(connection, &kept, flag)?;
             }
         } else {

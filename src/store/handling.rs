@@ -490,6 +490,16 @@ pub(super) fn colleagues(
     Ok((people, opened))
 }
 
+/// Whoever has taken a conversation that may be seen, and their addresses.
+pub(super) fn holders(connection: &Connection, sees: &Services) -> rusqlite::Result<Vec<(i64, String)>> {
+    let sql = "SELECT DISTINCT p.id, p.email
+        FROM conversation_services cs INDEXED BY conversation_services_taken JOIN people p ON p.id = cs.taken_by
+        WHERE cs.taken_by IS NOT NULL AND (?1 IS NULL OR cs.service IN (SELECT value FROM json_each(?1)))
+        ORDER BY p.email";
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    connection.prepare_cached(sql)?.query_map(params![sees.bound()], read)?.collect()
+}
+
 /// How many conversations have unread texts that may be seen; at most [`UNREAD_COUNTED`] are counted.
 pub(super) fn unread(connection: &Connection, sees: &Services) -> rusqlite::Result<i64> {
     let narrowed = match sees {

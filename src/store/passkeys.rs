@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::people::{PERSON, account, close_all, person};
 use super::record::{self, By, Did, Entry};
 use super::second_factor;
-use super::sessions::{Opening, sign_in};
-use super::{Mark, Person, Store, StoreError};
+use super::sessions::{Opening, is_session_of, sign_in};
+use super::{Mark, Person, Store, StoreError, Taken};
 use crate::clock::HOUR;
 
 /// A person has no more than these.
@@ -129,20 +129,23 @@ impl Store {
         self.inner.key.mark("passkey challenge", challenge)
     }
 
-    /// Keeps a passkey.
+    /// Keeps a passkey. Too late where the session that asks has ended.
     ///
     /// # Errors
     /// When it cannot be written.
     pub async fn add_passkey(
         &self,
-        person: i64,
+        (person, session): (i64, &[u8]),
         new: NewPasskey,
         challenge: Challenge,
         by: By,
         now: i64,
     ) -> Result<Added, StoreError> {
-        let key = self.inner.key.clone();
+        let (session, key) = (self.session_mark(session), self.inner.key.clone());
         self.write(move |connection| {
+            if !is_session_of(connection, Some(&session), person)? {
+                return Ok(Added::TooLate);
+            }
             let added = add(connection, person, &new, challenge, now)?;
             if added == Added::Yes {
                 record::append(connection, &key, &Entry::new(by, Did::AddedPasskey, now).of(account(person)))?;
@@ -183,33 +186,53 @@ impl Store {
         .await
     }
 
-    /// Gives a person's passkey another name.
+    /// Gives a person's passkey another name. Too late where the session that asks has ended.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn rename_passkey(&self, person: i64, id: i64, name: String) -> Result<(), StoreError> {
+    pub async fn rename_passkey(
+        &self,
+        (person, session): (i64, &[u8]),
+        id: i64,
+        name: String,
+    ) -> Result<Taken, StoreError> {
+        let session = self.session_mark(session);
         self.write(move |connection| {
+            if !is_session_of(connection, Some(&session), person)? {
+                return Ok(Taken::TooLate);
+            }
             let sql = "UPDATE passkeys SET name = ?3 WHERE id = ?2 AND person = ?1";
-            connection.execute(sql, params![person, id, name]).map(drop)
+            connection.execute(sql, params![person, id, name])?;
+            Ok(Taken::Yes)
         })
         .await
     }
 
-    /// Takes a passkey out of a person's account.
+    /// Takes a passkey out of a person's account. Too late where the session that asks has ended.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn remove_passkey(&self, person: i64, id: i64, by: By, now: i64) -> Result<(), StoreError> {
-        let key = self.inner.key.clone();
+    pub async fn remove_passkey(
+        &self,
+        (person, session): (i64, &[u8]),
+        id: i64,
+        by: By,
+        now: i64,
+    ) -> Result<Taken, StoreError> {
+        let (session, key) = (self.session_mark(session), self.inner.key.clone());
         self.write(move |connection| {
+            if !is_session_of(connection, Some(&session), person)? {
+                return Ok(Taken::TooLate);
+            }
             if connection.execute("DELETE FROM passkeys WHERE id = ?2 AND person = ?1", [person, id])? == 0 {
-                return Ok(());
+                return Ok(Taken::Yes);
             }
             // They stand in for a second factor, and there may be none any more.
             if !second_factor::has_one(connection, person)? {
                 connection.execute("DELETE FROM recovery_codes WHERE person = ?1", [person])?;
             }
-            record::append(connection, &key, &Entry::new(by, Did::RemovedPasskey, now).of(account(person)))
+            record::append(connection, &key, &Entry::new(by, Did::RemovedPasskey, now).of(account(person)))?;
+            Ok(Taken::Yes)
         })
         .await
     }

@@ -1,7 +1,8 @@
 //! One message's page: everything that came for it, and what else is known of the same person and the same reference.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
+use super::conversations::{HandledConversation, of_person};
 use super::index::{Facets, Index, Wanted, Way, short_id};
 use super::redacting::{self, Redacted};
 use super::row::{self, Kept};
@@ -29,8 +30,8 @@ pub struct Receipt {
     pub more_of_reference: bool,
     /// What was redacted of it.
     pub redacted: Option<Redacted>,
-    /// The name of the conversation with that number, where it ever sent a text.
-    pub conversation: Option<String>,
+    /// The conversation with that number, where it ever sent a text.
+    pub conversation: Option<HandledConversation>,
     /// The newest text that is known of that person.
     pub newest_text: Option<NewestText>,
 }
@@ -44,6 +45,16 @@ pub struct NewestText {
     pub notify_service_id: Option<String>,
     /// The service's name.
     pub service_name: String,
+}
+
+impl NewestText {
+    pub(super) fn of(connection: &Connection, text: &Kept) -> rusqlite::Result<NewestText> {
+        Ok(NewestText {
+            notify_id: text.callback.notify_id().to_owned(),
+            notify_service_id: service::notify_id(connection, text.service)?,
+            service_name: text.service_name.clone(),
+        })
+    }
 }
 
 /// Something else that is known.
@@ -96,12 +107,8 @@ fn receipt(index: &Index<'_>, sees: &Services, notify_id: &str) -> rusqlite::Res
     let (mut conversation_with, mut newest_text) = (None, None);
     if let Some(text) = texts.max_by_key(|kept| kept.arrival) {
         conversation_with =
-            person.as_deref().map(|person| conversation(index.connection, person)).transpose()?.flatten();
-        newest_text = Some(NewestText {
-            notify_id: text.callback.notify_id().to_owned(),
-            service_name: text.service_name.clone(),
-            notify_service_id: service::notify_id(index.connection, text.service)?,
-        });
+            person.as_deref().map(|person| of_person::with(index.connection, sees, person)).transpose()?.flatten();
+        newest_text = Some(NewestText::of(index.connection, text)?);
     }
     let redacted = redacting::of(index.connection, notify_id)?;
     Ok(Some(Receipt {
@@ -156,11 +163,4 @@ fn events(index: &Index<'_>, sees: &Services, notify_id: &str) -> rusqlite::Resu
         events.extend(row::at(index.connection, arrival)?.filter(shows));
     }
     Ok(events)
-}
-
-fn conversation(connection: &Connection, person_key: &str) -> rusqlite::Result<Option<String>> {
-    connection
-        .prepare_cached("SELECT opaque FROM conversations WHERE person_key = ?1")?
-        .query_row([person_key], |row| row.get(0))
-        .optional()
 }

@@ -7,7 +7,7 @@ use super::key::Key;
 use super::passkeys::{self, Passkey};
 use super::people::{PERSON, account, close_all, person};
 use super::record::{self, By, Did, Entry};
-use super::sessions::{NewSession, Opening, sign_in, start_session};
+use super::sessions::{NewSession, Opening, is_session_of, sign_in, start_session};
 use super::{Mark, Person, Store, StoreError};
 use crate::clock::MINUTE;
 
@@ -243,21 +243,26 @@ impl Store {
         .await
     }
 
-    /// Makes these the recovery codes of an account that has a second factor; those before work no more.
+    /// Makes these the recovery codes of an account that has a second factor; those before work no more. Too late where the session that
+    /// asks has ended.
     ///
     /// # Errors
     /// When it cannot be written.
     pub async fn set_recovery_codes(
         &self,
-        person: i64,
+        (person, session): (i64, &[u8]),
         codes: Vec<String>,
         by: By,
         now: i64,
-    ) -> Result<(), StoreError> {
-        let key = self.inner.key.clone();
+    ) -> Result<Taken, StoreError> {
+        let (session, key) = (self.session_mark(session), self.inner.key.clone());
         self.write(move |connection| {
+            if !is_session_of(connection, Some(&session), person)? {
+                return Ok(Taken::TooLate);
+            }
             keep_codes(connection, &key, person, &codes)?;
-            record::append(connection, &key, &Entry::new(by, Did::MadeRecoveryCodes, now).of(account(person)))
+            record::append(connection, &key, &Entry::new(by, Did::MadeRecoveryCodes, now).of(account(person)))?;
+            Ok(Taken::Yes)
         })
         .await
     }

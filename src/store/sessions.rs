@@ -81,10 +81,15 @@ pub(super) struct NewSession {
 impl NewSession {
     /// Whether the session in whose place this one is to begin is still the person's: whoever was signed out meanwhile changes nothing.
     pub(super) fn takes_the_place_of_one_of(&self, connection: &Connection, person: i64) -> rusqlite::Result<bool> {
-        let sql = "SELECT 1 FROM sessions s JOIN people p ON p.id = s.person
-                   WHERE s.mark = ?1 AND s.person = ?2 AND p.disabled_at IS NULL";
-        connection.prepare_cached(sql)?.exists(params![self.before, person])
+        is_session_of(connection, self.before.as_ref(), person)
     }
+}
+
+/// Whether a session is still there and the person's.
+pub(super) fn is_session_of(connection: &Connection, mark: Option<&Mark>, person: i64) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM sessions s JOIN people p ON p.id = s.person
+               WHERE s.mark = ?1 AND s.person = ?2 AND p.disabled_at IS NULL";
+    connection.prepare_cached(sql)?.exists(params![mark, person])
 }
 
 /// Begins the session of somebody who has come to the end of a sign-in. It tells of the sign-in before, and the next one of this.

@@ -11,7 +11,8 @@ use super::chrome::{Chrome, Here};
 use super::problem::{Answer, Problem, answer, html};
 use super::request::{self, Words};
 use super::results::{Moment, StatusTag, href, receipt_tag, sent_as_words, written};
-use super::{Site, get, one_of, sent_text};
+use super::taken::Taken;
+use super::{Site, get, one_of, search, sent_text};
 use crate::access::Caseworker;
 use crate::asking::NotTold;
 use crate::clock;
@@ -82,9 +83,21 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
 
 async fn show(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Words) -> Answer {
     let caseworker = caseworker?;
+    let typed = match query.get("search") {
+        Some(opaque) => site.store.search_term(opaque.to_owned(), clock::now() - search::KEPT).await?,
+        None => query.get("q").map(str::to_owned),
+    };
     // What may be a number or an address goes from page to page in no address.
-    let typed = query.get("q").filter(|typed| matches!(Term::of(typed), Some(Term::Reference(_)))).unwrap_or_default();
-    page(&site, &caseworker, typed, None, None).await
+    let typed = typed.filter(|typed| is_reference(typed)).unwrap_or_default();
+    if !typed.is_empty() && query.has("search") {
+        let again = caseworker.did(Did::Searched, clock::now()).about(Some(reference_key(&typed)));
+        site.record(again.with(Taken::Reference.value())).await?;
+    }
+    page(&site, &caseworker, &typed, None, None).await
+}
+
+fn is_reference(typed: &str) -> bool {
+    matches!(Term::of(typed), Some(Term::Reference(_)))
 }
 
 async fn page(
@@ -172,7 +185,7 @@ fn words(why: NotTold) -> &'static str {
     match why {
         NotTold::NotThere => "Notify has no such message.",
         NotTold::Refused => {
-            "Notify did not answer as it should. Tell the people who run Counterfoil: the log says why."
+            "Notify did not answer as it should. Tell the people who run this service: the log says why."
         }
         NotTold::Busy => "Notify is busy. Try again in a minute.",
         NotTold::NoAnswer => "Notify did not answer in time. Try again in a minute.",
@@ -196,12 +209,19 @@ fn shown(message: SentMessage, service: &str, here: bool) -> Message {
     }
 }
 
-/// The page on which this person may ask for what was typed, where Notify can be asked at all.
-pub(super) async fn offered(site: &Site, caseworker: &Caseworker, typed: &str) -> Result<Option<String>, Problem> {
+/// The page on which this person may ask for what was typed, where Notify can be asked at all. What could be a name stands in no
+/// address: it is asked for by the name of its search.
+pub(super) async fn offered(
+    site: &Site,
+    caseworker: &Caseworker,
+    typed: &str,
+    search: Option<&str>,
+) -> Result<Option<String>, Problem> {
     let has_keys = site.beyond.asking.services().next().is_some();
-    if !has_keys || services(site, caseworker).await?.is_empty() {
+    if !has_keys || !is_reference(typed) || services(site, caseworker).await?.is_empty() {
         return Ok(None);
     }
-    let query = form_urlencoded::Serializer::new(String::new()).append_pair("q", typed).finish();
+    let (name, value) = search.map_or(("q", typed), |opaque| ("search", opaque));
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
     Ok(Some(format!("/ask-notify?{query}")))
 }

@@ -8,7 +8,9 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::chrome::{Chrome, Here};
-use super::plain_text::{self, grouped};
+use super::confirm::Faults;
+use super::filters::{Filters, Set};
+use super::plain_text::grouped;
 use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
 use super::results::{Moment, StatusTag, at, happened, href, kind_words, status_tag};
@@ -18,7 +20,7 @@ use super::{Site, get, one_of, uk_time};
 use crate::access::{Caseworker, May};
 use crate::clock;
 use crate::spreadsheet::Format;
-use crate::store::{Concern, Contact, ContactsAsked, Did, Marked, Service, ServiceId, Services};
+use crate::store::{Concern, Contact, ContactsAsked, ContactsPage as Contacts, Did, Marked};
 
 const PAGE: &str = "/contacts";
 /// Contacts that are marked at once are those of one page at most.
@@ -43,7 +45,14 @@ struct ContactsPage {
     dealt: bool,
     /// The same list of those that somebody dealt with, or of the others.
     other: String,
-    services: Vec<Choice>,
+    filters: Filters,
+    /// What is wrong with the dates.
+    faults: Faults,
+    /// What goes along with the filters.
+    hidden: Vec<(&'static str, String)>,
+    /// The filters that are set, in words, each with the address without it.
+    set: Vec<(String, String)>,
+    clear: String,
     rows: Vec<Row>,
     /// What somebody has just done here.
     done: Option<Done>,
@@ -60,12 +69,6 @@ struct List {
     words: &'static str,
     is_here: bool,
     count: String,
-}
-
-struct Choice {
-    value: i64,
-    words: String,
-    chosen: bool,
 }
 
 struct Done {
@@ -92,36 +95,38 @@ struct Row {
 }
 
 /// A list as it is asked for.
-#[derive(Clone, Copy)]
 struct Asked {
     concern: Concern,
     dealt: bool,
-    service: Option<ServiceId>,
+    filters: Filters,
 }
 
 impl Asked {
-    fn of(concern: &str, query: &Words) -> Result<Asked, Problem> {
+    async fn of(site: &Site, caseworker: &Caseworker, concern: &str, query: &Words) -> Result<Asked, Problem> {
         let concern = Concern::of(concern).ok_or(Problem::NotFound)?;
-        Ok(Asked { concern, dealt: query.get("dealt").is_some(), service: query.number("service").map(ServiceId) })
+        let filters = Filters::of_service_and_dates(query, site.store.services_seen(caseworker.sees()).await?);
+        Ok(Asked { concern, dealt: query.get("dealt").is_some(), filters })
     }
 
-    fn link(self, path: &str) -> String {
+    /// Its address.
+    fn link(&self) -> String {
+        self.narrowed(self.dealt, &self.filters.pairs_without(&[]))
+    }
+
+    /// The same list of those that are dealt with or not, with these filters.
+    fn narrowed(&self, dealt: bool, filters: &[(String, String)]) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        if self.dealt {
-            query.append_pair("dealt", "yes");
-        }
-        if let Some(ServiceId(service)) = self.service {
-            query.append_pair("service", &service.to_string());
-        }
+        query.extend_pairs(dealt.then_some(("dealt", "yes"))).extend_pairs(filters);
         match query.finish().as_str() {
-            "" => path.to_owned(),
-            query => format!("{path}?{query}"),
+            "" => path(self.concern),
+            query => format!("{}?{query}", path(self.concern)),
         }
     }
 
-    fn from(self, before: Option<i64>) -> ContactsAsked {
-        let Asked { concern, dealt, service } = self;
-        ContactsAsked { concern, dealt, service, before }
+    fn from(&self, before: Option<i64>) -> ContactsAsked {
+        let only = self.filters.only();
+        let (service, since, until) = (only.service, only.since, only.until);
+        ContactsAsked { concern: self.concern, dealt: self.dealt, service, since, until, before }
     }
 }
 
@@ -161,11 +166,12 @@ fn path(concern: Concern) -> String {
 }
 
 async fn show(concern: String, site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Words) -> Answer {
-    let (caseworker, asked) = (caseworker?, Asked::of(&concern, &query)?);
+    let caseworker = caseworker?;
+    let asked = Asked::of(&site, &caseworker, &concern, &query).await?;
     let trail = Trail::of(&query);
     let page = page(&site, &caseworker, asked, &trail).await?;
     if page.rows.is_empty() && trail.before().is_some() {
-        return Ok(see_other(&asked.link(&path(asked.concern))));
+        return Ok(see_other(&page.here));
     }
     let contacts: Vec<String> = query.get("marked").unwrap_or_default().split('.').map(str::to_owned).collect();
     let contacts: Vec<String> = contacts.into_iter().filter(|contact| seen(contact).is_some()).collect();
@@ -183,9 +189,14 @@ async fn show(concern: String, site: Arc<Site>, caseworker: Result<Caseworker, P
 
 async fn page(site: &Site, caseworker: &Caseworker, asked: Asked, trail: &Trail) -> Result<ContactsPage, Problem> {
     site.record(caseworker.did(Did::ListedContacts, clock::now()).with(asked.concern.value())).await?;
-    let found = site.store.contacts(caseworker.sees(), asked.from(trail.before())).await?;
+    let faults = asked.filters.faults();
+    let found = if faults.all().is_empty() {
+        site.store.contacts(caseworker.sees(), asked.from(trail.before())).await?
+    } else {
+        Contacts::default()
+    };
     let counts = site.store.count_contacts(caseworker.sees()).await?;
-    let here = asked.link(&path(asked.concern));
+    let here = asked.link();
     let list = |(concern, count): (Concern, i64)| List {
         href: path(concern),
         words: words(concern).0,
@@ -195,7 +206,8 @@ async fn page(site: &Site, caseworker: &Caseworker, asked: Asked, trail: &Trail)
     let (name, advice) = words(asked.concern);
     let heading =
         format!("Contacts to check: {}{}", name.to_lowercase(), if asked.dealt { ", dealt with" } else { "" });
-    let services = services(site, caseworker.sees(), asked).await?;
+    let set = asked.filters.set();
+    let without = |set: &Set| (set.words.clone(), asked.narrowed(asked.dealt, &set.gone_from(&asked.filters)));
     Ok(ContactsPage {
         chrome: site.chrome(Some(caseworker), Here::Contacts),
         title: trail.title(&heading),
@@ -206,8 +218,11 @@ async fn page(site: &Site, caseworker: &Caseworker, asked: Asked, trail: &Trail)
         path: path(asked.concern),
         here: here.clone(),
         dealt: asked.dealt,
-        other: Asked { dealt: !asked.dealt, ..asked }.link(&path(asked.concern)),
-        services,
+        other: asked.narrowed(!asked.dealt, &asked.filters.pairs_without(&[])),
+        faults,
+        hidden: asked.dealt.then(|| ("dealt", "yes".to_owned())).into_iter().collect(),
+        set: set.iter().map(without).collect(),
+        clear: asked.narrowed(asked.dealt, &[]),
         rows: found.rows.iter().map(row).collect(),
         done: None,
         error: None,
@@ -215,19 +230,8 @@ async fn page(site: &Site, caseworker: &Caseworker, asked: Asked, trail: &Trail)
         files: Files::of(caseworker, &here),
         previous: trail.previous(&here),
         next: trail.next(&here, found.next),
+        filters: asked.filters,
     })
-}
-
-/// Where there is more than one to choose from.
-async fn services(site: &Site, sees: &Services, asked: Asked) -> Result<Vec<Choice>, Problem> {
-    let services = site.store.services_seen(sees).await?;
-    let choice = |service: Service| Choice {
-        value: service.id.0,
-        chosen: asked.service == Some(service.id),
-        words: plain_text::line(&service.name),
-    };
-    let choices: Vec<Choice> = services.into_iter().map(choice).collect();
-    Ok(if choices.len() > 1 { choices } else { Vec::new() })
 }
 
 async fn mark(
@@ -237,9 +241,9 @@ async fn mark(
     query: Words,
     form: Result<Words, Problem>,
 ) -> Answer {
-    let asked = Asked::of(&concern, &query)?;
-    let here = path(asked.concern);
+    let here = path(Concern::of(&concern).ok_or(Problem::NotFound)?);
     let (caseworker, form) = (request::led_on(caseworker, &here)?, form?);
+    let asked = Asked::of(&site, &caseworker, &concern, &query).await?;
     let dealt = form.get("dealt") == Some("yes");
     let chosen: Vec<&str> = form.all("contact").take(MARKED_AT_ONCE).collect();
     let mut marked = Vec::new();
@@ -262,7 +266,7 @@ async fn mark(
         let page = page(&site, &caseworker, asked, &Trail::default()).await?;
         return html(&ContactsPage { error, ..page });
     }
-    let shown = Asked { dealt: asked.dealt && dealt, ..asked }.link(&here);
+    let shown = asked.narrowed(asked.dealt && dealt, &asked.filters.pairs_without(&[]));
     let joint = if shown.contains('?') { '&' } else { '?' };
     let undone = if dealt { "" } else { "&undone=yes" };
     Ok(see_other(&format!("{shown}{joint}marked={}{undone}", marked.join("."))))
@@ -275,7 +279,11 @@ fn seen(value: &str) -> Option<(i64, i64)> {
 }
 
 async fn file(concern: String, format: Format, site: Arc<Site>, saver: Result<Saver, Problem>, query: Words) -> Answer {
-    let (saver, asked) = (saver?, Asked::of(&concern, &query)?);
+    let saver = saver?;
+    let asked = Asked::of(&site, &saver.caseworker, &concern, &query).await?;
+    if !asked.filters.faults().all().is_empty() {
+        return Err(Problem::BadRequest);
+    }
     let did = saver.did(Did::ExportedContacts).with(format!("{}, {}", asked.concern.value(), format.words()));
     saver
         .save(
@@ -283,7 +291,7 @@ async fn file(concern: String, format: Format, site: Arc<Site>, saver: Result<Sa
             did,
             &format!("contacts-{}", asked.concern.value()),
             format,
-            take_along::List::Contacts(asked.from(None)),
+            take_along::List::Contacts(asked.from(None), take_along::Left::default()),
         )
         .await
 }
@@ -360,7 +368,7 @@ fn words(concern: Concern) -> (&'static str, &'static str) {
         Concern::AskedToStop => (
             "Asked to stop",
             "A text message from each of these numbers may ask for no more messages. Read it, then take the number off your lists if it does. \
-             Counterfoil stops nothing by itself.",
+             Nothing stops by itself.",
         ),
         Concern::WrongPerson => (
             "Possibly wrong person",

@@ -18,10 +18,10 @@ use super::messages::{INBOX, message, named};
 use super::plain_text::{self, Piece};
 use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
-use super::results::{Moment, StatusTag, at, happened, href, status_tag};
+use super::results::{Moment, StatusTag, at, happened, href, place_of, status_tag};
 use super::take_along::Files;
 use super::trail::Trail;
-use super::{Site, get};
+use super::{Site, elsewhere, get, whole};
 use crate::access::{Caseworker, May};
 use crate::clock::{self, MINUTE};
 use crate::notify::Content;
@@ -45,6 +45,10 @@ struct ConversationPage {
     new: usize,
     newer: Option<String>,
     earlier: Option<String>,
+    /// All of it on one page, where it is on several.
+    print: Option<String>,
+    /// How much of it this page shows, where it is to show all.
+    whole: Option<String>,
     /// The newest message.
     newest: String,
     states: Vec<State>,
@@ -58,6 +62,8 @@ struct ConversationPage {
     /// What others did since the reader opened it.
     changes: Vec<ChangeRow>,
     files: Option<Files>,
+    /// Where it is answered.
+    answer: Option<String>,
     shown: Shown,
 }
 
@@ -74,8 +80,17 @@ struct Item {
 }
 
 enum Said {
-    Text { message: Vec<Piece>, to: String },
-    Sent { href: String, reference: Option<String>, status: StatusTag },
+    /// With what it is called on the page.
+    Text {
+        place: String,
+        message: Vec<Piece>,
+        to: String,
+    },
+    Sent {
+        href: String,
+        reference: Option<String>,
+        status: StatusTag,
+    },
 }
 
 /// What is done about the texts of one service.
@@ -166,25 +181,38 @@ pub(super) async fn show(
     query: &Words,
     beside: Beside,
 ) -> Answer {
-    let (trail, me, now) = (Trail::of(query), caseworker.by().person, clock::now());
+    let (me, now, is_whole) = (caseworker.by().person, clock::now(), whole::is_asked(query));
+    let trail = match query.number("at") {
+        _ if is_whole => Trail::default(),
+        Some(arrival) => Trail::along(site.store.pages_before(caseworker.sees(), opaque, arrival).await?),
+        None => Trail::of(query),
+    };
     let looker = Looker { account: me, opened_since: now - LATELY, seen: beside.seen };
     let found = site.store.conversation(caseworker.sees(), opaque, trail.before(), looker).await?;
-    let found = found.ok_or(Problem::NotFound)?;
+    let mut found = found.ok_or(Problem::NotFound)?;
     let path = format!("{INBOX}/{opaque}");
     if found.items.is_empty() && trail.before().is_some() {
         return Ok(see_other(&path));
     }
     let person = found.items.iter().find_map(|kept| kept.callback.match_key()).map(|key| key.as_str().to_owned());
     site.record(caseworker.did(Did::OpenedConversation, now).of(opaque).about(person)).await?;
+    if is_whole {
+        whole::conversation(site, caseworker, opaque, &mut found).await?;
+    }
     let back = Back::of(headers, query, &path, Back::to_inbox());
     let is_newest = trail.before().is_none();
-    let may = is_newest && caseworker.may(May::Deal);
+    // On paper nobody sees what came since.
+    let may = is_newest && !is_whole && caseworker.may(May::Deal);
     let forms = may.then(|| forms(&found, me, &back, &beside.typed));
     let done = query.get("done").and_then(Verb::of).filter(|_| beside.faults.is_empty());
     let sender = named(found.sender.clone());
-    let title = trail.title(&format!("Conversation with {}", plain_text::line(&sender)));
+    // The browser keeps titles, so the number stands in none.
+    let title = trail.title(&format!("Conversation, {}", plain_text::line(&found.newest_text.service_name)));
     let onward = |to: &str| back.onward(&trail.here(&path), to);
     let items = items(&found, onward, is_newest);
+    let said = is_whole.then(|| whole::said(items.len(), found.earlier.is_some(), "newest", "messages and reports"));
+    let earlier = trail.next(&path, found.earlier.filter(|_| !is_whole));
+    let has_pages = trail.before().is_some() || earlier.is_some();
     html(&ConversationPage {
         chrome: site.chrome(Some(caseworker), Here::Messages),
         title: if beside.faults.is_empty() { title } else { format!("Error: {title}") },
@@ -192,7 +220,9 @@ pub(super) async fn show(
         new: items.iter().filter(|item| item.is_new).count(),
         items,
         newer: trail.previous(&path).map(|to| back.along(&to)),
-        earlier: trail.next(&path, found.earlier).map(|to| back.along(&to)),
+        earlier: earlier.map(|to| back.along(&to)),
+        print: has_pages.then(|| back.along(&whole::link(&path))),
+        whole: said,
         newest: format!("{}#newest", if is_newest { String::new() } else { back.along(&path) }),
         states: found.handling.iter().map(|state| self::state(state, me)).collect(),
         is_several: found.handling.len() > 1,
@@ -204,6 +234,7 @@ pub(super) async fn show(
         changes: found.since.iter().map(change_row).collect(),
         shown: Shown { since: found.newest, conversation: Some(opaque.to_owned()), href: back.along(&path) },
         files: Files::of(caseworker, &path),
+        answer: elsewhere::answer_at(site, &found.newest_text),
         path,
         back,
     })
@@ -231,6 +262,7 @@ fn items(found: &Conversation, onward: impl Fn(&str) -> String, is_newest: bool)
 fn item(kept: &Kept, onward: impl Fn(&str) -> String, came_since: bool) -> Item {
     let said = match &kept.callback.content {
         Content::ReceivedText(text) => Said::Text {
+            place: place_of(kept.arrival),
             message: plain_text::pieces(message(kept)),
             to: text.destination_number.clone().unwrap_or_default(),
         },

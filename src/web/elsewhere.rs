@@ -6,7 +6,9 @@ use std::str::FromStr;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use uuid::Uuid;
 
+use super::Site;
 use crate::notify::term::Term;
+use crate::store::NewestText;
 
 /// Where the reference goes.
 const PLACE: &str = "{reference}";
@@ -82,9 +84,15 @@ impl CaseUrl {
     }
 }
 
+/// The page in Notify where this text is answered, where it is known which service it was sent to.
+pub(super) fn answer_at(site: &Site, text: &NewestText) -> Option<String> {
+    let service_id = text.notify_service_id.as_deref().or_else(|| site.beyond.asking.service_id(&text.service_name))?;
+    answer_in_notify(&site.beyond.notify_pages, service_id, &text.notify_id)
+}
+
 /// The page of Notify’s where the conversation with the sender of a text is read and answered: of a service and a text by their ids
 /// in Notify. None where they are no ids of Notify’s.
-pub(super) fn answer_in_notify(pages: &str, service_id: &str, text_id: &str) -> Option<String> {
+fn answer_in_notify(pages: &str, service_id: &str, text_id: &str) -> Option<String> {
     let id = |text: &str| Uuid::try_parse(text).ok().map(|id| id.hyphenated().to_string());
     Some(format!("{pages}/services/{}/conversation/{}", id(service_id)?, id(text_id)?))
 }

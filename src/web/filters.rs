@@ -96,6 +96,11 @@ impl Filters {
         filters
     }
 
+    /// Of a list that is narrowed to a service and dates alone.
+    pub(super) fn of_service_and_dates(query: &Words, services: Vec<Service>) -> Filters {
+        Filters::of(&query.only(&[["service"].as_slice(), &EARLIEST, &LATEST].concat()), services)
+    }
+
     /// The same, of one day alone.
     pub(super) fn on(mut self, date: Date) -> Filters {
         let typed = [date.day().to_string(), date.month().to_string(), date.year().to_string()];

@@ -55,8 +55,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         warp::path!("flags")
             .and(warp::post())
             .and(request::site(site))
-            .and(request::allowed(site, May::Flags))
-            .and(request::long_form())
+            .and(request::long_form_kept_allowed(site, May::Flags))
             .then(change)
             .map(answer)
             .boxed(),
@@ -86,8 +85,8 @@ async fn show(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: W
     html(&FlagsPage { saved: query.get("done") == Some("saved"), ..page })
 }
 
-async fn change(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, form: Result<Words, Problem>) -> Answer {
-    let (caseworker, form) = (caseworker?, form?);
+async fn change(site: Arc<Site>, asked: Result<(Caseworker, Words), Problem>) -> Answer {
+    let (caseworker, form) = asked?;
     let page = page(&site, &caseworker).await?;
     let list = form.get("list").unwrap_or_default().replace("\r\n", "\n").trim_end().to_owned();
     let text = form.get("text").unwrap_or_default().to_owned();

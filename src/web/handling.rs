@@ -13,11 +13,12 @@ use super::back::Back;
 use super::confirm::Fault;
 use super::conversation::{self, Beside};
 use super::messages::INBOX;
+use super::plain_text;
 use super::problem::{Answer, Problem, answer, see_other};
 use super::request::{self, Words};
 use crate::access::{Caseworker, May};
 use crate::clock;
-use crate::store::{Change, Changed, Did, Handled, ServiceId, Versions};
+use crate::store::{Change, Changed, Did, Handled, HandledConversation, Handling, ServiceId, Versions};
 
 /// A note has no more characters.
 const LONGEST_NOTE: usize = 1000;
@@ -52,6 +53,23 @@ impl Verb {
     pub(super) fn done(self) -> &'static str {
         self.2
     }
+}
+
+/// What is done about a conversation, a service each, for pages that lead to it.
+pub(super) fn said(conversation: &HandledConversation, me: Option<i64>) -> Vec<String> {
+    let is_several = conversation.handling.len() > 1;
+    let one = |state: &Handling| {
+        let read = if state.is_unread { "unread" } else { "read" };
+        let taken = match &state.taken {
+            Some((id, ..)) if Some(*id) == me => "taken by you".to_owned(),
+            Some((_, who, _)) => format!("taken by {who}"),
+            None => "taken by nobody".to_owned(),
+        };
+        let done = state.dealt_with.as_ref().map(|(who, _)| format!("dealt with by {who}"));
+        let words = format!("{read}, {taken}, {}", done.as_deref().unwrap_or("not dealt with"));
+        if is_several { format!("{}: {words}", plain_text::line(&state.service_name)) } else { words }
+    };
+    conversation.handling.iter().map(one).collect()
 }
 
 /// What a colleague did, as a sentence without its end.

@@ -29,7 +29,8 @@ const PREVIEW: usize = 160;
 pub(super) const INBOX: &str = "/messages";
 
 /// What can be asked for beside each other, as it stands in an address and in words.
-const SHOWS: [(&str, &str); 3] = [("unread", "Unread"), ("mine", "Taken by me"), ("open", "Not dealt with")];
+const SHOWS: [(&str, &str); 3] = [("unread", "Unread"), (MINE, "Taken by me"), ("open", "Not dealt with")];
+const MINE: &str = "mine";
 
 #[derive(Template)]
 #[template(path = "messages.html")]
@@ -40,6 +41,7 @@ struct MessagesPage {
     shows: Vec<Choice>,
     services: Vec<Choice>,
     destinations: Vec<Choice>,
+    holders: Vec<Choice>,
     flags: Vec<Choice>,
     newest_first: bool,
     /// The filters that are set, in words, each with the address without it.
@@ -95,17 +97,21 @@ pub(super) struct Asked {
     service: Option<i64>,
     /// A number that texts are sent to, by its own number here: it stands in no address.
     to: Option<i64>,
+    /// The account of a colleague who has it, in place of the reader's own.
+    holder: Option<i64>,
     flagged: Option<Flagged>,
     newest_first: bool,
 }
 
 impl Asked {
     pub(super) fn of(query: &Words) -> Asked {
-        let is_asked = |name: &str| query.all("show").any(|show| show == name);
+        let holder = query.number("holder");
+        let is_asked = |name: &str| query.all("show").any(|show| show == name) && (name != MINE || holder.is_none());
         Asked {
             shows: SHOWS.into_iter().map(|(name, _)| name).filter(|name| is_asked(name)).collect(),
             service: query.number("service"),
             to: query.number("to"),
+            holder,
             flagged: query.get("flag").and_then(flagged),
             newest_first: query.get("sort") == Some("newest"),
         }
@@ -118,7 +124,7 @@ impl Asked {
     pub(super) fn narrowed(&self, caseworker: &Caseworker) -> Narrowed {
         Narrowed {
             unread: self.shows("unread"),
-            taken_by: caseworker.by().person.filter(|_| self.shows("mine")),
+            taken_by: self.holder.or(caseworker.by().person.filter(|_| self.shows(MINE))),
             open: self.shows("open"),
             service: self.service.map(ServiceId),
             destination: self.to,
@@ -131,7 +137,7 @@ impl Asked {
     fn link(&self) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(self.shows.iter().map(|show| ("show", *show)));
-        let numbers = [("service", self.service), ("to", self.to)];
+        let numbers = [("service", self.service), ("to", self.to), ("holder", self.holder)];
         query.extend_pairs(numbers.iter().filter_map(|(name, number)| Some((*name, number.as_ref()?.to_string()))));
         query.extend_pairs(self.flagged.map(|flagged| ("flag", flag_words(flagged).0)));
         if self.newest_first {
@@ -144,7 +150,7 @@ impl Asked {
     }
 
     /// The filters that are set, each with the address without it.
-    fn filters(&self, services: &[Choice], destinations: &[Choice]) -> Vec<(String, String)> {
+    fn filters(&self, services: &[Choice], destinations: &[Choice], holders: &[Choice]) -> Vec<(String, String)> {
         let shows = SHOWS.into_iter().filter(|(name, _)| self.shows(name)).map(|(name, words)| {
             let shows = self.shows.iter().copied().filter(|show| *show != name).collect();
             (words.to_owned(), Asked { shows, ..self.clone() })
@@ -157,9 +163,12 @@ impl Asked {
         let to = self
             .to
             .map(|_| (format!("Sent to {}", words(destinations, "a number")), Asked { to: None, ..self.clone() }));
+        let holder = self
+            .holder
+            .map(|_| (format!("Taken by {}", words(holders, "a colleague")), Asked { holder: None, ..self.clone() }));
         let flagged =
             self.flagged.map(|flagged| (flag_words(flagged).1.to_owned(), Asked { flagged: None, ..self.clone() }));
-        let all = shows.chain(service).chain(to).chain(flagged);
+        let all = shows.chain(service).chain(to).chain(holder).chain(flagged);
         all.map(|(words, without)| (words, without.link())).collect()
     }
 }
@@ -188,7 +197,7 @@ async fn inbox(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: 
     if page.rows.is_empty() && trail.before().is_some() {
         return Ok(see_other(&asked.link()));
     }
-    let InboxPage { rows, next, services, destinations, hours, newest } = page;
+    let InboxPage { rows, next, services, destinations, holders, hours, newest } = page;
     let waiting = site.store.waiting(caseworker.sees(), clock::now()).await?;
     let choice = |id: i64, words: &str, chosen: Option<i64>| Choice {
         value: id.to_string(),
@@ -198,6 +207,9 @@ async fn inbox(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: 
     let services: Vec<Choice> =
         services.iter().map(|service| choice(service.id.0, &service.name, asked.service)).collect();
     let destinations: Vec<Choice> = destinations.iter().map(|to| choice(to.id, &to.number, asked.to)).collect();
+    let me = caseworker.by().person;
+    let holders = holders.iter().filter(|(id, _)| Some(*id) != me || asked.holder == me);
+    let holders: Vec<Choice> = holders.map(|(id, who)| choice(*id, who, asked.holder)).collect();
     let show = |(name, words): (&str, &str)| Choice {
         value: name.to_owned(),
         words: words.to_owned(),
@@ -208,7 +220,7 @@ async fn inbox(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: 
         words: flag_words(choice).1.to_owned(),
         is_chosen: asked.flagged == Some(choice),
     };
-    let filters = asked.filters(&services, &destinations);
+    let filters = asked.filters(&services, &destinations, &holders);
     let clear = Asked { newest_first: asked.newest_first, ..Asked::default() }.link();
     html(&MessagesPage {
         shown: Shown { since: newest, conversation: None, href: clear.clone() },
@@ -220,6 +232,7 @@ async fn inbox(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: 
         clear,
         services,
         destinations,
+        holders,
         flags: FLAGGED.map(flag).into(),
         newest_first: asked.newest_first,
         caption: if asked.newest_first { "Senders, newest text message first" } else { "Senders, unread first" },
@@ -283,7 +296,7 @@ mod tests {
         let asked =
             Asked::of(&Words::parse(b"show=open&show=unread&show=none&service=2&to=x&flag=stop&sort=newest&before=9"));
         assert_eq!(asked.link(), "/messages?show=unread&show=open&service=2&flag=stop&sort=newest");
-        let filters = asked.filters(&[], &[]);
+        let filters = asked.filters(&[], &[], &[]);
         let links: Vec<(&str, &str)> = filters.iter().map(|(words, link)| (words.as_str(), link.as_str())).collect();
         assert_eq!(
             links,
@@ -295,5 +308,9 @@ mod tests {
             ]
         );
         assert_eq!(Asked::of(&Words::default()).link(), "/messages");
+        let colleagues = Asked::of(&Words::parse(b"show=mine&show=unread&holder=3"));
+        assert_eq!(colleagues.link(), "/messages?show=unread&holder=3", "what a colleague has is not mine");
+        let filters = colleagues.filters(&[], &[], &[]);
+        assert_eq!(filters[1], ("Taken by a colleague".into(), "/messages?show=unread".into()));
     }
 }

@@ -110,11 +110,11 @@ impl Site {
 }
 
 /// What the script asks the browser for when a passkey is to be made.
-pub(super) fn creation_of(rp: &RelyingParty, asked: &CreationAsked, email: &str) -> String {
+pub(super) fn creation_of(rp: &RelyingParty, asked: &CreationAsked, email: &str, service: &str) -> String {
     let algorithms = ALGORITHMS.map(|number| json!({ "type": "public-key", "alg": number }));
     json!({
         "challenge": text(&asked.challenge),
-        "rp": { "id": rp.id(), "name": "Counterfoil" },
+        "rp": { "id": rp.id(), "name": service },
         "user": { "id": text(&asked.user_handle), "name": email, "displayName": email },
         "pubKeyCredParams": algorithms,
         "excludeCredentials": credentials(&asked.held),

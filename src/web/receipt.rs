@@ -16,10 +16,11 @@ use super::request::{self, Words};
 use super::results::{Moment, StatusTag, at, href, id_of, kind_words, status_tag};
 use super::sent_text::Said;
 use super::timeline::{self, Else, Step};
-use super::{Site, elsewhere, get, help, sent_text, take_along};
+use super::{Site, elsewhere, get, handling, help, sent_text, take_along};
 use crate::access::Caseworker;
 use crate::clock;
 use crate::notify::status::Advice;
+use crate::notify::term::Term;
 use crate::notify::{Callback, Content, Kind};
 use crate::store::{Did, Kept, Receipt};
 
@@ -51,6 +52,8 @@ struct ReceiptPage {
     /// When it was redacted, and why.
     redacted: Option<(Moment, Option<String>)>,
     conversation: Option<String>,
+    /// What is done about it, a service each.
+    handling: Vec<String>,
     /// Where the person's text is answered.
     answer: Option<String>,
     /// Where the case with this reference is.
@@ -158,9 +161,7 @@ fn page(
     let message = shown.iter().find_map(|kept| timeline::message(kept));
     Some(ReceiptPage {
         chrome: site.chrome(Some(caseworker), Here::Receipts),
-        title: plain_text::line(&format!("{} {}", heading.0, heading.1.as_deref().unwrap_or_default()))
-            .trim()
-            .to_owned(),
+        title: title(&main.callback, &heading),
         heading,
         parts: shown.iter().map(|kept| part(site, kept, beside.template.as_deref())).collect(),
         events: receipt.events.iter().map(event).collect(),
@@ -169,18 +170,19 @@ fn page(
         said: beside.said,
         message: message.filter(|_| receipt.redacted.is_none()),
         redacted: receipt.redacted.as_ref().map(|redacted| (at(redacted.at), redacted.reason.clone())),
-        conversation: receipt.conversation.as_ref().map(|name| back.onward(here, &format!("/messages/{name}"))),
-        answer: answer_at(site, receipt),
+        conversation: receipt
+            .conversation
+            .as_ref()
+            .map(|conversation| back.onward(here, &format!("/messages/{}", conversation.opaque))),
+        handling: receipt
+            .conversation
+            .as_ref()
+            .map(|conversation| handling::said(conversation, caseworker.by().person))
+            .unwrap_or_default(),
+        answer: receipt.newest_text.as_ref().and_then(|text| elsewhere::answer_at(site, text)),
         case: main.callback.reference().and_then(|reference| site.case(reference)),
         back,
     })
-}
-
-/// The page in Notify of the newest text of this person's, where it is known which service that was sent to.
-fn answer_at(site: &Site, receipt: &Receipt) -> Option<String> {
-    let text = receipt.newest_text.as_ref()?;
-    let service_id = text.notify_service_id.as_deref().or_else(|| site.beyond.asking.service_id(&text.service_name))?;
-    elsewhere::answer_in_notify(&site.beyond.notify_pages, service_id, &text.notify_id)
 }
 
 /// What a search finds the rest by, in the words of its button.
@@ -219,6 +221,17 @@ fn heading(callback: &Callback) -> (String, Option<String>) {
             ("Text message from".into(), Some(sender.to_owned()))
         }
         _ => (format!("{} without a reference", kind_words(callback)), None),
+    }
+}
+
+/// The browser keeps titles, so a number or an address stands in none.
+fn title(callback: &Callback, (what, named): &(String, Option<String>)) -> String {
+    match named {
+        Some(reference) if !matches!(Term::of(reference), Some(Term::People(_))) => {
+            format!("{what} {}", plain_text::line(reference))
+        }
+        Some(_) => kind_words(callback),
+        None => what.clone(),
     }
 }
 

@@ -20,8 +20,8 @@ use super::said::LookedFor;
 use super::silence::{self, SilenceNotice};
 use super::take_along::Files;
 use super::taken::Taken;
-use super::{Site, ask_notify, get, one_of, search, uk_time};
-use crate::access::Caseworker;
+use super::{Site, ask_notify, get, handling, one_of, search, uk_time, whole};
+use crate::access::{Caseworker, May};
 use crate::clock;
 use crate::notify::recipient::reference_key;
 use crate::notify::term::Term;
@@ -30,6 +30,8 @@ use crate::store::{Cursor, Did, Entry, Find, Found, Place, Source};
 
 /// Rows on a page.
 const PAGE: i64 = 50;
+/// Numbers of a search whose conversation is looked for.
+const PEOPLE: usize = 5;
 /// In the address of a page that goes on where reading through stopped: nobody knows its number.
 const FURTHER: &str = "further";
 
@@ -49,6 +51,8 @@ struct ReceiptsPage {
     /// What the term was taken for.
     said: Option<String>,
     ways: Vec<Way>,
+    /// The conversation with the number that was searched for, and what is done about it, a service each.
+    conversation: Option<(String, Vec<String>)>,
     /// Where Notify can be asked for what is not here.
     asks_notify: Option<String>,
     rows: Vec<ResultRow>,
@@ -71,18 +75,14 @@ struct ReceiptsPage {
     previous: Option<String>,
     next: Option<String>,
     files: Option<Files>,
+    /// All of it on one page, where it is on several.
+    print: Option<String>,
 }
 
 /// Another way to search for the same.
 struct Way {
     words: &'static str,
-    to: To,
-}
-
-enum To {
-    Link(String),
-    /// By the form of the search box, so that what was typed stands in no address.
-    Form(&'static str),
+    href: String,
 }
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
@@ -268,11 +268,8 @@ impl Asked {
 
     fn ways(&self) -> Vec<Way> {
         let Some((taken, term)) = &self.search else { return Vec::new() };
-        let way = |(other, words): (Taken, &'static str)| {
-            let is_personal = self.in_query && search::is_personal(term, Some(other.value()));
-            let to = if is_personal { To::Form(other.value()) } else { To::Link(self.taken_for(other, term)) };
-            Way { words, to }
-        };
+        // What stands in this address already and is personal as words is led on from there to an address without it.
+        let way = |(other, words): (Taken, &'static str)| Way { words, href: self.taken_for(other, term) };
         taken.others(&self.typed, term).into_iter().map(way).collect()
     }
 }
@@ -311,6 +308,9 @@ async fn results(site: &Site, caseworker: &Caseworker, asked: Asked, query: &Wor
             ..page(site, caseworker, asked, heading.into(), Number::Known(1), &nothing)
         });
     }
+    if whole::is_asked(query) && caseworker.may(May::Export) {
+        return on_one_page(site, caseworker, asked).await;
+    }
     let place = |name| query.get(name).and_then(|text| text.parse::<Place>().ok());
     let from = place("after").map(Cursor::After).or_else(|| place("before").map(Cursor::Before));
     let find = Find { sources: asked.sources(), only: asked.filters.only(), from };
@@ -328,8 +328,13 @@ async fn results(site: &Site, caseworker: &Caseworker, asked: Asked, query: &Wor
     let gap = if begins { gap::notice(site, caseworker).await? } else { None };
     let silences = if begins { silence::notices(site, caseworker).await? } else { Vec::new() };
     let oldest = if found.rows.is_empty() { site.store.oldest_receipt(caseworker.sees()).await? } else { None };
-    let is_missed = found.rows.is_empty() && asked.in_query && !asked.typed.is_empty();
-    let asks_notify = if is_missed { ask_notify::offered(site, caseworker, &asked.typed).await? } else { None };
+    let by_words = matches!(asked.search, Some((Taken::Words, _)));
+    let asks_notify = if found.rows.is_empty() && !asked.typed.is_empty() && !by_words {
+        let opaque = asked.action.strip_prefix("/search/");
+        ask_notify::offered(site, caseworker, &asked.typed, opaque).await?
+    } else {
+        None
+    };
     let heading = heading(&asked, &found, number);
     html(&ReceiptsPage {
         gap,
@@ -337,8 +342,38 @@ async fn results(site: &Site, caseworker: &Caseworker, asked: Asked, query: &Wor
         keeping: Keeping::of(site),
         oldest: oldest.map(results::at),
         asks_notify,
+        conversation: conversation(site, caseworker, &asked).await?,
         ..page(site, caseworker, asked, heading, number, &found)
     })
+}
+
+/// With the number that is searched for.
+async fn conversation(
+    site: &Site,
+    caseworker: &Caseworker,
+    asked: &Asked,
+) -> Result<Option<(String, Vec<String>)>, Problem> {
+    let Some((Taken::Person, Term::People(keys))) = &asked.search else { return Ok(None) };
+    let people = keys.iter().take(PEOPLE).map(|key| key.as_str().to_owned()).collect();
+    let found = site.store.conversation_with(caseworker.sees(), people).await?;
+    Ok(found.map(|found| (format!("/messages/{}", found.opaque), handling::said(&found, caseworker.by().person))))
+}
+
+/// The list to be printed.
+async fn on_one_page(site: &Site, caseworker: &Caseworker, asked: Asked) -> Answer {
+    let did = match &asked.search {
+        Some((taken, term)) => {
+            let searched = searched(caseworker, &asked.typed, *taken, term);
+            let detail = format!("{}, to print", searched.detail.as_deref().unwrap_or_default());
+            Entry { did: Did::ExportedReceipts, ..searched }.with(detail)
+        }
+        None => caseworker.did(Did::ExportedReceipts, clock::now()).with("to print"),
+    };
+    let find = Find { sources: asked.sources(), only: asked.filters.only(), from: None };
+    let found = whole::list(site, caseworker, did, find).await?;
+    let heading = heading(&asked, &found, Number::Known(1));
+    let showing = Some(whole::said(found.rows.len(), found.more, "first", "rows"));
+    html(&ReceiptsPage { showing, ..page(site, caseworker, asked, heading, Number::Known(1), &found) })
 }
 
 fn page(
@@ -380,6 +415,7 @@ fn page(
         title,
         caption,
         asks_notify: None,
+        conversation: None,
         searched: !asked.typed.is_empty(),
         said: asked.search.as_ref().map(|(taken, term)| taken.said(term)),
         ways: asked.ways(),
@@ -398,6 +434,8 @@ fn page(
         previous: found.previous.map(|place| asked.link(Some(("before", place, number.previous())))),
         next: found.next.map(|place| asked.link(Some(("after", place, number.next())))),
         files: Files::of(caseworker, &asked.link(None)),
+        print: (caseworker.may(May::Export) && found.next.or(found.previous).is_some())
+            .then(|| whole::link(&asked.link(None))),
         filters: asked.filters,
     }
 }
@@ -464,11 +502,7 @@ mod tests {
     fn what_is_personal_stands_in_no_link() {
         let asked = asked("07700 900123", false, "status=delivered&as=words");
         assert_eq!(asked.link(None), "/search/x?as=words&status=delivered");
-        let links = asked.ways().into_iter().map(|way| match way.to {
-            To::Link(link) => link,
-            To::Form(value) => value.into(),
-        });
-        let links: Vec<String> = links.collect();
+        let links: Vec<String> = asked.ways().into_iter().map(|way| way.href).collect();
         let expected = [
             "/search/x?status=delivered",
             "/search/x?as=reference&status=delivered",
@@ -478,11 +512,10 @@ mod tests {
     }
 
     #[test]
-    fn words_of_a_text_go_from_an_address_that_holds_a_reference_by_a_form() {
+    fn another_way_to_search_for_a_reference_keeps_the_filters() {
         let ways = asked("HB-1", true, "status=delivered").ways();
-        let [Way { to: To::Form("words"), .. }, Way { to: To::Link(anywhere), .. }] = ways.as_slice() else {
-            panic!("a form and a link")
-        };
-        assert_eq!(anywhere, "/receipts?q=HB-1&as=anywhere&status=delivered");
+        let links: Vec<&str> = ways.iter().map(|way| way.href.as_str()).collect();
+        let expected = ["/receipts?q=HB-1&as=words&status=delivered", "/receipts?q=HB-1&as=anywhere&status=delivered"];
+        assert_eq!(links, expected);
     }
 }

@@ -24,8 +24,8 @@ const LARGEST_FORM: usize = 64 * 1024;
 /// A list of phrases as a form carries it.
 const LARGEST_LIST: usize = 512 * 1024;
 
-/// A form that is longer, as it stands in another, is not carried through the sign-in.
-const LARGEST_KEPT: usize = 16 * 1024;
+/// A form that is longer, as it stands in another, is not carried through the sign-in. The rest is for what else stands there.
+const LARGEST_KEPT: usize = LARGEST_FORM - 8 * 1024;
 
 /// A longer search is carried nowhere.
 const LONGEST_SEARCH: usize = 4000;
@@ -71,7 +71,22 @@ fn permitted(caseworker: Caseworker, what: May) -> Result<Caseworker, Problem> {
 
 /// As [`form_kept`], for a form that is not for everybody.
 pub(super) fn form_kept_allowed(of: &Arc<Site>, what: May) -> BoxedFilter<(Result<(Caseworker, Words), Problem>,)> {
-    form_kept(of)
+    of_allowed(form_kept(of), what)
+}
+
+/// As [`form_kept_allowed`], of a page for a long list.
+pub(super) fn long_form_kept_allowed(
+    of: &Arc<Site>,
+    what: May,
+) -> BoxedFilter<(Result<(Caseworker, Words), Problem>,)> {
+    of_allowed(kept(of, long_form()), what)
+}
+
+fn of_allowed(
+    asked: BoxedFilter<(Result<(Caseworker, Words), Problem>,)>,
+    what: May,
+) -> BoxedFilter<(Result<(Caseworker, Words), Problem>,)> {
+    asked
         .map(move |asked: Result<(Caseworker, Words), Problem>| {
             let (caseworker, form) = asked?;
             Ok((permitted(caseworker, what)?, form))
@@ -82,8 +97,15 @@ pub(super) fn form_kept_allowed(of: &Arc<Site>, what: May) -> BoxedFilter<(Resul
 /// The signed-in person with the words of a form. Where the session has ended meanwhile the words go along through the sign-in, and
 /// the form is offered again with them.
 pub(super) fn form_kept(of: &Arc<Site>) -> BoxedFilter<(Result<(Caseworker, Words), Problem>,)> {
+    kept(of, form())
+}
+
+fn kept(
+    of: &Arc<Site>,
+    form: BoxedFilter<(Result<Words, Problem>,)>,
+) -> BoxedFilter<(Result<(Caseworker, Words), Problem>,)> {
     caseworker(of)
-        .and(form())
+        .and(form)
         .and(warp::path::full())
         .map(|who: Result<Caseworker, Problem>, form: Result<Words, Problem>, path: FullPath| {
             let form = form?;
@@ -110,7 +132,8 @@ impl Kept {
     fn of(path: &str, form: &Words) -> Option<Kept> {
         let kept = form.0.iter().filter(|(name, value)| !name.contains("password") && !value.is_empty());
         let words = form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish();
-        (!words.is_empty() && words.len() <= LARGEST_KEPT).then(|| Kept { path: path.to_owned(), words })
+        let length: usize = form_urlencoded::byte_serialize(words.as_bytes()).map(str::len).sum();
+        (!words.is_empty() && length <= LARGEST_KEPT).then(|| Kept { path: path.to_owned(), words })
     }
 
     /// What a sign-in carried along, if it leads to a page of ours that takes forms.
@@ -173,6 +196,11 @@ impl Words {
     /// Everything that stands at a name.
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Those of these names alone.
+    pub(super) fn only(&self, names: &[&str]) -> Words {
+        Words(self.0.iter().filter(|(name, _)| names.contains(&name.as_str())).cloned().collect())
     }
 
     /// Whether the name is there at all, be it with nothing.
@@ -255,6 +283,21 @@ mod tests {
         );
         assert_eq!(wanted("/receipts", ""), "/receipts");
         assert_eq!(wanted("/receipts", &format!("q={}", "x".repeat(50_000))), "/receipts");
+    }
+
+    #[test]
+    fn a_form_is_kept_where_the_form_that_carries_it_is_taken() {
+        let of = |list: &str| Kept::of("/flags", &Words(vec![("list".into(), list.into())]));
+        assert!(of(&crate::flagging::SHIPPED.replace('\n', "\r\n")).is_some(), "the list that is shipped is");
+        for line in ["wrong number\r\n", "é\r\n", "\r\n", "x"] {
+            let longest = (0..20)
+                .rev()
+                .map(|part| part * LARGEST_FORM / 20 / line.len())
+                .find_map(|times| of(&line.repeat(times)))
+                .unwrap();
+            let carried = form_urlencoded::Serializer::new(String::new()).append_pair("kept", &longest.words).finish();
+            assert!(carried.len() < LARGEST_FORM && carried.len() > LARGEST_FORM / 2, "{line:?}: {}", carried.len());
+        }
     }
 
     #[test]

@@ -66,9 +66,15 @@ impl ResultRow {
     pub(super) fn with_text(self, kept: &Kept, conversation: Option<&String>, looked_for: LookedFor<'_>) -> ResultRow {
         let Content::ReceivedText(text) = &kept.callback.content else { return self };
         let parts = said(text.message.as_deref().unwrap_or_default(), looked_for);
-        let conversation = conversation.map(|name| format!("/messages/{name}"));
+        let (arrival, place) = (kept.arrival, place_of(kept.arrival));
+        let conversation = conversation.map(|name| format!("/messages/{name}?at={arrival}#{place}"));
         ResultRow { text: Some(RowText { parts, conversation }), ..self }
     }
+}
+
+/// What a text is called on the page of its conversation.
+pub(super) fn place_of(arrival: i64) -> String {
+    format!("text-{arrival}")
 }
 
 /// The page of a notification. Browsers take a part that is one or two dots for a step, however it is written, so a mark

@@ -379,10 +379,10 @@ fn set_up_page(
     kept: Option<Kept>,
     error: Option<Fault>,
 ) -> Result<SetUpPage, Problem> {
-    let offer = site.visitors.offer_half_way(who);
+    let offer = site.visitors.offer_half_way(who, site.owner.name());
     let passkey = site.passkeys_at(headers).map(|rp| {
         let asked = site.visitors.ask_for_first_passkey(who, clock::now())?;
-        Ok::<_, Problem>((creation_of(rp, &asked, who.email()), text(&asked.user_handle)))
+        Ok::<_, Problem>((creation_of(rp, &asked, who.email(), site.owner.name()), text(&asked.user_handle)))
     });
     Ok(SetUpPage {
         chrome: nobody(site),

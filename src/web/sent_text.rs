@@ -34,7 +34,7 @@ impl NotTold {
             NotTold::NotThere => {
                 "Notify does not have this message any more. It keeps messages for 7 days, unless the service has set another time."
             }
-            NotTold::Refused => "Notify did not give it. Tell the people who run Counterfoil: the log says why.",
+            NotTold::Refused => "Notify did not give it. Tell the people who run this service: the log says why.",
             NotTold::Busy => "Notify is busy. Load this page again in a minute.",
             NotTold::NoAnswer => "Notify did not answer in time. Load this page again in a minute.",
         }

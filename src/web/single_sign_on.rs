@@ -134,12 +134,12 @@ fn told(site: &Site, headers: &HeaderMap, peer: Option<Peer>, refused: NotAdmitt
         }
         NotAdmitted::Provider(Trouble::Untrue(_) | Trouble::OtherIssuer | Trouble::OtherPerson) => (
             "The answer of the single sign-on service could not be trusted, so you were not signed in. Try again. If it goes on, tell the \
-             people who run Counterfoil: the reason is in its log",
+             people who run this service: the reason is in its log",
             StatusCode::FORBIDDEN,
         ),
         NotAdmitted::Provider(_) => (
             "The single sign-on service does not answer as it should at the moment. Wait a minute, then try again. If it goes on, tell the \
-             people who run Counterfoil: the reason is in its log",
+             people who run this service: the reason is in its log",
             StatusCode::SERVICE_UNAVAILABLE,
         ),
         NotAdmitted::Wait(seconds) => {
@@ -147,11 +147,11 @@ fn told(site: &Site, headers: &HeaderMap, peer: Option<Peer>, refused: NotAdmitt
         }
         NotAdmitted::NoAddress => (
             "The single sign-on service does not say that your email address is verified, so your account cannot be found. Ask the people \
-             who run Counterfoil",
+             who run this service",
             StatusCode::FORBIDDEN,
         ),
         NotAdmitted::Domain | NotAdmitted::Group => (
-            "You are signed in to the single sign-on service, but are not among those who may use Counterfoil. If you need it for your \
+            "You are signed in to the single sign-on service, but are not among those who may use this service. If you need it for your \
              work, ask your manager",
             StatusCode::FORBIDDEN,
         ),
@@ -160,7 +160,7 @@ fn told(site: &Site, headers: &HeaderMap, peer: Option<Peer>, refused: NotAdmitt
             StatusCode::FORBIDDEN,
         ),
         NotAdmitted::Taken => (
-            "The account for your email address belongs to somebody else who had this address before. Ask the people who run Counterfoil \
+            "The account for your email address belongs to somebody else who had this address before. Ask the people who run this service \
              to give it to you",
             StatusCode::FORBIDDEN,
         ),
@@ -186,7 +186,7 @@ fn by_provider(code: &str) -> &'static str {
             "The single sign-on service has a problem. Wait a minute, then try again"
         }
         _ => {
-            "The single sign-on service could not sign you in. Try again. If it goes on, tell the people who run Counterfoil: the reason \
+            "The single sign-on service could not sign you in. Try again. If it goes on, tell the people who run this service: the reason \
              is in its log"
         }
     }

@@ -22,6 +22,8 @@ use crate::store::{
     ContactsAsked, Cursor, Did, Entry, Find, InboxRow, Kept, Looker, Narrowed, Note, Source, StoreError,
 };
 
+/// Senders or contacts that are read at once.
+const ROWS_AT_ONCE: usize = 50;
 /// A number has so many digits.
 const FEWEST_DIGITS: usize = 5;
 
@@ -148,7 +150,7 @@ async fn found(format: Format, site: Arc<Site>, saver: Saver, query: Words, type
 async fn inbox(format: Format, site: Arc<Site>, saver: Result<Saver, Problem>, query: Words) -> Answer {
     let saver = saver?;
     let narrowed = messages::Asked::of(&query).narrowed(&saver.caseworker);
-    let list = List::Inbox(Narrowed { newest_first: true, ..narrowed }, None);
+    let list = List::Inbox(narrowed, Left::default());
     let did = saver.did(Did::ExportedMessages).with(format.words());
     saver.save(site, did, "received-texts", format, list).await
 }
@@ -164,13 +166,13 @@ async fn conversation(opaque: String, format: Format, site: Arc<Site>, saver: Re
 }
 
 /// Who takes a conversation along asks for nothing that stands beside it.
-fn looker() -> Looker {
+pub(super) fn looker() -> Looker {
     Looker { account: None, opened_since: clock::now(), seen: None }
 }
 
 /// Who saves a file: asked again while it is written.
 pub(super) struct Saver {
-    caseworker: Caseworker,
+    pub(super) caseworker: Caseworker,
     headers: HeaderMap,
     source: String,
 }
@@ -262,12 +264,31 @@ enum NotWhole {
 pub(super) enum List {
     /// Receipts and texts.
     Found(Find),
-    /// Senders, from a place on.
-    Inbox(Narrowed, Option<i64>),
+    /// Senders, and those that are left.
+    Inbox(Narrowed, Left),
     /// What was written and sent, then notes.
     Conversation { opaque: String, before: Option<i64>, notes: Vec<Note> },
-    /// Contacts to check.
-    Contacts(ContactsAsked),
+    /// Contacts to check, and those that are left.
+    Contacts(ContactsAsked, Left),
+}
+
+/// The rows of a list by their numbers, as they were when the file began: what moves in the list meanwhile is missed nowhere.
+#[derive(Default)]
+pub(super) struct Left(Option<std::vec::IntoIter<i64>>);
+
+impl Left {
+    /// The next ones, and whether they are the last.
+    async fn next(
+        &mut self,
+        all: impl Future<Output = Result<Vec<i64>, StoreError>>,
+    ) -> Result<(Vec<i64>, bool), StoreError> {
+        let left = match &mut self.0 {
+            Some(left) => left,
+            none => none.insert(all.await?.into_iter()),
+        };
+        let next = left.by_ref().take(ROWS_AT_ONCE).collect();
+        Ok((next, left.as_slice().is_empty()))
+    }
 }
 
 impl List {
@@ -275,7 +296,7 @@ impl List {
         match self {
             List::Found(_) | List::Conversation { .. } => CALLBACKS,
             List::Inbox(..) => SENDERS,
-            List::Contacts(_) => contacts::COLUMNS,
+            List::Contacts(..) => contacts::COLUMNS,
         }
     }
 
@@ -288,10 +309,10 @@ impl List {
                 find.from = found.next.map(Cursor::After);
                 Ok((found.rows.iter().map(callback).collect(), found.next.is_none()))
             }
-            List::Inbox(narrowed, before) => {
-                let page = site.store.inbox(sees, *narrowed, *before).await?;
-                *before = page.next;
-                Ok((page.rows.iter().map(sender).collect(), page.next.is_none()))
+            List::Inbox(narrowed, left) => {
+                let (numbers, is_whole) = left.next(site.store.inbox_numbers(sees, *narrowed)).await?;
+                let rows = site.store.inbox_rows(sees, *narrowed, numbers).await?;
+                Ok((rows.iter().map(sender).collect(), is_whole))
             }
             List::Conversation { opaque, before, notes } => {
                 let Some(found) = site.store.conversation(sees, opaque, *before, looker()).await? else {
@@ -307,10 +328,10 @@ impl List {
                 }
                 Ok((rows, found.earlier.is_none()))
             }
-            List::Contacts(asked) => {
-                let page = site.store.contacts(sees, *asked).await?;
-                asked.before = page.next;
-                Ok((page.rows.iter().map(contacts::cells).collect(), page.next.is_none()))
+            List::Contacts(asked, left) => {
+                let (numbers, is_whole) = left.next(site.store.contact_numbers(sees, *asked)).await?;
+                let rows = site.store.contacts_of(sees, *asked, numbers).await?;
+                Ok((rows.iter().map(contacts::cells).collect(), is_whole))
             }
         }
     }

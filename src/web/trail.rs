@@ -17,6 +17,11 @@ impl Trail {
         Trail(steps.ok().filter(|steps| steps.len() <= LONGEST).unwrap_or_default())
     }
 
+    /// To the page before which there are others that began there.
+    pub(super) fn along(steps: Vec<i64>) -> Trail {
+        Trail(steps)
+    }
+
     /// Where this page begins; `None` on the first.
     pub(super) fn before(&self) -> Option<i64> {
         self.0.last().copied()

@@ -53,8 +53,9 @@ await everywhere(async ({ page, look, heading }) => {
   assert.equal(await rows(), all);
 
   // The service stays chosen while one works through its contacts.
+  await page.locator("summary", { hasText: "Filters" }).click();
   await page.getByLabel("Service").selectOption("Parking");
-  await press("Apply filter");
+  await press("Apply filters");
   assert.equal(await rows(), 1);
   await boxes.first().check();
   await press("Mark as dealt with");
@@ -64,6 +65,18 @@ await everywhere(async ({ page, look, heading }) => {
   await press("Undo");
   assert.equal(await rows(), 1);
   assert.equal(await page.getByLabel("Service").locator("option:checked").innerText(), "Parking");
+
+  // A date that is none is said at its field; one that is narrows the list, and goes with its link.
+  await page.getByRole("group", { name: "Latest date" }).getByLabel("Day").fill("31");
+  await press("Apply filters");
+  assert.match(await page.title(), /^Error: Contacts to check/);
+  await look("contacts with a wrong date");
+  for (const [part, typed] of [["Month", "1"], ["Year", "2020"]]) await page.getByRole("group", { name: "Latest date" }).getByLabel(part).fill(typed);
+  await press("Apply filters");
+  assert.equal(await rows(), 0);
+  await look("contacts of a time");
+  await page.getByRole("link", { name: "Until 31 January 2020" }).click();
+  assert.equal(await rows(), 1);
 
   for (const list of ["Failing now and then", "Marked as spam", "Asked to stop", "Possibly wrong person", "Letters returned"]) {
     await page.getByRole("link", { name: new RegExp(`^${list} \\(\\d+\\)`) }).click();

@@ -113,6 +113,6 @@ await everywhere(async ({ page, context, javaScriptEnabled, look, heading }) => 
   await press("Sign in with a passkey");
   await press("Use your passkey");
   await page.locator(".govuk-error-summary").waitFor();
-  assert.match(await said(), /Counterfoil does not know this passkey/);
+  assert.match(await said(), /This passkey is not known here/);
   await look("a passkey that was removed");
 });

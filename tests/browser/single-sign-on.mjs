@@ -43,7 +43,7 @@ await everywhere(async ({ context, page, look, heading, forgive }) => {
   await button().click();
   await atTheProvider("others");
   assert.match(await page.title(), /^Error: /);
-  assert.ok((await page.locator("main").innerText()).includes("not among those who may use Counterfoil"));
+  assert.ok((await page.locator("main").innerText()).includes("not among those who may use this service"));
   forgive(403);
   await look("refused after single sign-on");
   await page.getByRole("link", { name: /not among those/ }).click();

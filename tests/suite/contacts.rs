@@ -116,3 +116,31 @@ fn a_list_of_a_service_stays_one_while_it_is_worked_through() {
     assert!(refused.contains("PCN-1") && !refused.contains("REF1"), "{refused}");
     assert_eq!(refused.matches("Select the contacts that are dealt with").count(), 2, "in the summary and at the list");
 }
+
+#[test]
+fn a_list_of_some_days_has_links_that_take_each_date_away_and_its_file_holds_those_days_alone() {
+    let server = with_failures();
+    let mut manager = server.signed_in("manager");
+    page_with(&mut manager, "/contacts/failed", "evil@");
+    let since = "earliest-day=1&earliest-month=2&earliest-year=2020";
+    let until = "latest-day=3&latest-month=2&latest-year=2020";
+    let page = manager.get(&format!("/contacts/failed?{since}")).text();
+    let set = "<a class=\"app-filter-tags__tag app-wrap\" href=\"/contacts/failed\"><span class=\"govuk-visually-hidden\">\
+               Remove this filter:</span> From 1 February 2020</a>";
+    assert!(page.contains("REF1") && page.contains(set), "{page}");
+    let there = format!("href=\"/contacts/failed/csv?{}\"", since.replace('&', "&#38;"));
+    assert!(page.contains(&there), "{page}");
+    let before = manager.get(&format!("/contacts/failed?{since}&{until}")).text();
+    assert!(!before.contains("REF1") && before.contains("Until 3 February 2020"), "{before}");
+    let lines = |query: &str, manager: &mut Browser| {
+        manager.get(&format!("/contacts/failed/csv?{query}")).text().lines().count()
+    };
+    assert_eq!((lines(since, &mut manager), lines(until, &mut manager)), (4, 1));
+    let wrong = manager.get("/contacts/failed?earliest-day=1").text();
+    assert!(
+        wrong.contains("<title>Error: ") && wrong.contains("Earliest date must include a month and year"),
+        "{wrong}"
+    );
+    assert!(!wrong.contains("REF1"), "{wrong}");
+    assert_eq!(manager.get("/contacts/failed/csv?earliest-day=1").status, 400);
+}

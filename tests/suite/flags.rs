@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use crate::contacts::page_with;
 use crate::pages::between;
-use crate::server::{Server, printed, run};
+use crate::server::{PASSWORD, Server, printed, run};
 
 fn with_texts(texts: &[(&str, &str)]) -> Server {
     let server = Server::start();
@@ -58,7 +58,7 @@ fn a_manager_changes_the_list_tries_a_text_and_what_came_lately_is_held_against_
     let mut manager = server.signed_in("manager");
     page_with(&mut manager, "/messages", "Asks to stop</strong>");
     let page = manager.get("/flags").text();
-    assert!(page.contains("The list that came with Counterfoil is in use") && page.contains("suicid"), "{page}");
+    assert!(page.contains("The list that comes with this service is in use") && page.contains("suicid"), "{page}");
     let list = "[danger]\r\nmarrow is # a vegetable\r\n";
     let tried =
         manager.post("/flags", &[("list", list), ("text", "the MARROW is"), ("do", "try"), ("seen", "")]).text();
@@ -85,6 +85,17 @@ fn a_manager_changes_the_list_tries_a_text_and_what_came_lately_is_held_against_
     assert!(shipped.contains("not in use until you save it") && shipped.contains("suicid"), "{shipped}");
     assert!(manager.get("/flags").text().contains("no more\n</textarea>"), "nothing is saved by that");
     let store = Connection::open(server.data.join("counterfoil.db")).unwrap();
+    // A list that was sent after the session had ended is offered again.
+    manager.post("/sign-out", &[]);
+    let long = format!("{}[danger]\nparsnip\n", "# a remark that says why\n".repeat(700));
+    let form = [("list", long.as_str()), ("do", "try"), ("text", "a parsnip"), ("seen", &seen)];
+    let page = manager.post("/flags", &form).text();
+    let kept = between(&page, "name=\"kept\" value=\"", "\"").replace("&#38;", "&");
+    let sign_in =
+        [("email", "manager@example.gov.uk"), ("password", PASSWORD), ("kept_for", "/flags"), ("kept", &kept)];
+    let offered = manager.post("/sign-in", &sign_in).text();
+    assert!(offered.contains("<form action=\"/flags\"") && offered.contains("parsnip"), "{offered}");
+    assert!(manager.post("/flags", &form).text().contains("because it says ‘<bdi>parsnip</bdi>’"));
     let sql = "SELECT count(*) FROM audit WHERE did = 'changed_flags' AND who = 'manager@example.gov.uk'";
     assert_eq!(store.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap(), 2);
 }

@@ -116,7 +116,7 @@ fn a_change_from_an_older_page_is_refused_says_what_changed_and_keeps_what_was_t
     for (verb, is_note) in [("note", true), ("take", false), ("deal", false), ("take-back", false)] {
         let form = [("do", verb), ("seen", old.as_str()), ("service", &service), ("note", typed)];
         let page = ann.post(&format!("{path}/handling"), &form).text();
-        assert!(page.contains("<title>Error: Conversation with"), "{verb}: {page}");
+        assert!(page.contains("<title>Error: Conversation, Test service"), "{verb}: {page}");
         assert!(page.contains("Your change was not made") && page.contains("href=\"#changes\""), "{verb}");
         assert!(
             page.contains("manager@example.gov.uk took it")
@@ -256,7 +256,17 @@ fn nothing_that_is_done_for_another_service_is_seen_or_changed_by_guessing() {
     assert!(
         page.contains("Nobody has taken it") && page.contains("Not dealt with") && page.contains("There are no notes")
     );
+    // Beside the links from other pages there stands as much.
+    let theirs = [two.get("/receipts/both1").text(), two.search("07700 900123").1.text()];
+    let ones = [one.get("/receipts/both0").text(), one.search("07700 900123").1.text()];
+    for page in theirs {
+        assert!(page.contains("Read the whole conversation</a> (read, taken by you, dealt with by manager@"), "{page}");
+    }
+    for page in ones {
+        assert!(!page.contains("manager@") && !page.contains("dealt with by"), "{page}");
+    }
     let inbox = one.get("/messages").text();
+    assert!(!inbox.contains("id=\"holder\""), "whoever has it has it of another service");
     assert!(!inbox.contains("manager@") && !inbox.contains("Two") && inbox.contains(">2<span"), "{inbox}");
     let before = changes(&server);
     let theirs = seen(&two.get(&both).text());
@@ -329,6 +339,16 @@ fn filters_are_links_that_hold_no_number_and_can_be_taken_away() {
     );
     change(&mut ann, &path, &[("do", "unread")]);
     assert!(ann.get("/messages?sort=newest").text().contains("Newest first"));
+    // What a colleague has, to whoever sees it.
+    let anns = number_of(&server, "caseworker@example.gov.uk");
+    let choice = format!("<option value=\"{anns}\">caseworker@example.gov.uk</option>");
+    assert!(!ann.get("/messages").text().contains(&choice), "one’s own is another filter");
+    let mut bob = server.signed_in("manager");
+    assert!(bob.get("/messages").text().contains(&choice));
+    let page = bob.get(&format!("/messages?holder={anns}")).text();
+    assert_eq!(said(page.split("</form>").last().unwrap()), [true, false, false]);
+    assert!(page.contains("Remove this filter:</span> Taken by caseworker@example.gov.uk"), "{page}");
+    assert!(page.contains(&format!("href=\"/download/messages/csv?holder={anns}\"")), "{page}");
 }
 
 #[test]
@@ -388,6 +408,23 @@ fn a_page_of_a_conversation_keeps_its_way_back_and_leads_to_the_newest() {
     assert!(earlier.contains("number 0.") && !earlier.contains("/handling\""), "what is not seen is not dealt with");
     assert!(earlier.contains(&format!("href=\"{path}?from=%2Fmessages%3Fshow%3Dunread#newest\"")), "{earlier}");
     assert!(ann.get(&link(&earlier, "prev")).text().contains(back));
+    // From a search to the page that holds what was found.
+    let found = ann.post("/search", &[("q", "number 0"), ("as", "words")]);
+    let found = ann.get(found.header("location").unwrap()).text();
+    let found = between(&found, "href=\"/messages/", "\"").replace("&#38;", "&");
+    let (led, place) = found.split_once('#').unwrap();
+    let led = ann.get(&format!("/messages/{led}")).text();
+    assert!(led.contains(&format!("id=\"{place}\" tabindex=\"-1\">number 0.")), "{led}");
+    assert!(between(&led, "<title>", "</title>").contains("(page 2)") && !led.contains("/handling\""), "{led}");
+    assert_eq!(link(&led, "prev"), path, "and on the way that one would have gone");
+    // On paper all of it is on one page, and nothing is done from there.
+    assert!(led.contains(&format!("href=\"{path}?print=yes\"")) && newest.contains("print=yes"), "{led}");
+    let whole = ann.get(&format!("{path}?print=yes")).text();
+    let order = ["number 0.", "number 1.", "number 100."].map(|said| whole.find(&format!(">{said}<")).unwrap());
+    assert!(order.is_sorted() && !whole.contains("/handling\"") && !whole.contains("rel=\"next\""), "{order:?}");
+    let count = whole.matches("<li class=\"app-message ").count();
+    assert!(count > 200 && whole.contains(&format!("All {count} messages and reports are on this page.")), "{count}");
+    assert!(!ann.get(&format!("{path}?print=yes&before=1")).text().contains("(page"), "it has no pages");
 }
 
 #[test]

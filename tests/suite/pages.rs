@@ -111,7 +111,12 @@ fn every_page_holds_to_the_checklist() {
         let title = between(&page, "<title>", "</title>");
         assert_eq!(page.matches("<h1").count(), 1, "{path}");
         // Browsers keep titles, so what is personal is in none.
-        let named = if path.starts_with("/search/") { "Search results" } else { heading.as_str() };
+        let named = match path.as_str() {
+            path if path.starts_with("/search/") => "Search results",
+            path if path.starts_with("/messages/") => "Conversation, Test service",
+            "/receipts/t1" => "Received text message",
+            _ => heading.as_str(),
+        };
         assert_eq!(title.trim_start_matches("Error: "), format!("{named} – Counterfoil"), "{path}");
         // What a script may show later stands in a template.
         let shown = page.split("<template").map(|part| part.rsplit("</template>").next().unwrap());
@@ -526,6 +531,15 @@ fn lists_go_on_and_back_by_pages_that_say_their_number() {
         let before = page.split_once(&format!("\" rel=\"{rel}\""))?.0;
         Some(before.rsplit_once("href=\"")?.1.to_owned())
     };
+    // Whoever may take lists along has them on one page, to print.
+    let first = browser.get("/receipts?kind=received-text").text();
+    let whole = between(&first, "href=\"/receipts?kind=received-text&#38;print", "\"");
+    let whole = browser.get(&format!("/receipts?kind=received-text&print{whole}")).text();
+    assert!(whole.contains("All 310 rows are on this page.") && !whole.contains("rel=\"next\""), "{whole}");
+    assert_eq!(whole.matches("app-table__has-text").count(), 310);
+    let mut viewer = server.signed_in("viewer");
+    let page = viewer.get("/receipts?kind=received-text&print=yes").text();
+    assert!(!page.contains("print=yes") && page.matches("app-table__has-text").count() == 50, "{page}");
     for (path, pages) in [("/messages", 3), ("/quarantine", 3), (conversation.as_str(), 2)] {
         let (mut at, mut trodden) = (path.to_owned(), vec![]);
         for number in 1..=pages {

@@ -190,7 +190,7 @@ fn what_an_authenticator_should_not_say_signs_nobody_in_and_is_said_in_plain_wor
     for (wrong, said) in [
         (Software { origin: "https://evil.example", ..Software::new("laptop") }, "Your passkey was not accepted"),
         (Software::new("laptop"), "Your passkey was not accepted"),
-        (Software::new("another"), "Counterfoil does not know this passkey"),
+        (Software::new("another"), "This passkey is not known here"),
     ] {
         let (browser, answer) = alone(&server, &wrong);
         let page = answer.text();

@@ -167,4 +167,11 @@ fn a_text_is_answered_in_notify_where_it_is_known_which_service_it_was_sent_to()
         let page = browser.get(path).text();
         assert!(page.contains(&link) && page.contains("Answer in GOV.UK Notify"), "{path}: {page}");
     }
+    let page = browser.get(&path).text();
+    let conversation = format!("/messages/{}", between(&page, "href=\"/messages/", "?"));
+    let conversation = browser.get(&conversation).text();
+    assert!(conversation.contains(&link) && conversation.contains("Answer in GOV.UK Notify"), "{conversation}");
+    // Browsers keep titles in their history.
+    assert_eq!(between(&page, "<title>", " – "), "Received text message");
+    assert_eq!(between(&conversation, "<title>", " – "), "Conversation, Test service");
 }

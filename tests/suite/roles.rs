@@ -120,7 +120,8 @@ pub(crate) const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/audit/csv", [303, 403, 403, 200, 200]),
     ("GET", "/flags", [303, 403, 403, 200, 200]),
     // What was sent is no list.
-    ("POST", "/flags", [303, 403, 403, 200, 200]),
+    // What was sent is kept in the form.
+    ("POST", "/flags", [200, 403, 403, 200, 200]),
     ("GET", "/settings", [303, 403, 403, 403, 200]),
     // What was sent is kept in the form.
     ("POST", "/settings", [200, 403, 403, 403, 303]),

@@ -231,9 +231,10 @@ fn words_of_a_text_are_marked_in_their_sentence_and_lead_to_the_conversation() {
         token("U+0000")
     );
     assert!(page.contains(&expected), "{page}");
-    let conversation = format!("/messages/{}", between(&page, "href=\"/messages/", "\""));
-    let whole = browser.get(&conversation).text();
-    assert!(whole.contains("Hello there.") && whole.contains("Conversation with 447700900555"));
+    let (conversation, place) = between(&page, "href=\"/messages/", "\"").split_once('#').unwrap();
+    let whole = browser.get(&format!("/messages/{conversation}")).text();
+    assert!(whole.contains(&format!("id=\"{place}\" tabindex=\"-1\">Hello there.")), "{whole}");
+    assert!(whole.contains("Hello there.") && whole.contains("447700900555"));
     assert!(browser.search("smith jones").1.text().contains("0 results for"), "each word has to be there");
     assert!(browser.search("josé").1.text().contains("<mark>Jos\u{e9}</mark>"), "one word too");
     let (to, page) = browser.search("Thurs");

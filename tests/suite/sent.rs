@@ -172,6 +172,16 @@ fn notify_is_asked_for_a_reference_that_is_not_here_and_says_what_it_knows_now()
     assert!(asks(&mut viewer, "07700 900123").contains("Notify cannot be asked for a phone number"));
     assert!(!api.asked().iter().any(|path| path.contains("900123")), "{:?}", api.asked());
     assert!(!viewer.get("/ask-notify?q=07700+900123").text().contains("900123"), "no number comes from an address");
+    // What could be a name stands in no address: it is asked for by the name of its search.
+    let (to, nothing) = viewer.search("REMINDER");
+    let (nothing, opaque) = (nothing.text(), to.strip_prefix("/search/").unwrap().to_owned());
+    assert!(nothing.contains(&format!("href=\"/ask-notify?search={opaque}\"")), "{nothing}");
+    let page = viewer.get(&format!("/ask-notify?search={opaque}")).text();
+    assert!(page.contains("name=\"q\" type=\"text\" value=\"REMINDER\""), "{page}");
+    let (number, _) = viewer.search("07700 900999");
+    let number = number.strip_prefix("/search/").unwrap();
+    assert!(!viewer.get(&format!("/ask-notify?search={number}")).text().contains("900999"));
+    assert!(!viewer.get("/ask-notify?search=none").text().contains("REMINDER"));
 }
 
 #[test]

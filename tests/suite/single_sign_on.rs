@@ -321,7 +321,7 @@ fn while_the_provider_is_down_or_lies_about_itself_one_signs_in_by_password() {
             );
             std::thread::sleep(Duration::from_millis(100));
         }
-        assert!(browser.get("/sign-in/oidc").text().contains("tell the people who run Counterfoil"), "{answers:?}");
+        assert!(browser.get("/sign-in/oidc").text().contains("tell the people who run this service"), "{answers:?}");
     }
     assert_eq!(setting.browser().sign_in_by_password("amy@council.example").status, 303);
     let log = setting.server.log();
@@ -399,9 +399,9 @@ fn who_is_not_among_those_who_may_come_in_is_told_so() {
         assert!(answer.text().contains(words), "{claims}: {}", answer.text());
         assert!(!browser.is_signed_in(), "{claims}");
     };
-    refused(json!({"groups": ["CN=Others"]}), "not among those who may use Counterfoil");
-    refused(json!({}), "not among those who may use Counterfoil");
-    refused(json!({"groups": ["CN=Staff"], "email": "amy@other.example"}), "not among those who may use Counterfoil");
+    refused(json!({"groups": ["CN=Others"]}), "not among those who may use this service");
+    refused(json!({}), "not among those who may use this service");
+    refused(json!({"groups": ["CN=Staff"], "email": "amy@other.example"}), "not among those who may use this service");
     refused(
         json!({"groups": ["CN=Staff"], "email_verified": false}),
         "does not say that your email address is verified",

@@ -217,3 +217,27 @@ async fn one_passkey_is_in_one_account_and_is_added_by_who_knows_the_password() 
     assert_eq!(add(asked.user_handle.clone(), &new).await, None);
     assert_eq!(add(asked.user_handle, &new).await, Some(PasskeyRefused::TooLate), "once");
 }
+
+#[tokio::test]
+async fn whoever_was_signed_out_meanwhile_changes_no_passkey_and_makes_no_recovery_codes() {
+    let (house, mut hers) = (House::new().await, software("hers"));
+    house.adds(HERS, &mut hers).await;
+    let session = house.alone(&hers, NOW).await.unwrap();
+    let headers = with_cookie(&session.cookie());
+    let who = house.visitors.recognise(&headers, "", NOW).await.unwrap();
+    let asked = house.visitors.ask_for_passkey(&who, "Phone", PASSWORD, &headers, NOW).await.unwrap();
+    let (kept, id) = (house.visitors.passkeys(&who).await.unwrap(), who.id);
+    // Somebody has taken the session for a thief's, and signed out everywhere, while the request was on its way.
+    house.visitors.store.end_sessions(id, By::itself(), NOW).await.unwrap();
+    let made = ("Phone", asked.user_handle, &software("new").makes(&asked.challenge));
+    let added = house.visitors.add_passkey(&who, &house.site, made, &headers, NOW).await;
+    assert_eq!(refused(added), Some(PasskeyRefused::TooLate));
+    let renamed = house.visitors.rename_passkey(&who, kept[0].id, "Other", &headers).await;
+    assert!(matches!(renamed, Err(NotTaken::TooLate)));
+    let removed = house.visitors.remove_passkey(&who, kept[0].id, PASSWORD, &headers, NOW).await;
+    assert!(matches!(removed, Err(NotTaken::TooLate)));
+    assert_eq!(house.visitors.passkeys(&who).await.unwrap(), kept);
+    let renewed = house.visitors.renew_recovery_codes(&who, PASSWORD, &headers, NOW).await;
+    assert!(matches!(renewed, Err(NotTaken::TooLate)));
+    assert_eq!(house.visitors.store.recovery_codes(id).await.unwrap(), 0);
+}

@@ -169,10 +169,9 @@ impl Status {
             Status::ValidationFailed | Status::VirusScanFailed => {
                 ("Notify did not send it: there is a problem with its file.", "Correct the file, then send it again.")
             }
-            Status::Other(_) => (
-                "This is a status that Counterfoil does not know. It stands here as it came.",
-                "Look the message up in Notify.",
-            ),
+            Status::Other(_) => {
+                ("This status is not known here. It stands as it came.", "Look the message up in Notify.")
+            }
             Status::Delivered
             | Status::Sent
             | Status::Received

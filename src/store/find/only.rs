@@ -79,7 +79,7 @@ impl Only {
     }
 
     /// The first and the last arrival of its time: arrivals are in the order of their moments, but for clocks that were set back.
-    pub(super) fn arrivals(&self, connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+    pub(in crate::store) fn arrivals(&self, connection: &Connection) -> rusqlite::Result<(i64, i64)> {
         let first = |at: Option<i64>| at.map(|at| first_since(connection, at)).transpose();
         Ok((first(self.since)?.unwrap_or(i64::MIN), first(self.until)?.map_or(i64::MAX, |past| past - 1)))
     }

@@ -21,7 +21,7 @@ async fn follow(store: &Store) {
 
 /// Whose, how often and by which message last.
 async fn listed(store: &Store, concern: Concern) -> Vec<(String, i64, String)> {
-    let asked = ContactsAsked { concern, dealt: false, service: None, before: None };
+    let asked = ContactsAsked::of(concern);
     let page = store.contacts(&Services::All, asked).await.unwrap();
     let said = |row: &Contact| {
         let person = row.latest.callback.person().unwrap_or_default().to_owned();
@@ -113,7 +113,7 @@ fn spam_letters_and_what_people_write_have_lists_of_their_own() {
         assert_eq!(counts.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [0, 0, 1, 1, 1, 1]);
         let nobody = Services::Only(vec![ServiceId(999)]);
         assert!(store.count_contacts(&nobody).await.unwrap().iter().all(|(_, count)| *count == 0));
-        let asked = ContactsAsked { concern: Concern::AskedToStop, dealt: false, service: None, before: None };
+        let asked = ContactsAsked::of(Concern::AskedToStop);
         assert!(store.contacts(&nobody, asked).await.unwrap().rows.is_empty());
         let row = &store.contacts(&Services::All, asked).await.unwrap().rows[0];
         let marked = store.mark_contact(&nobody, (row.id, row.latest.arrival), true, By::itself(), NOW).await.unwrap();
@@ -128,7 +128,7 @@ fn what_was_dealt_with_is_listed_apart_until_it_fails_again_and_no_mark_goes_ove
         let (store, service) = store_with_service(folder.path()).await;
         keep(&store, service, NOW, &receipt(1, AMY, "permanent-failure")).await;
         follow(&store).await;
-        let asked = |dealt| ContactsAsked { concern: Concern::FailedForGood, dealt, service: None, before: None };
+        let asked = |dealt| ContactsAsked { dealt, ..ContactsAsked::of(Concern::FailedForGood) };
         let rows = async |dealt| store.contacts(&Services::All, asked(dealt)).await.unwrap().rows;
         let mark = async |seen: (i64, i64), dealt| {
             store.mark_contact(&Services::All, seen, dealt, By::itself(), NOW + 9).await.unwrap()
@@ -155,6 +155,51 @@ fn what_was_dealt_with_is_listed_apart_until_it_fails_again_and_no_mark_goes_ove
             .map(|row| row.did)
             .collect();
         assert_eq!(did, ["dealt_with_contact", "reopened_contact", "dealt_with_contact"]);
+    });
+}
+
+#[test]
+fn a_file_of_contacts_misses_nobody_who_fails_again_while_it_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        for n in 0..3 {
+            keep(&store, service, NOW, &receipt(n, &format!("0770090012{n}"), "permanent-failure")).await;
+        }
+        follow(&store).await;
+        let asked = ContactsAsked::of(Concern::FailedForGood);
+        let mut numbers = store.contact_numbers(&Services::All, asked).await.unwrap();
+        let left = numbers.split_off(1);
+        let mut rows = store.contacts_of(&Services::All, asked, numbers).await.unwrap();
+        keep(&store, service, NOW + 1, &receipt(9, "07700900120", "permanent-failure")).await;
+        follow(&store).await;
+        let nobody = Services::Only(vec![ServiceId(999)]);
+        assert!(store.contacts_of(&nobody, asked, left.clone()).await.unwrap().is_empty());
+        rows.extend(store.contacts_of(&Services::All, asked, left).await.unwrap());
+        let said: Vec<_> = rows.iter().map(|row| (row.latest.callback.notify_id(), row.times)).collect();
+        assert_eq!(said, [("m2", 1), ("m1", 1), ("m9", 2)]);
+    });
+}
+
+#[test]
+fn a_list_of_some_days_holds_those_whose_latest_callback_came_then() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        for (n, day) in [(1, 1), (2, 2), (3, 3)] {
+            let body = receipt(n, &format!("0770090012{n}"), "permanent-failure");
+            keep(&store, service, NOW + day * DAY, &body).await;
+        }
+        follow(&store).await;
+        let of = async |since: Option<i64>, until: Option<i64>| {
+            let asked = ContactsAsked { since, until, ..ContactsAsked::of(Concern::FailedForGood) };
+            let rows = store.contacts(&Services::All, asked).await.unwrap().rows;
+            rows.iter().map(|row| (row.latest.arrived_at - NOW) / DAY).collect::<Vec<_>>()
+        };
+        assert_eq!(of(None, None).await, [3, 2, 1]);
+        assert_eq!(of(Some(NOW + 2 * DAY), None).await, [3, 2]);
+        assert_eq!(of(None, Some(NOW + 2 * DAY)).await, [1]);
+        assert_eq!(of(Some(NOW + DAY), Some(NOW + 3 * DAY)).await, [2, 1]);
     });
 }
 

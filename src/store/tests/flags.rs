@@ -135,7 +135,7 @@ fn texts_that_are_held_against_the_list_again_open_no_contact_that_was_dealt_wit
         keep(&store, service, NOW, &text("t1", 1, "a marrow")).await;
         keep(&store, service, NOW, &text("t2", 1, "stop texting me")).await;
         follow(&store).await;
-        let asked = |dealt| ContactsAsked { concern: Concern::AskedToStop, dealt, service: None, before: None };
+        let asked = |dealt| ContactsAsked { dealt, ..ContactsAsked::of(Concern::AskedToStop) };
         let open = store.contacts(&Services::All, asked(false)).await.unwrap().rows;
         assert_eq!(open.iter().map(|row| row.times).collect::<Vec<_>>(), [1], "each is followed once");
         let seen = (open[0].id, open[0].latest.arrival);
@@ -186,6 +186,46 @@ fn a_changed_list_holds_for_the_texts_of_the_last_90_days_and_not_for_older_ones
         let found =
             rows(&store, &Services::All, Narrowed { flagged: Some(Flagged::Anyhow), ..Narrowed::default() }).await;
         assert!(found.is_empty(), "what is no longer on the list flags nothing");
+    });
+}
+
+#[test]
+fn what_a_changed_list_flags_no_more_is_no_contact_to_check_either_but_where_somebody_dealt_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        for (n, from, said) in
+            [(1, 1, "stop texting me"), (2, 1, "a marrow"), (3, 2, "stop texting me"), (4, 3, "stop texting me")]
+        {
+            keep(&store, service, NOW + n, &text(&format!("t{n}"), from, said)).await;
+        }
+        follow(&store).await;
+        let contacts = async |dealt| {
+            let asked = ContactsAsked { dealt, ..ContactsAsked::of(Concern::AskedToStop) };
+            store.contacts(&Services::All, asked).await.unwrap().rows
+        };
+        let listed = async |dealt| {
+            let said = |row: &Contact| (row.latest.callback.notify_id().to_owned(), row.times, row.since - NOW);
+            contacts(dealt).await.iter().map(said).collect::<Vec<_>>()
+        };
+        let last = &contacts(false).await[0];
+        let seen = (last.id, last.latest.arrival);
+        store.mark_contact(&Services::All, seen, true, By::itself(), NOW).await.unwrap();
+        let dealt = [("t4".into(), 1, 4)];
+        for (list, open) in [
+            ("[stop]\nmarrow\ntexting me", vec![("t3".to_owned(), 1, 3), ("t2".into(), 2, 1)]),
+            ("[stop]\nmarrow", vec![("t2".into(), 1, 2)]),
+            ("[danger]\nmarrow", vec![]),
+            ("", vec![("t3".into(), 1, 3), ("t1".into(), 1, 1)]),
+        ] {
+            let [now] = store.settings([Setting::Flags]).await.unwrap();
+            let saved = set(&store, &[(Setting::Flags, list)], now.map(|set| set.changed_at), NOW).await;
+            assert_eq!(saved, Saved::Done);
+            follow(&store).await;
+            assert_eq!((listed(false).await, listed(true).await.as_slice()), (open, dealt.as_slice()), "{list}");
+        }
+        let flagged = Narrowed { flagged: Some(Flagged::As(Flag::Danger)), ..Narrowed::default() };
+        assert!(rows(&store, &Services::All, flagged).await.is_empty(), "nor is it flagged");
     });
 }
 

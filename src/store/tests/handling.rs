@@ -480,3 +480,44 @@ fn a_colleague_who_has_it_open_is_named_to_whoever_shares_a_service_with_them() 
         assert_eq!(opened(only(team.one)).await, [bob]);
     });
 }
+
+#[test]
+fn a_file_of_the_inbox_misses_nobody_who_writes_while_it_is_written_and_has_each_once() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let team = team(folder.path()).await;
+        for (n, service) in [(0, team.one), (1, team.one), (2, team.two), (2, team.one)] {
+            let said = text(&format!("t{n}{}", service.0), n, &n.to_string());
+            keep(&team.store, service, NOW, &said).await;
+        }
+        let rows = async |sees: Services, narrowed, numbers: Vec<i64>| {
+            let rows = team.store.inbox_rows(&sees, narrowed, numbers).await.unwrap();
+            rows.iter().map(|row| (row.latest.callback.notify_id().to_owned(), row.texts)).collect::<Vec<_>>()
+        };
+        let open = Narrowed { open: true, ..Narrowed::default() };
+        let mut numbers = team.store.inbox_numbers(&Services::All, open).await.unwrap();
+        let left = numbers.split_off(1);
+        let mut file = rows(Services::All, open, numbers).await;
+        keep(&team.store, team.one, NOW + 1, &text("again", 0, "meanwhile")).await;
+        assert_eq!(rows(only(team.two), open, left.clone()).await, [], "nothing is told of another service");
+        file.extend(rows(Services::All, open, left).await);
+        let id = |n: i64, service: ServiceId, texts| (format!("t{n}{}", service.0), texts);
+        assert_eq!(file, [id(2, team.one, 2), id(1, team.one, 1), ("again".into(), 2)]);
+        let of_two = team.store.inbox_numbers(&only(team.two), open).await.unwrap();
+        assert_eq!(rows(only(team.two), open, of_two).await, [id(2, team.two, 1)]);
+        // Whose newest text went elsewhere meanwhile stays too.
+        let to = |number: &str, id: &str| {
+            format!(
+                r#"{{"id": "{id}", "source_number": "447700900555", "destination_number": "{number}", "message": "x"}}"#
+            )
+        };
+        keep(&team.store, team.one, NOW + 2, &to("07860039001", "first")).await;
+        let page = team.store.inbox(&Services::All, Narrowed::default(), None).await.unwrap();
+        let destination = page.destinations.iter().find(|to| to.number == "07860039001").map(|to| to.id);
+        let narrowed = Narrowed { destination, ..Narrowed::default() };
+        let numbers = team.store.inbox_numbers(&Services::All, narrowed).await.unwrap();
+        assert_eq!(numbers.len(), 1);
+        keep(&team.store, team.one, NOW + 3, &to("07860039002", "second")).await;
+        assert_eq!(rows(Services::All, narrowed, numbers).await, [("second".into(), 2)]);
+    });
+}

@@ -92,7 +92,7 @@ async fn add(site: Arc<Site>, headers: HeaderMap, asked: Asked) -> Answer {
         match site.visitors.ask_for_passkey(&who, name, password, &headers, clock::now()).await {
             Ok(asked) => {
                 let (user_handle, name) = (text(&asked.user_handle), asked.name.clone());
-                let asked = creation_of(rp, &asked, who.email());
+                let asked = creation_of(rp, &asked, who.email(), site.owner.name());
                 let chrome = site.chrome(Some(&who), Here::Nowhere);
                 return html(&MakePage { chrome, name, user_handle, asked });
             }
@@ -108,17 +108,17 @@ async fn show_one(id: i64, site: Arc<Site>, _: HeaderMap, who: Result<Caseworker
     html(&page(&site, &who?, id).await?)
 }
 
-async fn change(id: i64, site: Arc<Site>, _: HeaderMap, asked: Asked) -> Answer {
+async fn change(id: i64, site: Arc<Site>, headers: HeaderMap, asked: Asked) -> Answer {
     let (who, form) = asked?;
     let page = page(&site, &who, id).await?;
     let name = form.get("name").unwrap_or_default().to_owned();
     let done = if form.get("remove").is_none() {
-        site.visitors.rename_passkey(&who, id, &name).await
+        site.visitors.rename_passkey(&who, id, &name, &headers).await
     } else {
         let Some(password) = form.get("password") else {
             return html(&PasskeyPage { faults: Some(Fault::new("password", "Enter your password")).into(), ..page });
         };
-        site.visitors.remove_passkey(&who, id, password, clock::now()).await
+        site.visitors.remove_passkey(&who, id, password, &headers, clock::now()).await
     };
     let Err(refused) = done else { return Ok(see_other("/account")) };
     let field = field_of(&refused);

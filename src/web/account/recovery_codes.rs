@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
+use http::HeaderMap;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
@@ -31,6 +32,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         warp::path!("account" / "recovery-codes")
             .and(warp::post())
             .and(asked())
+            .and(warp::header::headers_cloned())
             .and(request::form())
             .then(renew)
             .map(answer)
@@ -46,13 +48,18 @@ async fn show(site: Arc<Site>, who: Result<Caseworker, Problem>) -> Answer {
     }
 }
 
-async fn renew(site: Arc<Site>, who: Result<Caseworker, Problem>, form: Result<Words, Problem>) -> Answer {
+async fn renew(
+    site: Arc<Site>,
+    who: Result<Caseworker, Problem>,
+    headers: HeaderMap,
+    form: Result<Words, Problem>,
+) -> Answer {
     let (who, form) = (who?, form?);
     let Some(page) = page(&site, &who, None).await? else { return Ok(see_other("/account")) };
     let Some(password) = form.get("password") else {
         return html(&NewCodesPage { error: Some("Enter your password".into()), ..page });
     };
-    match site.visitors.renew_recovery_codes(&who, password, clock::now()).await {
+    match site.visitors.renew_recovery_codes(&who, password, &headers, clock::now()).await {
         Ok(codes) => html(&RecoveryCodesPage { chrome: page.chrome, codes, next: "/account".into(), kept: None }),
         Err(refused) => {
             let (words, status) = words(refused)?;

@@ -74,7 +74,7 @@ async fn set_up(
 }
 
 async fn page(site: &Site, who: &Caseworker, headers: &HeaderMap, error: Option<Fault>) -> Result<SetUpPage, Problem> {
-    let offer = site.visitors.offer(who, headers).ok_or(Problem::BadRequest)?;
+    let offer = site.visitors.offer(who, headers, site.owner.name()).ok_or(Problem::BadRequest)?;
     Ok(SetUpPage {
         chrome: site.chrome(Some(who), Here::Nowhere),
         action: "/account/second-factor",
