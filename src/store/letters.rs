@@ -256,9 +256,10 @@ impl Danger {
     fn unread(connection: &Connection, now: i64) -> rusqlite::Result<Danger> {
         let minutes = settings::set(connection, Setting::Reminder)?.and_then(|set| set.value.parse::<i64>().ok());
         let Some(minutes) = minutes else { return Ok(Danger::default()) };
+        // From what is unread: flags are many more. CROSS JOIN keeps the order.
         let sql = "SELECT f.arrival, f.service, s.name
              FROM conversation_services cs INDEXED BY conversation_services_in_danger
-             JOIN flags f ON f.conversation = cs.conversation AND f.service = cs.service AND f.flag = 'danger'
+             CROSS JOIN flags f ON f.conversation = cs.conversation AND f.service = cs.service AND f.flag = 'danger'
                  AND f.arrival > cs.read_to
              JOIN callbacks c ON c.arrival = f.arrival
              JOIN services s ON s.id = f.service
