@@ -8,6 +8,7 @@ mod beyond;
 mod check;
 mod demo;
 mod hold;
+mod mail;
 mod oidc;
 mod owner;
 mod purge;

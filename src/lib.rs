@@ -8,9 +8,9 @@
 //! ```
 //!
 //! Each step returns once and nothing calls back up. Who may use whom: `cli` → everything; `web` → `access`, `asking`, `disclosure`,
-//! `notify`, `store`, and from `edge` what a request carries; `upkeep` → `backfill`, `notify`, `store`; `disclosure` → `notify`,
+//! `notify`, `store`, and from `edge` what a request carries; `upkeep` → `access`, `backfill`, `mail`, `notify`, `store`; `disclosure` → `notify`,
 //! `store`; `backfill` → `outgoing`, `notify`, `store`; `asking` → `outgoing`, `notify`; `access` → `oidc`, `store`; `oidc` →
-//! `outgoing`; `store` → `flagging`, `notify`; `flagging` → `notify`; `edge`, `outgoing` and `notify` → nothing of ours. `clock` is
+//! `outgoing`; `store` → `flagging`, `notify`; `flagging` → `notify`; `edge`, `mail`, `outgoing` and `notify` → nothing of ours. `clock` is
 //! the time, for those who may ask for it;
 //! `made_up` invents callbacks for `cli` and the benchmarks.
 
@@ -26,6 +26,7 @@ pub mod flagging;
 #[path = "../tests/faults/fuzzing.rs"]
 mod fuzzing;
 pub mod made_up;
+pub mod mail;
 pub mod notify;
 pub mod oidc;
 pub mod outgoing;

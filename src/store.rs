@@ -19,6 +19,7 @@ mod contacts;
 mod conversations;
 mod damage;
 mod destinations;
+mod emails;
 mod envelope;
 mod erased;
 mod erasing;
@@ -32,6 +33,7 @@ mod hours;
 mod index;
 mod journal;
 mod key;
+mod letters;
 mod live;
 mod look_through;
 mod notes;
@@ -83,6 +85,7 @@ pub use checkpoint::Checkpoint;
 pub use contacts::{Concern, Contact, ContactsAsked, ContactsPage, Marked};
 pub use conversations::{Conversation, Flagged, HandledConversation, InboxPage, InboxRow, Looker, Narrowed, RowFlag};
 pub use destinations::Destination;
+pub use emails::{Confirmed, EmailAsked, EmailChoice, News, OutgoingEmails};
 pub use envelope::{Envelope, Origin, Stored};
 pub use erasing::{Asked, Erasure};
 pub use export::{Exported, HeldSearch};
@@ -91,6 +94,7 @@ pub use handling::{Change, Changed, Handled, Handling, Opened, UNREAD_COUNTED, V
 pub use holds::{Hold, HoldAdded};
 pub use hours::Silence;
 pub(crate) use key::hexadecimal;
+pub use letters::{ByService, IsToldAnyway, Letter, Says, TOLD_COUNTED};
 pub use live::NEW_COUNTED;
 pub use notes::Note;
 pub use open::OpenError;
@@ -243,6 +247,8 @@ struct Inner {
     silences: Mutex<Vec<Silence>>,
     /// The first arrival that was not followed yet, where that is further than is written down.
     following: Mutex<Option<i64>>,
+    /// How it stands with emails going out.
+    emails: Mutex<OutgoingEmails>,
     /// What was known when a server opened it.
     start: signs::Start,
 }
@@ -330,6 +336,7 @@ impl Store {
                 removals: Mutex::default(),
                 silences: Mutex::default(),
                 following: Mutex::default(),
+                emails: Mutex::default(),
                 start,
             }),
         })

@@ -2,6 +2,7 @@
 
 mod backfill;
 mod backups;
+mod emails;
 mod following;
 mod record;
 mod retention;
@@ -17,6 +18,7 @@ use crate::store::{Ballast, Checkpoint, Store};
 
 pub use backfill::{ReadBack, read_back};
 pub use backups::{Schedule, back_up};
+pub use emails::{Emails, send_emails};
 pub use record::follow_record;
 pub use retention::retain;
 pub use sent::forget_sent_texts;

@@ -291,7 +291,7 @@ fn methods(path: &str) -> Option<&'static str> {
         ["sign-in" | "search" | "audit" | "session" | "ask-notify" | "flags" | "settings"]
         | ["set-password" | "contacts", _]
         | ["sign-in", "code" | "recovery-code" | "set-up" | "passkey"]
-        | ["account", "second-factor" | "recovery-codes" | "password" | "sessions" | "passkeys"]
+        | ["account", "second-factor" | "recovery-codes" | "password" | "sessions" | "passkeys" | "emails"]
         | ["people", "invite"]
         | ["tokens", "new"] => "GET, HEAD, POST",
         ["account", "passkeys", id] if id.parse::<i64>().is_ok() => "GET, HEAD, POST",

@@ -19,6 +19,8 @@ pub enum May {
     Subjects,
     /// Change what received texts are flagged by.
     Flags,
+    /// Be told by email of danger that nobody has read in time, asked for or not.
+    ToldOfDanger,
     /// Invite people, change what they may do, end their sessions.
     People,
     /// Make, rotate and revoke callback tokens.
@@ -31,7 +33,7 @@ pub enum May {
 
 impl May {
     /// Everything that there is to be allowed.
-    pub const ALL: [May; 11] = [
+    pub const ALL: [May; 12] = [
         May::Deal,
         May::SentText,
         May::Export,
@@ -39,6 +41,7 @@ impl May {
         May::Record,
         May::Subjects,
         May::Flags,
+        May::ToldOfDanger,
         May::People,
         May::Tokens,
         May::Alarms,
@@ -49,7 +52,9 @@ impl May {
     fn least(self) -> Role {
         match self {
             May::Deal | May::SentText => Role::Caseworker,
-            May::Export | May::Quarantine | May::Record | May::Subjects | May::Flags => Role::Manager,
+            May::Export | May::Quarantine | May::Record | May::Subjects | May::Flags | May::ToldOfDanger => {
+                Role::Manager
+            }
             May::People | May::Tokens | May::Alarms | May::Settings => Role::Admin,
         }
     }
@@ -78,7 +83,16 @@ mod tests {
         assert_eq!(allowed(Role::Caseworker), [May::Deal, May::SentText]);
         assert_eq!(
             allowed(Role::Manager),
-            [May::Deal, May::SentText, May::Export, May::Quarantine, May::Record, May::Subjects, May::Flags]
+            [
+                May::Deal,
+                May::SentText,
+                May::Export,
+                May::Quarantine,
+                May::Record,
+                May::Subjects,
+                May::Flags,
+                May::ToldOfDanger
+            ]
         );
         assert_eq!(allowed(Role::Admin), May::ALL);
     }
@@ -87,6 +101,6 @@ mod tests {
     fn who_is_limited_to_some_services_sees_nothing_that_tells_of_all() {
         let some = Services::Only(Vec::new());
         let allowed: Vec<May> = May::ALL.into_iter().filter(|may| may.is_given_to(Role::Admin, &some)).collect();
-        assert_eq!(allowed, [May::Deal, May::SentText, May::Export, May::Quarantine, May::Subjects]);
+        assert_eq!(allowed, [May::Deal, May::SentText, May::Export, May::Quarantine, May::Subjects, May::ToldOfDanger]);
     }
 }

@@ -61,6 +61,7 @@ pub(super) async fn run(demo: Demo) -> Result<(), Failure> {
         ballast: 0,
         backups: None,
         backfills: Vec::new(),
+        emails: None,
     };
     let listen = Listen { pages: vec![Socket::At(demo.listen)], callbacks: Vec::new(), proxies: Proxies::default() };
     // Who wants to see it at once has no app at hand.

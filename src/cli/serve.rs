@@ -22,7 +22,7 @@ use super::{Data, Failure, listed};
 use crate::access::{RequiredOf, SingleSignOn};
 use crate::edge::{self, Limits, Network, Proxies, Routes};
 use crate::store::{BackupFolder, Checkpoint, Keep, Recipient, Retention, Store};
-use crate::upkeep::{ReadBack, Schedule};
+use crate::upkeep::{Emails, ReadBack, Schedule};
 use crate::web::{self, Beyond, Owner, Site};
 use crate::{clock, upkeep};
 
@@ -76,6 +76,8 @@ pub(super) struct Serve {
     beyond: super::beyond::Leads,
     #[command(flatten)]
     owner: super::owner::Says,
+    #[command(flatten)]
+    mail: super::mail::Flags,
     #[command(flatten)]
     keeping: Keeping,
     #[command(flatten)]
@@ -231,10 +233,11 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     let (backups, backfills) = (serve.backups.schedule(), serve.backfills.services()?);
     let ballast = u64::from(serve.ballast) * 1024 * 1024;
     let (record, sent_texts) = (serve.keeping.record, serve.keeping.sent_texts);
-    let clockwork = Clockwork { retention, record, sent_texts, ballast, backups, backfills };
     let single_sign_on = serve.oidc.read(serve.public_url.as_deref())?;
     let (public_url, second_factor) = (serve.public_url, serve.require_second_factor);
     let (beyond, owner) = (serve.beyond.read()?, serve.owner.read()?);
+    let emails = serve.mail.read(public_url.as_deref(), owner.name().to_owned())?;
+    let clockwork = Clockwork { retention, record, sent_texts, ballast, backups, backfills, emails };
     let asked: Vec<String> = beyond.asking.services().map(str::to_owned).collect();
     let people = People { public_url, second_factor, single_sign_on, beyond, owner };
     let inherited = Inherited::take()?;
@@ -332,6 +335,7 @@ pub(super) struct Clockwork {
     pub(super) ballast: u64,
     pub(super) backups: Option<Schedule>,
     pub(super) backfills: Vec<ReadBack>,
+    pub(super) emails: Option<Emails>,
 }
 
 /// A running server, for `serve` and for `demo`.
@@ -403,7 +407,7 @@ impl Server {
 }
 
 async fn keep_up(store: Store, clockwork: Clockwork) {
-    let Clockwork { retention, record, sent_texts, ballast: _, backups, backfills } = clockwork;
+    let Clockwork { retention, record, sent_texts, ballast: _, backups, backfills, emails } = clockwork;
     let backing_up = async {
         if let Some(schedule) = backups {
             upkeep::back_up(store.clone(), schedule).await;
@@ -417,7 +421,8 @@ async fn keep_up(store: Store, clockwork: Clockwork) {
         following,
         upkeep::forget_sent_texts(store.clone(), sent_texts),
         backing_up,
-        upkeep::read_back(store.clone(), backfills)
+        upkeep::read_back(store.clone(), backfills),
+        upkeep::send_emails(store.clone(), emails)
     );
 }
 

@@ -68,6 +68,9 @@ sorts! {
     /// The record is not as it was written.
     RecordBroken "record_broken" "The record of who saw what is not as it was written"
         "Keep a copy of the store’s folder and of the server’s log, and run counterfoil audit verify. Somebody who can write to the store’s file has changed it."
+    /// No email has gone out for some time.
+    EmailsFail "emails_fail" "Emails to people are not going out"
+        "Check the mail server and the --smtp flags. Nothing is lost: what waits is sent when the mail server takes it. Settings says how it stands now."
 }
 
 impl AlarmSort {

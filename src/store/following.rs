@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::index::{Facets, Index, Wanted, Way};
 use super::row::{self, Kept};
 use super::settings::Setting;
-use super::{Services, Store, StoreError, contacts, flags, settings};
+use super::{Services, Store, StoreError, contacts, flags, letters, settings};
 use crate::flagging::{FlagList, Hit, SHIPPED};
 use crate::notify::{Content, Kind};
 
@@ -165,5 +165,6 @@ fn texts_to_hold_again(index: &Index<'_>) -> rusqlite::Result<Option<(i64, Vec<i
 /// The row of an arrival goes, or what it says does.
 pub(super) fn forget(connection: &Connection, arrival: i64) -> rusqlite::Result<()> {
     flags::forget(connection, arrival)?;
+    letters::forget(connection, arrival)?;
     contacts::forget(connection, arrival)
 }

@@ -35,6 +35,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0021-sent.sql"),
     include_str!("migrations/0022-contacts.sql"),
     include_str!("migrations/0023-flags-shown.sql"),
+    include_str!("migrations/0024-emails.sql"),
     include_str!("migrations/0025-taken.sql"),
 ];
 /// What the writer touches again and again is small: the ends of a few tables.

@@ -187,6 +187,8 @@ did! {
     ChangedFlags "changed_flags" "Changed the list of phrases that flag texts"
     /// Changed what holds for everybody.
     ChangedSettings "changed_settings" "Changed the settings"
+    /// Chose which emails to get, or where.
+    ChangedEmails "changed_emails" "Changed which emails they get"
     /// Removed what was old by hand.
     Purged "purged" "Removed what was old"
     /// Looked up what is held on somebody.

@@ -1,5 +1,6 @@
 //! `/account`: what a person can see and change about how they sign in. Each matter has a section, and a page for its change.
 
+mod emails;
 mod passkeys;
 mod password;
 mod recovery_codes;
@@ -19,6 +20,7 @@ use super::results::{Moment, at};
 use super::single_sign_on::Offered;
 use super::{Site, get, one_of, request};
 use crate::access::Caseworker;
+use crate::clock;
 
 /// So few recovery codes are soon none.
 const FEW: usize = 3;
@@ -37,6 +39,8 @@ struct AccountPage {
     passkeys: Vec<PasskeyRow>,
     /// Whether a passkey can be added at this address.
     passkeys_work: bool,
+    /// Which emails they get, where emails are set up.
+    emails: Option<String>,
 }
 
 struct PasskeyRow {
@@ -67,6 +71,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         recovery_codes::routes(site),
         passkeys::routes(site),
         password::routes(site),
+        emails::routes(site),
     ])
 }
 
@@ -80,7 +85,13 @@ async fn show(site: Arc<Site>, headers: HeaderMap, who: Result<Caseworker, Probl
         added: at(passkey.made_at),
         used: passkey.used_at.map(at),
     });
+    let emails = if site.store.outgoing_emails().is_set_up {
+        Some(site.store.email_choice(who.by().person.unwrap_or_default(), clock::now()).await?)
+    } else {
+        None
+    };
     html(&AccountPage {
+        emails: emails.as_ref().map(emails::summary),
         without_password: (!who.has_password()).then(told),
         chrome: site.chrome(Some(&who), Here::Nowhere),
         email: who.email().to_owned(),

@@ -22,7 +22,8 @@ pub struct Owner {
 
 impl Owner {
     /// What the service is called.
-    pub(super) fn name(&self) -> &str {
+    #[must_use]
+    pub fn name(&self) -> &str {
         self.service_name.as_ref().map_or(PRODUCT, |name| &name.0)
     }
 

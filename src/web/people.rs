@@ -23,6 +23,7 @@ use crate::access::{Caseworker, May, Secret};
 use crate::clock;
 use crate::edge::Peer;
 use crate::store::{ChangePersonError, Person, Service, Services};
+pub(super) use invite::address;
 use wanted::{Choice, Wanted};
 
 const LIST: &str = "/people";

@@ -15,7 +15,7 @@ use super::results::{Moment, at};
 use super::{Site, get, one_of};
 use crate::access::{Caseworker, May};
 use crate::clock;
-use crate::store::{Saved, Set, Setting};
+use crate::store::{OutgoingEmails, Saved, Set, Setting};
 
 const PAGE: &str = "/settings";
 const SETTINGS: [Setting; 3] = [Setting::Notice, Setting::Hours, Setting::Reminder];
@@ -37,6 +37,7 @@ struct SettingsPage {
     notice: String,
     hours: String,
     minutes: String,
+    emails: Vec<String>,
 }
 
 pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
@@ -67,8 +68,23 @@ async fn page(site: &Site, caseworker: &Caseworker) -> Result<SettingsPage, Prob
         last.map(|set| set.changed_at.to_string()).unwrap_or_default(),
     );
     let [notice, hours, minutes] = settings.map(|set: Option<Set>| set.map(|set| set.value).unwrap_or_default());
-    let chrome = site.chrome(Some(caseworker), Here::Settings);
-    Ok(SettingsPage { chrome, faults: Vec::new().into(), saved: false, changed, seen, notice, hours, minutes })
+    let (chrome, emails) = (site.chrome(Some(caseworker), Here::Settings), emails(site.store.outgoing_emails()));
+    Ok(SettingsPage { chrome, faults: Vec::new().into(), saved: false, changed, seen, notice, hours, minutes, emails })
+}
+
+/// What keeps emails from arriving, in words.
+fn emails(outgoing: OutgoingEmails) -> Vec<String> {
+    let trouble = outgoing.trouble.map(|(since, why)| {
+        format!("Emails to people have not gone out since {}: {why}. They wait, and are tried again.", at(since).words)
+    });
+    let refused = match outgoing.refused.len() {
+        0 => None,
+        1 => Some("The mail server does not take emails to 1 person. Ask them to check their address.".to_owned()),
+        count => {
+            Some(format!("The mail server does not take emails to {count} people. Ask them to check their addresses."))
+        }
+    };
+    trouble.into_iter().chain(refused).collect()
 }
 
 async fn show(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Words) -> Answer {

@@ -51,7 +51,7 @@ fn without(page: &str, name: &str) -> String {
 }
 
 /// What is wrong with a page.
-fn faults(page: &str) -> Vec<String> {
+pub(crate) fn faults(page: &str) -> Vec<String> {
     // Scripts are no text, and what a script may show later stands in a template.
     let page = without(&without(page, "script"), "template");
     let page = page.as_str();

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A layer and those of ours that it may name.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("web", &["access", "asking", "disclosure", "flagging", "notify", "store", "edge", "clock", "spreadsheet"]),
-    ("upkeep", &["backfill", "notify", "store", "clock"]),
+    ("upkeep", &["access", "backfill", "mail", "notify", "store", "clock"]),
     ("asking", &["outgoing", "notify", "clock"]),
     ("backfill", &["outgoing", "notify", "store", "clock"]),
     ("access", &["oidc", "store", "clock"]),
@@ -16,6 +16,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("edge", &[]),
     ("flagging", &["notify"]),
     ("outgoing", &[]),
+    ("mail", &[]),
     ("notify", &[]),
     ("made_up", &["notify", "clock"]),
     ("spreadsheet", &[]),
@@ -23,8 +24,9 @@ const MAY_USE: [(&str, &[&str]); 15] = [
 ];
 
 /// What only some layers may name.
-const ONLY_IN: [(&str, &[&str]); 11] = [
+const ONLY_IN: [(&str, &[&str]); 12] = [
     ("use ring::", &["access", "oidc"]),
+    ("lettre", &["mail"]),
     ("rusqlite", &["store"]),
     ("r2d2", &["store"]),
     ("x25519", &["store"]),

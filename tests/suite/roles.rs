@@ -24,6 +24,8 @@ pub(crate) const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("POST", "/account/recovery-codes", [303, 200, 200, 200, 200]),
     ("GET", "/account/password", [303, 200, 200, 200, 200]),
     ("POST", "/account/password", [303, 200, 200, 200, 200]),
+    ("GET", "/account/emails", [303, 200, 200, 200, 200]),
+    ("POST", "/account/emails", [303, 200, 200, 200, 200]),
     ("GET", "/accessibility", [200, 200, 200, 200, 200]),
     ("GET", "/cookies", [200, 200, 200, 200, 200]),
     // What says nothing to nobody.

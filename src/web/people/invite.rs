@@ -91,7 +91,7 @@ async fn invite(
 }
 
 /// What was typed, where it may be an email address.
-fn address(typed: &str) -> Result<String, Fault> {
+pub(in crate::web) fn address(typed: &str) -> Result<String, Fault> {
     if typed.is_empty() {
         return Err(Fault::new("email", "Enter an email address"));
     }
