@@ -8,6 +8,7 @@ mod beyond;
 mod check;
 mod demo;
 mod hold;
+mod manual;
 mod oidc;
 mod owner;
 mod purge;
@@ -58,6 +59,8 @@ enum Verb {
     Requeue(quarantine::Requeue),
     Demo(demo::Demo),
     Send(send::Send),
+    #[command(hide = true)]
+    Manual(manual::Manual),
 }
 
 /// The folder of the store, for every verb that needs one.
@@ -175,6 +178,7 @@ async fn verb(verb: Verb) -> Result<(), Failure> {
         Verb::Requeue(requeue) => quarantine::requeue(requeue).await,
         Verb::Demo(demo) => demo::run(demo).await,
         Verb::Send(send) => send::run(send).await,
+        Verb::Manual(manual) => manual::run(&manual),
     }
 }
 

@@ -30,6 +30,7 @@ mod inbox;
 mod layers;
 mod limits;
 mod live;
+mod manual;
 mod notify_api;
 mod oidc_provider;
 mod pages;
