@@ -33,6 +33,7 @@ mod live;
 mod manual;
 mod notify_api;
 mod oidc_provider;
+mod packages;
 mod pages;
 mod passkeys;
 mod people;
