@@ -9,6 +9,7 @@ mod check;
 mod demo;
 mod hold;
 mod mail;
+mod manual;
 mod oidc;
 mod owner;
 mod purge;
@@ -59,6 +60,8 @@ enum Verb {
     Requeue(quarantine::Requeue),
     Demo(demo::Demo),
     Send(send::Send),
+    #[command(hide = true)]
+    Manual(manual::Manual),
 }
 
 /// The folder of the store, for every verb that needs one.
@@ -176,6 +179,7 @@ async fn verb(verb: Verb) -> Result<(), Failure> {
         Verb::Requeue(requeue) => quarantine::requeue(requeue).await,
         Verb::Demo(demo) => demo::run(demo).await,
         Verb::Send(send) => send::run(send).await,
+        Verb::Manual(manual) => manual::run(&manual),
     }
 }
 

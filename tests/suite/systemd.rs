@@ -136,6 +136,14 @@ fn the_units_are_ones_that_systemd_takes_and_shut_the_server_in() {
     let said = String::from_utf8_lossy(&verified.stderr);
     assert!(verified.status.success() && !said.contains("counterfoil."), "{said}");
     // In tenths: a unit that says nothing has 96.
-    let shut_in = analyze(&["security", "--offline=true", "--threshold=15"], folder.path()).unwrap();
-    assert!(shut_in.status.success(), "{}", String::from_utf8_lossy(&shut_in.stdout));
+    let exposed_by_more_than = |tenths: &str| {
+        let threshold = format!("--threshold={tenths}");
+        let shut_in = analyze(&["security", "--offline=true", &threshold], folder.path()).unwrap();
+        (!shut_in.status.success()).then(|| String::from_utf8_lossy(&shut_in.stdout).into_owned())
+    };
+    assert_eq!(exposed_by_more_than("12"), None);
+    let (unit, more) = (folder.path().join("counterfoil.service"), units.join("behind-a-proxy.conf"));
+    let behind_a_proxy = fs::read_to_string(&unit).unwrap() + &fs::read_to_string(more).unwrap();
+    fs::write(unit, behind_a_proxy).unwrap();
+    assert_eq!(exposed_by_more_than("5"), None);
 }
