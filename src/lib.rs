@@ -12,7 +12,7 @@
 //! `store`; `backfill` → `outgoing`, `notify`, `store`; `asking` → `outgoing`, `notify`; `access` → `oidc`, `store`; `oidc` →
 //! `outgoing`; `store` → `flagging`, `notify`; `flagging` → `notify`; `edge`, `outgoing` and `notify` → nothing of ours. `clock` is
 //! the time, for those who may ask for it;
-//! `made_up` invents callbacks for `cli` and the benchmarks.
+//! `made_up` invents callbacks for `cli` and the benchmarks; `meters` is what `store`, `web` and `upkeep` count in.
 
 pub mod access;
 pub mod asking;
@@ -26,6 +26,7 @@ pub mod flagging;
 #[path = "../tests/faults/fuzzing.rs"]
 mod fuzzing;
 pub mod made_up;
+pub mod meters;
 pub mod notify;
 pub mod oidc;
 pub mod outgoing;

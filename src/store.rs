@@ -40,6 +40,7 @@ mod passkeys;
 mod people;
 mod progress;
 mod quarantine;
+mod ready;
 mod receipt;
 mod record;
 mod redacting;
@@ -58,6 +59,7 @@ mod sessions;
 mod settings;
 mod signs;
 mod single_sign_on;
+mod standing;
 mod subject;
 mod templates;
 mod tokens;
@@ -70,6 +72,8 @@ use std::time::{Duration, Instant};
 
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
+
+use crate::meters::Meters;
 
 pub use alarms::{Alarm, AlarmSort, Raised};
 pub use arrivals::{Arrival, Ready};
@@ -98,6 +102,7 @@ pub use passkeys::{Added, Challenge, NewPasskey, Passkey, Use, UseTaken};
 pub use people::{AddPersonError, Asking, ChangePersonError, Mark, Person, Role};
 pub use progress::{Progress, Reached, Stage};
 pub use quarantine::{QuarantinePage, Quarantined};
+pub use ready::NotReady;
 pub use receipt::{NewestText, Receipt, Related};
 pub use record::{Broken, By, Chain, Did, Entry, Fault, Head, Looked, RecordPage, Recorded, Verified, verify_record};
 pub use redacting::Redacted;
@@ -245,6 +250,9 @@ struct Inner {
     following: Mutex<Option<i64>>,
     /// What was known when a server opened it.
     start: signs::Start,
+    meters: Arc<Meters>,
+    /// Whether it was ready, when that was asked last.
+    looked: ready::Looked,
 }
 
 impl Store {
@@ -305,8 +313,8 @@ impl Store {
         };
         let (readers, door) = (readers(&folder, READERS)?, readers(&folder, 1)?);
         let log = checkpoint::LogLength::at_most(longest_log);
-        let (fresh, condition) =
-            (index::Fresh::default(), condition::Condition { damage: damage::Damage::default(), log, disk });
+        let (fresh, meters) = (index::Fresh::default(), Arc::<Meters>::default());
+        let condition = condition::Condition { damage: damage::Damage::default(), log, disk, meters: meters.clone() };
         // Of two processes that merged the same runs each would write over the other's chunks.
         let indexing = index::Indexing::new(fresh.clone(), purpose != open::Use::Existing);
         let writer = writer::Writer::start(writing, key.clone(), indexing, condition.clone())
@@ -331,6 +339,8 @@ impl Store {
                 silences: Mutex::default(),
                 following: Mutex::default(),
                 start,
+                meters,
+                looked: ready::Looked::default(),
             }),
         })
     }

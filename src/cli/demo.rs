@@ -62,7 +62,8 @@ pub(super) async fn run(demo: Demo) -> Result<(), Failure> {
         backups: None,
         backfills: Vec::new(),
     };
-    let listen = Listen { pages: vec![Socket::At(demo.listen)], callbacks: Vec::new(), proxies: Proxies::default() };
+    let (pages, proxies) = (vec![Socket::At(demo.listen)], Proxies::default());
+    let listen = Listen { pages, callbacks: Vec::new(), metrics: Vec::new(), proxies };
     // Who wants to see it at once has no app at hand.
     let people = People {
         public_url: None,

@@ -18,6 +18,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::backfill::{NOTIFY, source};
 use super::systemd::{self, Inherited};
+use super::watched::Watched;
 use super::{Data, Failure, listed};
 use crate::access::{RequiredOf, SingleSignOn};
 use crate::edge::{self, Limits, Network, Proxies, Routes};
@@ -82,6 +83,8 @@ pub(super) struct Serve {
     backups: Backups,
     #[command(flatten)]
     backfills: Backfills,
+    #[command(flatten)]
+    watched: Watched,
     /// Room on the disk, in MiB, that a file in the store's folder takes up: when the disk is full it is given up, so that people can
     /// still sign in and what is old can be removed, while callbacks are answered 503. 0 is none
     #[arg(
@@ -242,6 +245,7 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     let listen = Listen {
         pages: or_inherited(serve.listen, inherited.pages),
         callbacks: or_inherited(serve.callbacks_listen, inherited.callbacks),
+        metrics: or_inherited(serve.watched.metrics_listen, inherited.metrics),
         proxies: Proxies::at(serve.trusted_proxy),
     };
     let server = Server::start(&serve.data, listen, people, clockwork)?;
@@ -263,6 +267,9 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     for address in &server.callbacks_at {
         tracing::info!(target: READY, event = "serve.callbacks_listening", "taking callbacks alone on http://{address}");
     }
+    for address in &server.metrics_at {
+        tracing::info!(target: READY, event = "serve.metrics_listening", "metrics on http://{address}/metrics");
+    }
     tokio::select! {
         () = stopped => tracing::info!(event = "serve.stopping", "stopping: finishing what is in flight"),
         () = server.store.writer_ended() => {
@@ -282,6 +289,8 @@ pub(super) struct Listen {
     pub(super) pages: Vec<Socket>,
     /// For callbacks alone.
     pub(super) callbacks: Vec<Socket>,
+    /// For who watches.
+    pub(super) metrics: Vec<Socket>,
     /// Before all of them.
     pub(super) proxies: Proxies,
 }
@@ -338,6 +347,7 @@ pub(super) struct Clockwork {
 pub(super) struct Server {
     pub(super) pages_at: Vec<SocketAddr>,
     callbacks_at: Vec<SocketAddr>,
+    metrics_at: Vec<SocketAddr>,
     pub(super) store: Store,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -349,9 +359,9 @@ impl Server {
     pub(super) fn start(data: &Data, listen: Listen, people: People, clockwork: Clockwork) -> Result<Server, Failure> {
         let store = Store::serve(&data.data, clock::now())?;
         tell_of_gap(&store);
-        let limits = limits(listen.pages.len() + listen.callbacks.len());
+        let limits = limits(listen.pages.len() + listen.callbacks.len() + listen.metrics.len());
         let open = |sockets: Vec<Socket>| sockets.into_iter().map(Socket::open).collect::<Result<Vec<_>, _>>();
-        let (pages, callbacks) = (open(listen.pages)?, open(listen.callbacks)?);
+        let (pages, callbacks, metrics) = (open(listen.pages)?, open(listen.callbacks)?, open(listen.metrics)?);
         store.is_to_keep(clockwork.retention);
         if let Err(error) = store.is_to_hold_ballast(clockwork.ballast) {
             tracing::warn!(event = "store.ballast_failed", error = %error, "the ballast cannot be looked at: check counterfoil.ballast");
@@ -360,7 +370,8 @@ impl Server {
         let site = Site::new(&store, public_url, second_factor, single_sign_on, beyond, owner);
         let (stop, stopped) = watch::channel(false);
         let upkeep = tokio::spawn(keep_up(store.clone(), clockwork));
-        let mut server = Server { pages_at: vec![], callbacks_at: vec![], store, stop, tasks: JoinSet::new(), upkeep };
+        let (pages_at, callbacks_at, metrics_at) = (vec![], vec![], vec![]);
+        let mut server = Server { pages_at, callbacks_at, metrics_at, store, stop, tasks: JoinSet::new(), upkeep };
         for listener in pages {
             server.pages_at.push(local(&listener)?);
             server.serve(listener, web::routes(&site), limits.clone(), &listen.proxies, stopped.clone());
@@ -368,6 +379,10 @@ impl Server {
         for listener in callbacks {
             server.callbacks_at.push(local(&listener)?);
             server.serve(listener, web::callback_routes(&site), limits.clone(), &listen.proxies, stopped.clone());
+        }
+        for listener in metrics {
+            server.metrics_at.push(local(&listener)?);
+            server.serve(listener, web::metrics_routes(&site), limits.clone(), &listen.proxies, stopped.clone());
         }
         Ok(server)
     }
