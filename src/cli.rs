@@ -9,6 +9,7 @@ mod check;
 mod demo;
 mod healthcheck;
 mod hold;
+mod log;
 mod oidc;
 mod owner;
 mod purge;

@@ -1,6 +1,7 @@
 //! What is counted and measured while the server works, for those who watch it from outside: numbers, and the names of services. It
 //! knows nothing of what is in a callback, and costs one next to nothing.
 
+mod day;
 mod exposition;
 
 use std::collections::HashMap;
@@ -10,6 +11,9 @@ use std::time::{Duration, Instant};
 
 use prometheus::{Histogram, HistogramOpts};
 
+use day::{BOUNDS, Day};
+
+pub use day::Hour;
 pub use exposition::{Held, Served, Standing};
 
 /// Microseconds of a minute.
@@ -81,6 +85,7 @@ pub struct Meters {
     began: Instant,
     callbacks: Mutex<HashMap<Came, Count>>,
     refusing: Mutex<Refusing>,
+    day: Day,
     commits: Histogram,
     failed_commits: AtomicU64,
     /// In microseconds since it began; 0 is never.
@@ -97,7 +102,7 @@ impl Default for Meters {
     fn default() -> Meters {
         let requests = |of: &str| {
             let help = "Time from a request's head to its answer.";
-            let buckets = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 3.5, 5.0];
+            let buckets = BOUNDS.to_vec();
             histogram(HistogramOpts::new("counterfoil_request_seconds", help).const_label("of", of).buckets(buckets))
         };
         let help = "Time of a transaction of the store's writer, its sync among it.";
@@ -106,6 +111,7 @@ impl Default for Meters {
             began: Instant::now(),
             callbacks: Mutex::default(),
             refusing: Mutex::default(),
+            day: Day::default(),
             commits: histogram(HistogramOpts::new("counterfoil_commit_seconds", help).buckets(buckets)),
             failed_commits: AtomicU64::new(0),
             committed_at: AtomicU64::new(0),
@@ -147,8 +153,15 @@ impl Meters {
     }
 
     /// A request for a callback was answered.
-    pub fn callback_took(&self, time: Duration) {
+    pub fn callback_took(&self, time: Duration, answer: u16, now: i64) {
         self.callback_requests.observe(time.as_secs_f64());
+        self.day.answered(!(200..300).contains(&answer), time, now);
+    }
+
+    /// The hours of the last day in which something came, the oldest first.
+    #[must_use]
+    pub fn hours(&self) -> Vec<Hour> {
+        self.day.hours()
     }
 
     /// A request for a page was answered.

@@ -75,7 +75,7 @@ use rusqlite::Connection;
 
 use crate::meters::Meters;
 
-pub use alarms::{Alarm, AlarmSort, Raised};
+pub use alarms::{Alarm, AlarmSort, Raised, Stands};
 pub use arrivals::{Arrival, Ready};
 pub use backfill::{Fetched, Filled, ReadSoFar, Reading};
 pub use backup::{BackupError, back_up};
@@ -93,7 +93,7 @@ pub use export::{Exported, HeldSearch};
 pub use find::{Cursor, Find, Found, Only, Onward, Place, Source};
 pub use handling::{Change, Changed, Handled, Handling, Opened, UNREAD_COUNTED, Versions};
 pub use holds::{Hold, HoldAdded};
-pub use hours::Silence;
+pub use hours::{CameInHour, Silence};
 pub(crate) use key::hexadecimal;
 pub use live::NEW_COUNTED;
 pub use notes::Note;

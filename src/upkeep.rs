@@ -7,6 +7,7 @@ mod record;
 mod retention;
 mod sent;
 mod silences;
+mod watch;
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ pub use backups::{Schedule, back_up};
 pub use record::follow_record;
 pub use retention::retain;
 pub use sent::forget_sent_texts;
+pub use watch::{Outlets, Webhook, WrongWebhook, watch};
 
 /// How often the log is looked at while something is written.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(500);

@@ -54,6 +54,7 @@ mod settings;
 mod sign_in;
 mod silence;
 mod single_sign_on;
+mod status;
 mod subjects;
 mod take_along;
 mod taken;
@@ -198,6 +199,7 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         settings::routes(site),
         templates::routes(site),
         alarms::routes(site),
+        status::route(site),
         arrivals::routes(site),
         cookies::routes(site),
         accessibility::routes(site),
@@ -316,7 +318,7 @@ fn methods(path: &str) -> Option<&'static str> {
         []
         | [
             "receipts" | "messages" | "contacts" | "quarantine" | "alarms" | "accessibility" | "arrivals" | "cookies"
-            | "account" | "people" | "tokens" | "templates" | "livez" | "readyz",
+            | "account" | "people" | "tokens" | "templates" | "livez" | "readyz" | "status",
         ]
         | ["receipts" | "messages" | "search", _]
         | ["sign-in", "oidc"]

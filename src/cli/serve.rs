@@ -1,6 +1,6 @@
 //! `counterfoil serve`: the callbacks and the pages, until it is told to stop.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,24 +11,19 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::backfill::{NOTIFY, source};
+use super::log::{Log, READY};
 use super::systemd::{self, Inherited};
 use super::watched::Watched;
 use super::{Data, Failure, listed};
 use crate::access::{RequiredOf, SingleSignOn};
 use crate::edge::{self, Limits, Network, Proxies, Routes};
 use crate::store::{BackupFolder, Checkpoint, Keep, Recipient, Retention, Store};
-use crate::upkeep::{ReadBack, Schedule};
+use crate::upkeep::{Outlets, ReadBack, Schedule};
 use crate::web::{self, Beyond, Owner, Site};
 use crate::{clock, upkeep};
 
-/// What is logged under this target is always logged: whoever starts the server waits for it.
-const READY: &str = "counterfoil::ready";
 /// The signal of a write past the limit on file sizes; the same on every Linux but MIPS.
 const SIGXFSZ: i32 = 25;
 /// Descriptors for the store and the like, beside those of the connections.
@@ -95,9 +90,8 @@ pub(super) struct Serve {
         env = "COUNTERFOIL_BALLAST"
     )]
     ballast: u32,
-    /// The least that is logged: error, warn, info or debug
-    #[arg(long, value_name = "LEVEL", default_value = "info", env = "COUNTERFOIL_LOG_LEVEL")]
-    log_level: LevelFilter,
+    #[command(flatten)]
+    log: Log,
 }
 
 /// How long what arrived is kept.
@@ -227,14 +221,15 @@ pub(super) fn turn(typed: &str) -> Result<Duration, String> {
 }
 
 pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
-    log_to_stderr(serve.log_level);
+    serve.log.begin();
     // Caught before anything is opened, so that a stop at any moment is a clean one.
     let stopped = stop_signal()?;
     let retention = Retention { receipts: serve.keeping.receipts, messages: serve.keeping.messages };
     let (backups, backfills) = (serve.backups.schedule(), serve.backfills.services()?);
     let ballast = u64::from(serve.ballast) * 1024 * 1024;
     let (record, sent_texts) = (serve.keeping.record, serve.keeping.sent_texts);
-    let clockwork = Clockwork { retention, record, sent_texts, ballast, backups, backfills };
+    let outlets = serve.watched.outlets(serve.public_url.clone());
+    let clockwork = Clockwork { retention, record, sent_texts, ballast, backups, backfills, outlets };
     let single_sign_on = serve.oidc.read(serve.public_url.as_deref())?;
     let (public_url, second_factor) = (serve.public_url, serve.require_second_factor);
     let (beyond, owner) = (serve.beyond.read()?, serve.owner.read()?);
@@ -341,6 +336,8 @@ pub(super) struct Clockwork {
     pub(super) ballast: u64,
     pub(super) backups: Option<Schedule>,
     pub(super) backfills: Vec<ReadBack>,
+    /// Who is told of alarms.
+    pub(super) outlets: Outlets,
 }
 
 /// A running server, for `serve` and for `demo`.
@@ -418,7 +415,8 @@ impl Server {
 }
 
 async fn keep_up(store: Store, clockwork: Clockwork) {
-    let Clockwork { retention, record, sent_texts, ballast: _, backups, backfills } = clockwork;
+    let Clockwork { retention, record, sent_texts, ballast: _, backups, backfills, outlets } = clockwork;
+    let watching = upkeep::watch(store.clone(), backups.as_ref().map(|schedule| schedule.every), outlets);
     let backing_up = async {
         if let Some(schedule) = backups {
             upkeep::back_up(store.clone(), schedule).await;
@@ -432,6 +430,7 @@ async fn keep_up(store: Store, clockwork: Clockwork) {
         following,
         upkeep::forget_sent_texts(store.clone(), sent_texts),
         backing_up,
+        watching,
         upkeep::read_back(store.clone(), backfills)
     );
 }
@@ -511,17 +510,6 @@ pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
             () = never.as_mut() => (),
         }
     })
-}
-
-pub(super) fn log_to_stderr(level: LevelFilter) {
-    let log = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        // Where standard error is full or closed there is nobody to tell, and saying so there would panic.
-        .log_internal_errors(false);
-    let shown = Targets::new().with_default(level).with_target(READY, LevelFilter::INFO);
-    // A second subscriber in one process would be a fault of ours and harms nothing.
-    let _first = tracing_subscriber::registry().with(log.with_filter(shown)).try_init().is_ok();
 }
 
 #[cfg(test)]

@@ -126,16 +126,16 @@ impl Meters {
         let refusing = standing.refusing.iter();
         let refusing = refusing.map(|(why, holds)| (vec![(*why).to_owned()], f64::from(u8::from(*holds))));
         page.gauge("refusing", "Whether every callback is answered 503 for this reason.", &["reason"], refusing)?;
-        let Some(held) = &standing.held else { return Ok(()) };
-        page.plain("arrivals", "Callbacks that ever arrived.", Some(number(held.arrived.unsigned_abs())))?;
-        let quarantined = number(held.quarantined.unsigned_abs());
+        let Some(inside) = &standing.held else { return Ok(()) };
+        page.plain("arrivals", "Callbacks that ever arrived.", Some(number(inside.arrived.unsigned_abs())))?;
+        let quarantined = number(inside.quarantined.unsigned_abs());
         page.plain(
             "quarantined",
             "Callbacks that could not be understood and that nobody has dealt with.",
             Some(quarantined),
         )?;
-        page.plain("sessions", "People who are signed in.", Some(number(held.sessions.unsigned_abs())))?;
-        let alarms = held.alarms.iter().map(|(sort, stand)| (vec![(*sort).to_owned()], number(stand.unsigned_abs())));
+        page.plain("sessions", "People who are signed in.", Some(number(inside.sessions.unsigned_abs())))?;
+        let alarms = inside.alarms.iter().map(|(sort, stand)| (vec![(*sort).to_owned()], number(stand.unsigned_abs())));
         page.gauge("alarms", "Alarms that nobody has dealt with.", &["sort"], alarms)
     }
 }

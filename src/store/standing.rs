@@ -26,6 +26,15 @@ impl Store {
     /// How it stands at this moment. What cannot be read is left out.
     pub async fn standing(&self, now: i64) -> Standing {
         let held = self.read(move |connection| held(connection, now)).await.ok();
+        let stand = self.standing_alarms();
+        let by_themselves = AlarmSort::ALL.iter().filter(|sort| !sort.is_raised());
+        let held = held.map(|mut held| {
+            held.alarms.extend(by_themselves.map(|sort| {
+                let stands = stand.iter().any(|other| other.sort == *sort);
+                (sort.as_str(), i64::from(stands))
+            }));
+            held
+        });
         let length = |file| fs::metadata(file).map_or(0, |file| file.len());
         let (folder, refusing) = (&self.inner.folder, self.refusing());
         Standing {
@@ -57,7 +66,7 @@ fn held(connection: &Connection, now: i64) -> rusqlite::Result<Held> {
     let services =
         services.query_map([], |row| Ok(Served { id: row.get(0)?, name: row.get(1)?, last_at: row.get(2)? }))?;
     let mut alarms = Vec::new();
-    for sort in AlarmSort::ALL {
+    for sort in AlarmSort::ALL.iter().filter(|sort| sort.is_raised()) {
         let sql = "SELECT count(*) FROM alarms WHERE sort = ?1 AND settled_at IS NULL";
         let stand = connection.prepare_cached(sql)?.query_row([sort.as_str()], |row| row.get(0))?;
         alarms.push((sort.as_str(), stand));

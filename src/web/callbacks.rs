@@ -119,8 +119,9 @@ fn count(site: &Site, service: Option<i64>, kind: &'static str, response: &Respo
     let meters = site.store.meters();
     let closed = response.extensions().get::<CloseUnanswered>().is_some();
     let answer = if closed { 0 } else { response.status().as_u16() };
-    meters.came(Came { service, kind, answer }, clock::now());
-    took().inspect(|time| meters.callback_took(*time));
+    let now = clock::now();
+    meters.came(Came { service, kind, answer }, now);
+    took().inspect(|time| meters.callback_took(*time, answer, now));
 }
 
 /// Reads the body for what it is, and says what that was; what cannot be read is kept as it came.

@@ -9,7 +9,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
         "web",
         &["access", "asking", "disclosure", "flagging", "notify", "store", "edge", "meters", "clock", "spreadsheet"],
     ),
-    ("upkeep", &["backfill", "notify", "store", "clock"]),
+    ("upkeep", &["backfill", "meters", "notify", "outgoing", "store", "clock"]),
     ("asking", &["outgoing", "notify", "clock"]),
     ("backfill", &["outgoing", "notify", "store", "clock"]),
     ("access", &["oidc", "store", "clock"]),
@@ -47,13 +47,13 @@ const NO_SUCH_MODULE: [&str; 6] = ["utils", "helpers", "types", "models", "servi
 /// Past this a file wants to be split by journey.
 const LONGEST_FILE: usize = 600;
 
-struct Source {
-    path: PathBuf,
+pub(crate) struct Source {
+    pub(crate) path: PathBuf,
     layer: String,
-    code: String,
+    pub(crate) code: String,
 }
 
-fn sources() -> Vec<Source> {
+pub(crate) fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let (mut folders, mut sources) = (vec![root.clone()], Vec::new());
     while let Some(folder) = folders.pop() {

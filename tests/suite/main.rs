@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod alarms;
 mod asvs;
 mod audit;
 mod backfill;
@@ -21,6 +22,7 @@ mod contacts;
 mod contract;
 mod crash;
 mod damage;
+mod events;
 mod files;
 mod first_week;
 mod flags;

@@ -31,8 +31,11 @@ fn fed(mut command: Command, text: &str) -> Option<Output> {
     Some(child.wait_with_output().unwrap())
 }
 
+/// A family's type, a name, labels and a value.
+type Sample = (String, String, BTreeMap<String, String>, f64);
+
 /// The text as Prometheus's client reads it; `None` where that is not here.
-fn read_by_the_client(text: &str) -> Option<Vec<(String, String, BTreeMap<String, String>, f64)>> {
+fn read_by_the_client(text: &str) -> Option<Vec<Sample>> {
     let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/prometheus-client/bin/python");
     let mut python = Command::new(if fetched.exists() { fetched } else { PathBuf::from("python3") });
     python.args(["-c", READS]);
@@ -128,7 +131,7 @@ fn prometheus_reads_what_was_counted_by_kind_service_and_answer_and_nothing_pers
         value("counterfoil_backup_failing", &[]),
         value("counterfoil_refusing_seconds", &[]),
     ];
-    assert_eq!(whole, [2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 5.0, 1.0, 0.0, 0.0]);
+    assert_eq!(format!("{whole:?}"), "[2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 5.0, 1.0, 0.0, 0.0]");
     for name in ["counterfoil_store_bytes", "counterfoil_disk_free_bytes", "counterfoil_commit_seconds_count"] {
         assert!(value(name, &[]) > 0.0, "{name}");
     }

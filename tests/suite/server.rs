@@ -219,7 +219,7 @@ impl Server {
             let Ok(line) = self.log.recv_timeout(PATIENCE) else { panic!("the server is not ready: {}", self.said) };
             self.said += &line;
             if let Some((_, address)) = line.split_once(words) {
-                return address.split([' ', '/', '\n']).next().unwrap().parse().unwrap();
+                return address.split([' ', '/', '"', '\n']).next().unwrap().parse().unwrap();
             }
         }
     }
