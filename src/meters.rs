@@ -263,11 +263,8 @@ mod tests {
         assert_eq!(meters.refusing_since(NOW + 15 * MINUTE), Some(NOW));
         answered(200, NOW + 15 * MINUTE);
         answered(503, NOW + 15 * MINUTE + 1);
-        assert_eq!(
-            meters.refusing_since(NOW + 15 * MINUTE + 2),
-            Some(NOW),
-            "one that is taken among them ends nothing"
-        );
+        let anew = NOW + 15 * MINUTE + 1;
+        assert_eq!(meters.refusing_since(anew + 1), Some(anew), "what was taken has ended the first");
         answered(200, NOW + 15 * MINUTE + 3);
         assert_eq!(meters.refusing_since(NOW + 17 * MINUTE), None);
         answered(0, NOW + 30 * MINUTE);

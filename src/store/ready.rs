@@ -120,12 +120,4 @@ mod tests {
         store.inner.condition.damage.found("a test");
         assert_eq!(store.readiness(NOW).await, Err(NotReady::Damaged), "what is known is told at once");
     }
-
-    #[tokio::test]
-    async fn a_writer_that_has_ended_is_stuck() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::serve(folder.path(), NOW).unwrap();
-        let _closed = store.close();
-        assert_eq!(store.readiness(NOW).await, Err(NotReady::WriterStuck));
-    }
 }
