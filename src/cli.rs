@@ -7,7 +7,9 @@ mod backup;
 mod beyond;
 mod check;
 mod demo;
+mod healthcheck;
 mod hold;
+mod log;
 mod mail;
 mod manual;
 mod oidc;
@@ -22,6 +24,7 @@ mod systemd;
 mod token;
 mod user;
 mod watch;
+mod watched;
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -53,6 +56,7 @@ enum Verb {
     Backup(backup::Backup),
     Restore(restore::Restore),
     Check(check::Check),
+    Healthcheck(healthcheck::Healthcheck),
     Purge(purge::Purge),
     Subject(subject::Subject),
     Audit(audit::Audit),
@@ -172,6 +176,7 @@ async fn verb(verb: Verb) -> Result<(), Failure> {
         Verb::Backup(backup) => backup::run(backup).await,
         Verb::Restore(restore) => restore::run(restore).await,
         Verb::Check(check) => check::run(check).await,
+        Verb::Healthcheck(healthcheck) => healthcheck::run(healthcheck).await,
         Verb::Purge(purge) => purge::run(purge).await,
         Verb::Subject(subject) => subject::run(subject).await,
         Verb::Audit(audit) => audit::run(audit).await,

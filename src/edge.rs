@@ -5,6 +5,7 @@
 //! is too old are cut; how long a body may take is for the routes to say, which answer with [`CloseUnanswered`].
 
 mod arriving;
+mod asked;
 mod connections;
 mod source;
 mod stalling;
@@ -28,9 +29,11 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use arriving::Arriving;
+use asked::{IN_HAND, X_REQUEST_ID};
 use connections::{Connections, InHand, Place};
 use stalling::Stalling;
 
+pub use asked::{Asked, RequestId, asked};
 pub use source::{Network, Proxies};
 
 /// Connections that the system may hold before they are accepted.
@@ -242,8 +245,12 @@ async fn answer(request: Request<Incoming>, peer: Peer, served: &Served, in_hand
     let source = served.proxies.source(peer.addr.ip(), request.headers());
     request.extensions_mut().insert(Peer { source, ..peer });
     let routes = hyper_util::service::TowerToHyperService::new(warp::service(served.routes.clone()));
-    let answered = hyper::service::Service::call(&routes, request);
+    let asked = Asked::now();
+    let answered = IN_HAND.scope(asked, hyper::service::Service::call(&routes, request));
     let mut response = answered.await.unwrap_or_else(|never| match never {});
+    if let Some(id) = asked.header() {
+        response.headers_mut().insert(X_REQUEST_ID, id);
+    }
     drop(in_hand);
     if *served.stop.borrow() {
         response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));

@@ -8,11 +8,12 @@
 //! ```
 //!
 //! Each step returns once and nothing calls back up. Who may use whom: `cli` → everything; `web` → `access`, `asking`, `disclosure`,
-//! `notify`, `store`, and from `edge` what a request carries; `upkeep` → `access`, `backfill`, `mail`, `notify`, `store`; `disclosure` → `notify`,
+//! `meters`, `notify`, `store`, and from `edge` what a request carries; `upkeep` → `access`, `backfill`, `mail`, `meters`, `notify`, `outgoing`,
+//! `store`; `disclosure` → `notify`,
 //! `store`; `backfill` → `outgoing`, `notify`, `store`; `asking` → `outgoing`, `notify`; `access` → `oidc`, `store`; `oidc` →
 //! `outgoing`; `store` → `flagging`, `notify`; `flagging` → `notify`; `edge`, `mail`, `outgoing` and `notify` → nothing of ours. `clock` is
 //! the time, for those who may ask for it;
-//! `made_up` invents callbacks for `cli` and the benchmarks.
+//! `made_up` invents callbacks for `cli` and the benchmarks; `meters` is what `store`, `web` and `upkeep` count in.
 
 pub mod access;
 pub mod asking;
@@ -27,6 +28,7 @@ pub mod flagging;
 mod fuzzing;
 pub mod made_up;
 pub mod mail;
+pub mod meters;
 pub mod notify;
 pub mod oidc;
 pub mod outgoing;

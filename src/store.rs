@@ -42,6 +42,7 @@ mod passkeys;
 mod people;
 mod progress;
 mod quarantine;
+mod ready;
 mod receipt;
 mod record;
 mod redacting;
@@ -60,6 +61,7 @@ mod sessions;
 mod settings;
 mod signs;
 mod single_sign_on;
+mod standing;
 mod subject;
 mod templates;
 mod tokens;
@@ -73,7 +75,9 @@ use std::time::{Duration, Instant};
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 
-pub use alarms::{Alarm, AlarmSort, Raised};
+use crate::meters::Meters;
+
+pub use alarms::{Alarm, AlarmSort, Raised, Stands};
 pub use arrivals::{Arrival, Ready};
 pub use backfill::{Fetched, Filled, ReadSoFar, Reading};
 pub use backup::{BackupError, back_up};
@@ -92,7 +96,7 @@ pub use export::{Exported, HeldSearch};
 pub use find::{Cursor, Find, Found, Only, Onward, Place, Source};
 pub use handling::{Change, Changed, Handled, Handling, Opened, UNREAD_COUNTED, Versions};
 pub use holds::{Hold, HoldAdded};
-pub use hours::Silence;
+pub use hours::{CameInHour, Silence};
 pub(crate) use key::hexadecimal;
 pub use letters::{ByService, IsToldAnyway, Letter, Says, TOLD_COUNTED};
 pub use live::NEW_COUNTED;
@@ -102,6 +106,7 @@ pub use passkeys::{Added, Challenge, NewPasskey, Passkey, Use, UseTaken};
 pub use people::{AddPersonError, Asking, ChangePersonError, Mark, Person, Role};
 pub use progress::{Progress, Reached, Stage};
 pub use quarantine::{QuarantinePage, Quarantined};
+pub use ready::NotReady;
 pub use receipt::{NewestText, Receipt, Related};
 pub use record::{Broken, By, Chain, Did, Entry, Fault, Head, Looked, RecordPage, Recorded, Verified, verify_record};
 pub use redacting::Redacted;
@@ -251,6 +256,9 @@ struct Inner {
     emails: Mutex<OutgoingEmails>,
     /// What was known when a server opened it.
     start: signs::Start,
+    meters: Arc<Meters>,
+    /// Whether it was ready, when that was asked last.
+    looked: ready::Looked,
 }
 
 impl Store {
@@ -311,8 +319,8 @@ impl Store {
         };
         let (readers, door) = (readers(&folder, READERS)?, readers(&folder, 1)?);
         let log = checkpoint::LogLength::at_most(longest_log);
-        let (fresh, condition) =
-            (index::Fresh::default(), condition::Condition { damage: damage::Damage::default(), log, disk });
+        let (fresh, meters) = (index::Fresh::default(), Arc::<Meters>::default());
+        let condition = condition::Condition { damage: damage::Damage::default(), log, disk, meters: meters.clone() };
         // Of two processes that merged the same runs each would write over the other's chunks.
         let indexing = index::Indexing::new(fresh.clone(), purpose != open::Use::Existing);
         let writer = writer::Writer::start(writing, key.clone(), indexing, condition.clone())
@@ -338,6 +346,8 @@ impl Store {
                 following: Mutex::default(),
                 emails: Mutex::default(),
                 start,
+                meters,
+                looked: ready::Looked::default(),
             }),
         })
     }

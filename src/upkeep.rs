@@ -8,6 +8,7 @@ mod record;
 mod retention;
 mod sent;
 mod silences;
+mod watch;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub use emails::{Emails, send_emails};
 pub use record::follow_record;
 pub use retention::retain;
 pub use sent::forget_sent_texts;
+pub use watch::{Outlets, Webhook, WrongWebhook, watch};
 
 /// How often the log is looked at while something is written.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(500);

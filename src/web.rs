@@ -28,9 +28,11 @@ mod flags;
 mod fuzz;
 mod gap;
 mod handling;
+mod health;
 mod help;
 mod keeping;
 mod messages;
+mod metrics;
 mod owner;
 mod passkeys;
 mod people;
@@ -53,6 +55,7 @@ mod settings;
 mod sign_in;
 mod silence;
 mod single_sign_on;
+mod status;
 mod subjects;
 mod take_along;
 mod taken;
@@ -65,6 +68,7 @@ mod whole;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, Method, header};
 use warp::Filter;
@@ -75,7 +79,7 @@ use warp::reply::Response;
 use crate::access::{Caseworker, RelyingParty, RequiredOf, Senders, SingleSignOn, Visitors, refuse_cross_site};
 use crate::asking::Asking;
 use crate::clock;
-use crate::edge::Peer;
+use crate::edge::{Peer, asked};
 use crate::store::{Entry, Store};
 
 use chrome::{Chrome, Here};
@@ -197,6 +201,7 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         settings::routes(site),
         templates::routes(site),
         alarms::routes(site),
+        status::route(site),
         arrivals::routes(site),
         cookies::routes(site),
         accessibility::routes(site),
@@ -206,15 +211,31 @@ pub fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     let pages = one_of(pages).or(none_of_them()).unify();
     let asked = warp::method().and(warp::header::headers_cloned()).and(warp::ext::optional::<Peer>());
     let asked = asked.and(request::site(site));
-    let https = site.is_https();
-    let pages = asked.and(pages).then(for_whoever_asks).map(move |page| problem::secured(page, https)).boxed();
-    answering(site, callbacks::wherever_they_come(site).or(pages).unify().boxed())
+    let (https, meters) = (site.is_https(), site.store.meters().clone());
+    let page = move |page| {
+        took().inspect(|time| meters.page_took(*time));
+        problem::secured(page, https)
+    };
+    let pages = asked.and(pages).then(for_whoever_asks).map(page).boxed();
+    let health = health::routes(site);
+    answering(site, health.or(callbacks::wherever_they_come(site)).unify().or(pages).unify().boxed())
+}
+
+/// How long the request in hand has taken so far.
+fn took() -> Option<Duration> {
+    asked().map(|asked| asked.began.elapsed())
 }
 
 /// Only callbacks, at any path: for a listener of their own.
 #[must_use]
 pub fn callback_routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
-    answering(site, callbacks::anywhere(site))
+    answering(site, health::routes(site).or(callbacks::anywhere(site)).unify().boxed())
+}
+
+/// What is measured, for a listener of its own.
+#[must_use]
+pub fn metrics_routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
+    answering(site, health::routes(site).or(metrics::route(site)).unify().boxed())
 }
 
 /// In place of every page, where the store is damaged: what is in it may be wrong, and nobody is to find out by chance.
@@ -300,7 +321,7 @@ fn methods(path: &str) -> Option<&'static str> {
         []
         | [
             "receipts" | "messages" | "contacts" | "quarantine" | "alarms" | "accessibility" | "arrivals" | "cookies"
-            | "account" | "people" | "tokens" | "templates",
+            | "account" | "people" | "tokens" | "templates" | "livez" | "readyz" | "status",
         ]
         | ["receipts" | "messages" | "search", _]
         | ["sign-in", "oidc"]

@@ -10,13 +10,14 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::send::{Destination, Options, Progress, Summary, deliver};
 use super::serve::{self, Clockwork, Listen, People, Server, Socket};
-use super::{Data, Failure, by, say, tell};
+use super::{Data, Failure, by, log, say, tell};
 use crate::access::{Passwords, RequiredOf, Secret, token_sha256};
 use crate::clock::{self, DAY};
 use crate::edge::Proxies;
 use crate::made_up::{Bodies, Sending, What};
 use crate::notify::Callback;
 use crate::store::{Keep, Retention, Role, Services, Store};
+use crate::upkeep::Outlets;
 use crate::web::{Beyond, Owner};
 
 /// Services that send, each with a token of its own.
@@ -42,7 +43,7 @@ pub(super) struct Demo {
 }
 
 pub(super) async fn run(demo: Demo) -> Result<(), Failure> {
-    serve::log_to_stderr(LevelFilter::ERROR);
+    log::begin_for_people(LevelFilter::ERROR);
     let mut stopped = std::pin::pin!(serve::stop_signal()?);
     let temporary = tempfile::Builder::new()
         .prefix("counterfoil-demo-")
@@ -62,8 +63,10 @@ pub(super) async fn run(demo: Demo) -> Result<(), Failure> {
         backups: None,
         backfills: Vec::new(),
         emails: None,
+        outlets: Outlets::default(),
     };
-    let listen = Listen { pages: vec![Socket::At(demo.listen)], callbacks: Vec::new(), proxies: Proxies::default() };
+    let (pages, proxies) = (vec![Socket::At(demo.listen)], Proxies::default());
+    let listen = Listen { pages, callbacks: Vec::new(), metrics: Vec::new(), proxies };
     // Who wants to see it at once has no app at hand.
     let people = People {
         public_url: None,

@@ -1,6 +1,6 @@
 //! `counterfoil serve`: the callbacks and the pages, until it is told to stop.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,23 +11,19 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::backfill::{NOTIFY, source};
+use super::log::{Log, READY};
 use super::systemd::{self, Inherited};
+use super::watched::Watched;
 use super::{Data, Failure, listed};
 use crate::access::{RequiredOf, SingleSignOn};
 use crate::edge::{self, Limits, Network, Proxies, Routes};
 use crate::store::{BackupFolder, Checkpoint, Keep, Recipient, Retention, Store};
-use crate::upkeep::{Emails, ReadBack, Schedule};
+use crate::upkeep::{Emails, Outlets, ReadBack, Schedule};
 use crate::web::{self, Beyond, Owner, Site};
 use crate::{clock, upkeep};
 
-/// What is logged under this target is always logged: whoever starts the server waits for it.
-const READY: &str = "counterfoil::ready";
 /// The signal of a write past the limit on file sizes; the same on every Linux but MIPS.
 const SIGXFSZ: i32 = 25;
 /// Descriptors for the store and the like, beside those of the connections.
@@ -84,6 +80,8 @@ pub(super) struct Serve {
     backups: Backups,
     #[command(flatten)]
     backfills: Backfills,
+    #[command(flatten)]
+    watched: Watched,
     /// Room on the disk, in MiB, that a file in the store's folder takes up: when the disk is full it is given up, so that people can
     /// still sign in and what is old can be removed, while callbacks are answered 503. 0 is none
     #[arg(
@@ -94,9 +92,8 @@ pub(super) struct Serve {
         env = "COUNTERFOIL_BALLAST"
     )]
     ballast: u32,
-    /// The least that is logged: error, warn, info or debug
-    #[arg(long, value_name = "LEVEL", default_value = "info", env = "COUNTERFOIL_LOG_LEVEL")]
-    log_level: LevelFilter,
+    #[command(flatten)]
+    log: Log,
 }
 
 /// How long what arrived is kept.
@@ -226,18 +223,19 @@ pub(super) fn turn(typed: &str) -> Result<Duration, String> {
 }
 
 pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
-    log_to_stderr(serve.log_level);
+    serve.log.begin();
     // Caught before anything is opened, so that a stop at any moment is a clean one.
     let stopped = stop_signal()?;
     let retention = Retention { receipts: serve.keeping.receipts, messages: serve.keeping.messages };
     let (backups, backfills) = (serve.backups.schedule(), serve.backfills.services()?);
     let ballast = u64::from(serve.ballast) * 1024 * 1024;
     let (record, sent_texts) = (serve.keeping.record, serve.keeping.sent_texts);
+    let outlets = serve.watched.outlets(serve.public_url.clone());
     let single_sign_on = serve.oidc.read(serve.public_url.as_deref())?;
     let (public_url, second_factor) = (serve.public_url, serve.require_second_factor);
     let (beyond, owner) = (serve.beyond.read()?, serve.owner.read()?);
     let emails = serve.mail.read(public_url.as_deref(), owner.name().to_owned())?;
-    let clockwork = Clockwork { retention, record, sent_texts, ballast, backups, backfills, emails };
+    let clockwork = Clockwork { retention, record, sent_texts, ballast, backups, backfills, emails, outlets };
     let asked: Vec<String> = beyond.asking.services().map(str::to_owned).collect();
     let people = People { public_url, second_factor, single_sign_on, beyond, owner };
     let inherited = Inherited::take()?;
@@ -245,6 +243,7 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     let listen = Listen {
         pages: or_inherited(serve.listen, inherited.pages),
         callbacks: or_inherited(serve.callbacks_listen, inherited.callbacks),
+        metrics: or_inherited(serve.watched.metrics_listen, inherited.metrics),
         proxies: Proxies::at(serve.trusted_proxy),
     };
     let server = Server::start(&serve.data, listen, people, clockwork)?;
@@ -266,6 +265,9 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     for address in &server.callbacks_at {
         tracing::info!(target: READY, event = "serve.callbacks_listening", "taking callbacks alone on http://{address}");
     }
+    for address in &server.metrics_at {
+        tracing::info!(target: READY, event = "serve.metrics_listening", "metrics on http://{address}/metrics");
+    }
     tokio::select! {
         () = stopped => tracing::info!(event = "serve.stopping", "stopping: finishing what is in flight"),
         () = server.store.writer_ended() => {
@@ -285,6 +287,8 @@ pub(super) struct Listen {
     pub(super) pages: Vec<Socket>,
     /// For callbacks alone.
     pub(super) callbacks: Vec<Socket>,
+    /// For who watches.
+    pub(super) metrics: Vec<Socket>,
     /// Before all of them.
     pub(super) proxies: Proxies,
 }
@@ -336,12 +340,15 @@ pub(super) struct Clockwork {
     pub(super) backups: Option<Schedule>,
     pub(super) backfills: Vec<ReadBack>,
     pub(super) emails: Option<Emails>,
+    /// Who is told of alarms.
+    pub(super) outlets: Outlets,
 }
 
 /// A running server, for `serve` and for `demo`.
 pub(super) struct Server {
     pub(super) pages_at: Vec<SocketAddr>,
     callbacks_at: Vec<SocketAddr>,
+    metrics_at: Vec<SocketAddr>,
     pub(super) store: Store,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -353,9 +360,9 @@ impl Server {
     pub(super) fn start(data: &Data, listen: Listen, people: People, clockwork: Clockwork) -> Result<Server, Failure> {
         let store = Store::serve(&data.data, clock::now())?;
         tell_of_gap(&store);
-        let limits = limits(listen.pages.len() + listen.callbacks.len());
+        let limits = limits(listen.pages.len() + listen.callbacks.len() + listen.metrics.len());
         let open = |sockets: Vec<Socket>| sockets.into_iter().map(Socket::open).collect::<Result<Vec<_>, _>>();
-        let (pages, callbacks) = (open(listen.pages)?, open(listen.callbacks)?);
+        let (pages, callbacks, metrics) = (open(listen.pages)?, open(listen.callbacks)?, open(listen.metrics)?);
         store.is_to_keep(clockwork.retention);
         if let Err(error) = store.is_to_hold_ballast(clockwork.ballast) {
             tracing::warn!(event = "store.ballast_failed", error = %error, "the ballast cannot be looked at: check counterfoil.ballast");
@@ -364,7 +371,8 @@ impl Server {
         let site = Site::new(&store, public_url, second_factor, single_sign_on, beyond, owner);
         let (stop, stopped) = watch::channel(false);
         let upkeep = tokio::spawn(keep_up(store.clone(), clockwork));
-        let mut server = Server { pages_at: vec![], callbacks_at: vec![], store, stop, tasks: JoinSet::new(), upkeep };
+        let (pages_at, callbacks_at, metrics_at) = (vec![], vec![], vec![]);
+        let mut server = Server { pages_at, callbacks_at, metrics_at, store, stop, tasks: JoinSet::new(), upkeep };
         for listener in pages {
             server.pages_at.push(local(&listener)?);
             server.serve(listener, web::routes(&site), limits.clone(), &listen.proxies, stopped.clone());
@@ -372,6 +380,10 @@ impl Server {
         for listener in callbacks {
             server.callbacks_at.push(local(&listener)?);
             server.serve(listener, web::callback_routes(&site), limits.clone(), &listen.proxies, stopped.clone());
+        }
+        for listener in metrics {
+            server.metrics_at.push(local(&listener)?);
+            server.serve(listener, web::metrics_routes(&site), limits.clone(), &listen.proxies, stopped.clone());
         }
         Ok(server)
     }
@@ -407,7 +419,8 @@ impl Server {
 }
 
 async fn keep_up(store: Store, clockwork: Clockwork) {
-    let Clockwork { retention, record, sent_texts, ballast: _, backups, backfills, emails } = clockwork;
+    let Clockwork { retention, record, sent_texts, ballast: _, backups, backfills, emails, outlets } = clockwork;
+    let watching = upkeep::watch(store.clone(), backups.as_ref().map(|schedule| schedule.every), outlets);
     let backing_up = async {
         if let Some(schedule) = backups {
             upkeep::back_up(store.clone(), schedule).await;
@@ -421,6 +434,7 @@ async fn keep_up(store: Store, clockwork: Clockwork) {
         following,
         upkeep::forget_sent_texts(store.clone(), sent_texts),
         backing_up,
+        watching,
         upkeep::read_back(store.clone(), backfills),
         upkeep::send_emails(store.clone(), emails)
     );
@@ -501,17 +515,6 @@ pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
             () = never.as_mut() => (),
         }
     })
-}
-
-pub(super) fn log_to_stderr(level: LevelFilter) {
-    let log = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        // Where standard error is full or closed there is nobody to tell, and saying so there would panic.
-        .log_internal_errors(false);
-    let shown = Targets::new().with_default(level).with_target(READY, LevelFilter::INFO);
-    // A second subscriber in one process would be a fault of ours and harms nothing.
-    let _first = tracing_subscriber::registry().with(log.with_filter(shown)).try_init().is_ok();
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use rusqlite::{OptionalExtension, Row, params};
+use tokio::sync::Notify;
 
 use super::record::{self, By, Did, Entry};
-use super::{Store, StoreError};
+use super::{Services, Store, StoreError};
 use crate::clock::MINUTE;
 
 /// Of one sort so many stand apart; what comes beyond is counted in the last.
@@ -21,7 +22,7 @@ const ELSEWHERE: &str = "elsewhere";
 macro_rules! sorts {
     ($($(#[$doc:meta])* $name:ident $word:literal $words:literal $advice:literal)*) => {
         /// What an alarm is about.
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum AlarmSort { $($(#[$doc])* $name,)* }
 
         impl AlarmSort {
@@ -71,9 +72,52 @@ sorts! {
     /// No email has gone out for some time.
     EmailsFail "emails_fail" "Emails to people are not going out"
         "Check the mail server and the --smtp flags. Nothing is lost: what waits is sent when the mail server takes it. Settings says how it stands now."
+    /// Callbacks have been answered 503 for a while.
+    Refusing "refusing" "Callbacks have been refused for over 5 minutes"
+        "GOV.UK Notify gives each up after about 25 minutes. The server’s log says why they are refused: mend that now, then run counterfoil backfill if it took longer."
+    /// The store is damaged.
+    Damage "damage" "The store is damaged, and every callback is refused"
+        "Stop the server, keep a copy of its folder, restore the newest backup into a new folder with counterfoil restore, and start the server on that."
+    /// The disk is full, or soon will be.
+    Disk "disk" "The disk of the store is full or nearly so"
+        "Make room on it, enlarge it, or remove what is old with counterfoil purge. When it is full every callback is refused until there is room."
+    /// The store's log cannot be copied into its file.
+    Log "log" "The store’s log is not copied into its file"
+        "Stop any other program that reads counterfoil.db without an end. If there is none, look whether the disk fails. Past 1¼ GiB every callback is refused."
+    /// There is something in quarantine.
+    Quarantine "quarantine" "Callbacks could not be understood"
+        "They are kept as they came. Look at them under Quarantine, have them read again, and tell the people who make Counterfoil if GOV.UK Notify sent them."
+    /// The last backup failed, or is too old.
+    Backup "backup" "There is no fresh backup"
+        "Look whether the folder of --backup-to is there, has room and can be written. The server’s log says what failed. counterfoil backup makes one by hand."
+    /// The certificate ends soon.
+    Certificate "certificate" "The certificate ends within 14 days"
+        "Renew it: GOV.UK Notify sends nothing to a server whose certificate has ended. The server’s log says why that did not happen by itself."
+    /// The clock was set.
+    ClockStep "clock_step" "The clock of the server jumped"
+        "Check that the server’s time is right and that it is kept right, by chrony or systemd-timesyncd. Times of arrival, sign-in codes and removal by age rest on it."
 }
 
 impl AlarmSort {
+    /// Whether it is raised and stands until a person has dealt with it. The others end by themselves, and are in no table.
+    #[must_use]
+    pub fn is_raised(self) -> bool {
+        use AlarmSort::{FailedSignIns, LargeExport, RecordBroken, Silence, UnusedToken, WrongToken};
+        matches!(self, WrongToken | UnusedToken | Silence | FailedSignIns | LargeExport | RecordBroken)
+    }
+
+    /// Whether callbacks are being lost, or will be soon, or somebody has tampered: for the others tomorrow will do.
+    #[must_use]
+    pub fn is_urgent(self) -> bool {
+        use AlarmSort::{Certificate, Damage, Disk, Log, RecordBroken, Refusing, Silence, WrongToken};
+        matches!(self, WrongToken | Silence | Refusing | Damage | Disk | Log | Certificate | RecordBroken)
+    }
+
+    /// Whether what an alarm of this sort is about may leave the machine: whence a token or a sign-in came, and who saved much, may not.
+    fn may_be_told(self) -> bool {
+        matches!(self, AlarmSort::UnusedToken | AlarmSort::Silence)
+    }
+
     /// Whether what an alarm of this sort is about may stand in the log: who saved much is named by their address.
     fn may_be_logged(self) -> bool {
         self != AlarmSort::LargeExport
@@ -128,10 +172,27 @@ pub struct Raised {
     pub times: i64,
 }
 
+/// An alarm that stands, as it may be told to anybody.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Stands {
+    /// What it is about.
+    pub sort: AlarmSort,
+    /// Which service, token or account, by name or number; nothing where that is nobody's business.
+    pub about: Option<String>,
+    /// Since when, in microseconds since 1970 UTC.
+    pub since: i64,
+}
+
 /// Those of each sort that were raised lately: whoever raises one a thousand times a second causes one write a minute, and many of
 /// one sort keep none of another from being written.
 #[derive(Default)]
-pub(super) struct Lately(Mutex<HashMap<AlarmSort, HashMap<String, Count>>>);
+pub(super) struct Lately {
+    raised: Mutex<HashMap<AlarmSort, HashMap<String, Count>>>,
+    /// Told of each that is new or dealt with.
+    changed: Notify,
+    /// All that stood at the last look.
+    stand: Mutex<Vec<Stands>>,
+}
 
 #[derive(Clone, Copy)]
 struct Count {
@@ -142,7 +203,7 @@ struct Count {
 impl Lately {
     /// The alarm as it is to be written, and how often it was raised since it was last, if that is long ago enough to write it again.
     fn count(&self, alarm: Alarm, now: i64) -> Option<(Alarm, i64)> {
-        let mut lately = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lately = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
         let lately = lately.entry(alarm.sort).or_default();
         if lately.len() >= WAITING {
             let is_fresh = |count: &Count| (0..WRITTEN_EVERY).contains(&(now - count.written_at));
@@ -194,6 +255,7 @@ impl Store {
         });
         let is_new = raised.await?;
         if is_new {
+            self.inner.alarms.changed.notify_one();
             tracing::warn!(
                 event = "alarm.raised",
                 sort = sort.as_str(),
@@ -223,7 +285,7 @@ impl Store {
     /// When it cannot be written.
     pub async fn settle(&self, id: i64, by: By, now: i64) -> Result<bool, StoreError> {
         let key = self.inner.key.clone();
-        self.write(move |connection| {
+        let settled = self.write(move |connection| {
             let sql = "UPDATE alarms SET settled_at = ?2, settled_by = ?3 WHERE id = ?1 AND settled_at IS NULL
                  RETURNING sort";
             let sort: Option<String> =
@@ -232,8 +294,48 @@ impl Store {
             let entry = Entry::new(by, Did::SettledAlarm, now).of(format!("alarm {id}")).with(sort);
             record::append(connection, &key, &entry)?;
             Ok(true)
-        })
-        .await
+        });
+        let settled = settled.await?;
+        self.inner.alarms.changed.notify_one();
+        Ok(settled)
+    }
+
+    /// Those that people have to deal with, as they may be told to anybody: one for each sort and what it is about. A silence is told
+    /// for as long as it goes on.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn alarms_to_tell(&self) -> Result<Vec<Stands>, StoreError> {
+        let mut stand: Vec<Stands> = Vec::new();
+        for raised in self.alarms().await? {
+            let Some(sort) = raised.sort.filter(|sort| *sort != AlarmSort::Silence) else { continue };
+            let about = Some(raised.object).filter(|object| sort.may_be_told() && object != ELSEWHERE);
+            match stand.iter_mut().find(|other| other.sort == sort && other.about == about) {
+                Some(other) => other.since = other.since.min(raised.first_at),
+                None => stand.push(Stands { sort, about, since: raised.first_at }),
+            }
+        }
+        for silence in self.silences(&Services::All).await? {
+            let (about, since) = (Some(silence.service_name), silence.since);
+            stand.push(Stands { sort: AlarmSort::Silence, about, since });
+        }
+        Ok(stand)
+    }
+
+    /// Waits until an alarm was raised or dealt with since this was last waited for.
+    pub async fn alarms_changed(&self) {
+        self.inner.alarms.changed.notified().await;
+    }
+
+    /// All that stood when it was looked at last.
+    #[must_use]
+    pub fn standing_alarms(&self) -> Vec<Stands> {
+        self.inner.alarms.stand.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// These stand now.
+    pub fn note_standing_alarms(&self, stand: &[Stands]) {
+        stand.clone_into(&mut self.inner.alarms.stand.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Raises an alarm for each valid token that nothing came with since `moment`.

@@ -240,7 +240,7 @@ fn folder_of(file: &Path) -> &Path {
 }
 
 /// The bytes that an ordinary user can still write where this file is or will be.
-fn available(file: &Path) -> io::Result<u64> {
+pub(super) fn available(file: &Path) -> io::Result<u64> {
     let disk = rustix::fs::statvfs(folder_of(file))?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }

@@ -11,6 +11,7 @@ use super::condition::Condition;
 use super::damage::LONGEST_LOG;
 use super::open::{Folder, LOCK_WAIT, OpenError};
 use super::{Store, StoreError};
+use crate::meters::Copied;
 
 /// Below this the log is left alone: copying it more often only costs.
 const WORTH_COPYING: u64 = 4 * 1024 * 1024;
@@ -143,11 +144,12 @@ fn copy(folder: &Folder, condition: &Condition, mode: &str) -> Checkpoint {
                 condition.damage.found(said);
             }
             tracing::error!(event = "store.checkpoint_failed", error = %error, "the log could not be copied into the store");
+            condition.meters.copied(Copied::Failed);
             return Checkpoint::Failed;
         }
     };
     // To wait for those who read would keep the writer waiting, of a server beside this process too.
-    connection.busy_timeout(Duration::ZERO).and_then(|()| run(&connection, mode)).unwrap_or_else(|error| {
+    connection.busy_timeout(Duration::ZERO).and_then(|()| run(&connection, mode, condition)).unwrap_or_else(|error| {
         failed(&error, condition);
         Checkpoint::Failed
     })
@@ -160,7 +162,7 @@ pub(super) fn relieve(connection: &Connection, condition: &Condition) {
     let page_size = connection.query_row("PRAGMA page_size", [], |row| row.get::<_, i64>(0));
     let (Ok(pages), Ok(page_size)) = (pages, page_size) else { return };
     if pages > RELIEF_PAGES
-        && let Err(error) = run(connection, "PASSIVE")
+        && let Err(error) = run(connection, "PASSIVE", condition)
     {
         failed(&error, condition);
     }
@@ -180,7 +182,7 @@ pub(super) fn try_again(connection: &Connection, condition: &Condition) {
 /// Copies the log and cuts it to nothing, between two transactions of the writer. It must not wait for those who read in the log: a
 /// backup does for minutes, and what copies the log elsewhere does all the time.
 pub(super) fn cut(connection: &Connection, condition: &Condition) -> Checkpoint {
-    let done = connection.busy_timeout(Duration::ZERO).and_then(|()| run(connection, "TRUNCATE"));
+    let done = connection.busy_timeout(Duration::ZERO).and_then(|()| run(connection, "TRUNCATE", condition));
     let waits_again = connection.busy_timeout(LOCK_WAIT);
     waits_again.and(done).unwrap_or_else(|error| {
         failed(&error, condition);
@@ -189,13 +191,16 @@ pub(super) fn cut(connection: &Connection, condition: &Condition) -> Checkpoint 
 }
 
 fn failed(error: &rusqlite::Error, condition: &Condition) {
+    condition.meters.copied(Copied::Failed);
     condition.note(error);
     tracing::error!(event = "store.checkpoint_failed", error = %error, "the log could not be copied into the store");
 }
 
-fn run(connection: &Connection, mode: &str) -> rusqlite::Result<Checkpoint> {
-    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
+fn run(connection: &Connection, mode: &str, condition: &Condition) -> rusqlite::Result<Checkpoint> {
+    let done = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
         let (busy, log, copied): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
         Ok(if busy == 0 && log == copied { Checkpoint::Whole } else { Checkpoint::Part })
-    })
+    })?;
+    condition.meters.copied(if done == Checkpoint::Whole { Copied::Whole } else { Copied::Part });
+    Ok(done)
 }

@@ -1,9 +1,12 @@
-//! What keeps a store from taking something: damage, a log that is too long, a full disk.
+//! What keeps a store from taking something: damage, a log that is too long, a full disk. With it goes what is counted.
+
+use std::sync::Arc;
 
 use super::StoreError;
 use super::ballast::Disk;
 use super::checkpoint::LogLength;
 use super::damage::Damage;
+use crate::meters::Meters;
 
 /// Clones know the same.
 #[derive(Clone)]
@@ -11,6 +14,7 @@ pub(super) struct Condition {
     pub(super) damage: Damage,
     pub(super) log: LogLength,
     pub(super) disk: Disk,
+    pub(super) meters: Arc<Meters>,
 }
 
 impl Condition {

@@ -32,6 +32,17 @@ pub struct Silence {
     pub usual: i64,
 }
 
+/// How many callbacks of a service came in an hour.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CameInHour {
+    /// The hour, since 1970 UTC.
+    pub hour: i64,
+    /// The service's number.
+    pub service: i64,
+    /// How many.
+    pub arrived: i64,
+}
+
 /// What came in the hour that is not over, by service, and is not written down yet.
 #[derive(Default)]
 pub(super) struct Tally {
@@ -79,6 +90,21 @@ pub(super) fn tidy(connection: &Connection, now: i64) -> rusqlite::Result<()> {
 }
 
 impl Store {
+    /// What came since the hour after `since`, by the hour and service. Of the last minute some may be missing.
+    ///
+    /// # Errors
+    /// When the read fails or takes too long.
+    pub async fn came_lately(&self, since: i64) -> Result<Vec<CameInHour>, StoreError> {
+        self.read(move |connection| {
+            let sql = "SELECT hour, service, arrived FROM hours WHERE hour > ?1";
+            let row = |row: &rusqlite::Row<'_>| {
+                Ok(CameInHour { hour: row.get(0)?, service: row.get(1)?, arrived: row.get(2)? })
+            };
+            connection.prepare_cached(sql)?.query_map([hour_of(since)], row)?.collect()
+        })
+        .await
+    }
+
     /// Looks for silences of services with a valid token, for the pages too.
     ///
     /// # Errors

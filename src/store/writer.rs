@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{Notify, oneshot, watch};
@@ -186,6 +186,12 @@ impl Writer {
             Ok(())
         })?;
         answered.await.map_err(|_| StoreError::Closed)
+    }
+
+    /// How many callbacks and how many writes of pages wait.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let waiting = self.queue.lock();
+        (waiting.callbacks.len(), waiting.pages.len())
     }
 
     /// Lets the writer get to know the index before it has anything to write: until then each search makes the newest entries.
@@ -423,7 +429,7 @@ impl Pen<'_> {
     }
 
     fn try_commit(&mut self, pages: Vec<PageWork>, callbacks: &[CallbackJob]) -> rusqlite::Result<Vec<Stored>> {
-        let mut settles = Vec::with_capacity(pages.len());
+        let (began, mut settles) = (Instant::now(), Vec::with_capacity(pages.len()));
         let (key, ledger) = (self.key, &mut self.ledger);
         let mut pages = pages.into_iter();
         let done = (|| {
@@ -439,8 +445,12 @@ impl Pen<'_> {
             Ok(stored)
         })();
         match &done {
-            Ok(_) => self.ledger.committed(),
+            Ok(_) => {
+                self.condition.meters.committed(began.elapsed());
+                self.ledger.committed();
+            }
             Err(error) => {
+                self.condition.meters.commit_failed();
                 self.condition.note(error);
                 self.ledger.forget();
             }

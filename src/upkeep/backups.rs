@@ -27,6 +27,7 @@ pub async fn back_up(store: Store, schedule: Schedule) {
         let now = clock::now();
         // A folder that cannot be read is told of when the backup fails.
         let newest = to.newest().unwrap_or_default();
+        newest.inspect(|at| store.meters().backup_made(*at));
         let wait = waits(newest.max(tried_at), every, now);
         if !wait.is_zero() {
             sleep(wait.min(LOOKS_AGAIN)).await;
@@ -34,18 +35,24 @@ pub async fn back_up(store: Store, schedule: Schedule) {
         }
         tried_at = Some(now);
         match store.back_up_into(&to, now).await {
-            Ok(made) => tracing::info!(
-                event = "store.backup_made",
-                name = made.name,
-                bytes = made.bytes,
-                removed = made.removed,
-                "a backup was made"
-            ),
-            Err(error) => tracing::error!(
-                event = "store.backup_failed",
-                error = %error,
-                "the backup failed, and is tried again at the next turn. Until then counterfoil backup makes one"
-            ),
+            Ok(made) => {
+                store.meters().backup_made(now);
+                tracing::info!(
+                    event = "store.backup_made",
+                    name = made.name,
+                    bytes = made.bytes,
+                    removed = made.removed,
+                    "a backup was made"
+                );
+            }
+            Err(error) => {
+                store.meters().backup_failed(now);
+                tracing::error!(
+                    event = "store.backup_failed",
+                    error = %error,
+                    "the backup failed, and is tried again at the next turn. Until then counterfoil backup makes one"
+                );
+            }
         }
     }
 }

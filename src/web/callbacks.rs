@@ -13,10 +13,11 @@ use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::reply::{Reply, Response};
 
-use super::{Site, request};
+use super::{Site, request, took};
 use crate::access::{Neighbourhood, Refused, Sender};
 use crate::clock;
 use crate::edge::{CloseUnanswered, Peer};
+use crate::meters::Came;
 use crate::notify::{Callback, Kind, Unreadable};
 use crate::store::{Alarm, AlarmSort, Arrival, Envelope, Origin, Stored};
 
@@ -67,10 +68,16 @@ fn call(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
             if method != Method::POST {
                 return with(StatusCode::METHOD_NOT_ALLOWED, header::ALLOW, "POST");
             }
-            match site.senders.check(&headers).await {
-                Ok(sender) => take(&site, &sender, path.as_str(), &headers, body).await,
+            let (mut kind, mut service) = (UNREAD, None);
+            let response = match site.senders.check(&headers).await {
+                Ok(sender) => {
+                    service = Some(sender.service().0);
+                    take(&site, &sender, path.as_str(), &headers, body, &mut kind).await
+                }
                 Err(refused) => refuse(&site, &refused, path.as_str(), peer),
-            }
+            };
+            count(&site, service, kind, &response);
+            response
         })
         .boxed()
 }
@@ -81,6 +88,7 @@ async fn take<B: Buf>(
     path: &str,
     headers: &HeaderMap,
     body: impl Stream<Item = Result<B, warp::Error>>,
+    kind: &mut &'static str,
 ) -> Response {
     let body = match tokio::time::timeout(BODY_WITHIN, read(body)).await {
         Ok(Body::Whole(body)) => body,
@@ -98,11 +106,26 @@ async fn take<B: Buf>(
         arrived_at: clock::now(),
         path: path.to_owned(),
     };
-    keep(site, arrival(envelope, headers, body)).await
+    let (arrival, read_as) = arrival(envelope, headers, body);
+    *kind = read_as;
+    keep(site, arrival).await
 }
 
-/// Reads the body for what it is; what cannot be read is kept as it came.
-fn arrival(envelope: Envelope, headers: &HeaderMap, body: Vec<u8>) -> Arrival {
+/// What a callback is counted as of which nobody knows what it was, and one that could not be understood.
+const UNREAD: &str = "unread";
+const NOT_UNDERSTOOD: &str = "not-understood";
+
+fn count(site: &Site, service: Option<i64>, kind: &'static str, response: &Response) {
+    let meters = site.store.meters();
+    let closed = response.extensions().get::<CloseUnanswered>().is_some();
+    let answer = if closed { 0 } else { response.status().as_u16() };
+    let now = clock::now();
+    meters.came(Came { service, kind, answer }, now);
+    took().inspect(|time| meters.callback_took(*time, answer, now));
+}
+
+/// Reads the body for what it is, and says what that was; what cannot be read is kept as it came.
+fn arrival(envelope: Envelope, headers: &HeaderMap, body: Vec<u8>) -> (Arrival, &'static str) {
     let text = |name: header::HeaderName| {
         headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
@@ -111,20 +134,24 @@ fn arrival(envelope: Envelope, headers: &HeaderMap, body: Vec<u8>) -> Arrival {
     let callback = if encoding.is_some() { Err(Unreadable::Compressed) } else { Callback::read(&body) };
     log_odd_path(&envelope.path, callback.as_ref().ok().map(Callback::kind));
     match callback {
-        Ok(callback) => Arrival::callback(envelope, callback),
+        Ok(callback) => {
+            let kind = callback.kind().path();
+            (Arrival::callback(envelope, callback), kind)
+        }
         Err(unreadable) => {
             tracing::warn!(
                 event = "callback.quarantined",
                 reason = unreadable.code(),
                 "a callback could not be understood and went to quarantine"
             );
-            Arrival::Quarantine {
+            let kept = Arrival::Quarantine {
                 envelope,
                 reason: unreadable.to_string(),
                 content_type: text(header::CONTENT_TYPE),
                 content_encoding: encoding,
                 body,
-            }
+            };
+            (kept, NOT_UNDERSTOOD)
         }
     }
 }

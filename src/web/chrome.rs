@@ -35,6 +35,8 @@ pub(super) enum Here {
     Audit,
     /// Alarms.
     Alarms,
+    /// Whether all is well.
+    Status,
     /// None of these.
     Nowhere,
 }
@@ -137,7 +139,7 @@ const fn place(here: Here, href: &'static str, words: &'static str, needs: Optio
 }
 
 /// The menu, in its order.
-const MENU: [Place; 12] = [
+const MENU: [Place; 13] = [
     place(Here::Receipts, "/receipts", "Receipts", None),
     place(Here::Messages, "/messages", "Received texts", None),
     place(Here::Contacts, "/contacts", "Contacts to check", None),
@@ -150,6 +152,7 @@ const MENU: [Place; 12] = [
     place(Here::Templates, "/templates", "Templates", Some(May::Settings)),
     place(Here::Settings, "/settings", "Settings", Some(May::Settings)),
     place(Here::Alarms, "/alarms", "Alarms", Some(May::Alarms)),
+    place(Here::Status, "/status", "Status", Some(May::Alarms)),
 ];
 
 impl Place {

@@ -8,6 +8,7 @@ use warp::reply::{Reply, Response};
 use super::assets;
 use super::chrome::{self, Chrome};
 use super::request::Kept;
+use crate::edge::asked;
 use crate::store::StoreError;
 
 /// Why a page is not what was asked for. It goes along with the answer, so that its page can be made for whoever asks.
@@ -77,6 +78,8 @@ struct ProblemPage {
     chrome: Chrome,
     heading: &'static str,
     paragraphs: &'static [&'static str],
+    /// By which it is found in the log, where it is the service's fault.
+    request: Option<String>,
 }
 
 impl Problem {
@@ -177,7 +180,8 @@ impl Problem {
     /// The page for it.
     pub(super) fn page(&self, chrome: Chrome) -> Response {
         let (heading, paragraphs) = self.words(chrome.person.is_some());
-        let page = ProblemPage { chrome, heading, paragraphs };
+        let request = asked().filter(|_| self.status().is_server_error()).map(|asked| asked.id().to_string());
+        let page = ProblemPage { chrome, heading, paragraphs, request };
         self.with_status(html(&page).unwrap_or_else(|_| heading.into_response()))
     }
 

@@ -75,4 +75,6 @@ await everywhere(async ({ page, look, heading }) => {
   await table.getByRole("button", { name: /^Call off/ }).click();
   assert.equal(await table.getByRole("link", { name: /^Rotate/ }).count(), 2, "both are valid");
   await look("revocation called off");
+  await page.goto("/status");
+  await look("status");
 });

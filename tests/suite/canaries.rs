@@ -7,11 +7,12 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use crate::alarms::{Hook, command_that_notes};
 use crate::server::{
     Answer, App, BINARY, Browser, SECOND_FACTOR, Server, Told, exchange, folder, printed, request, run,
 };
@@ -63,6 +64,9 @@ fn nothing(canaries: &[Canary], bytes: &[u8], place: &str) {
 struct Aviary {
     server: Server,
     told: Told,
+    hook: Hook,
+    /// What the command for alarms was given.
+    noted: PathBuf,
     stdout: tempfile::NamedTempFile,
     /// Of people who are written to.
     personal: Vec<Canary>,
@@ -117,13 +121,18 @@ fn of_process(pid: u32) -> Vec<u8> {
     [read("cmdline").unwrap(), read("environ").unwrap_or_default()].concat()
 }
 
+#[expect(clippy::too_many_lines, reason = "everything has to have happened")]
 fn aviary() -> Aviary {
     let (told, stdout) = (Told::listen(), tempfile::NamedTempFile::new().unwrap());
     let folder = folder();
     let data = folder.path().join("store");
     let mut command = told.command(None);
     command.env_remove(SECOND_FACTOR).stdout(stdout.reopen().unwrap()).env(SECOND_FACTOR, "all");
-    let more = ["--log-level", "debug", "--trusted-proxy", "127.0.0.1"];
+    let (hook, (alarmed, noted)) = (Hook::listen(0), command_that_notes(folder.path()));
+    let webhook = format!("http://{}/", hook.at);
+    let flags =
+        ["--metrics-listen", "127.0.0.1:0", "--alarm-webhook", &webhook, "--alarm-command", alarmed.to_str().unwrap()];
+    let more = [&["--log-level", "debug", "--log-format", "json", "--trusted-proxy", "127.0.0.1"], &flags[..]].concat();
     let mut server = Server::start_as(command, &data, &more);
 
     let own_token = format!("own-token-{}", letters(40));
@@ -218,7 +227,22 @@ fn aviary() -> Aviary {
     }
     let (token, reference) = (server.token.clone(), reference);
     server.hold(folder);
-    Aviary { server, told, stdout, personal, staff, secrets, manager, admin, number, reference, token, link }
+    Aviary {
+        server,
+        told,
+        hook,
+        noted,
+        stdout,
+        personal,
+        staff,
+        secrets,
+        manager,
+        admin,
+        number,
+        reference,
+        token,
+        link,
+    }
 }
 
 impl Aviary {
@@ -235,11 +259,25 @@ fn no_log_no_process_and_no_news_to_systemd_holds_anything_personal_or_secret() 
     assert_eq!(found(&known, log.as_bytes()).len(), 1, "the look finds what is there: {log}");
     let told = aviary.told.heard().concat();
     assert_eq!(found(&[Canary::text("news", "Taking callbacks.")], told.as_bytes()).len(), 1, "{told}");
+    let metrics = exchange(aviary.server.metrics_at.unwrap(), &request("GET", "/metrics", "", b"")).text();
+    assert!(metrics.contains("counterfoil_callbacks_total{") && log.contains("\"event\":\"callback.wrong_token\""));
+    let mut alarms = String::new();
+    while !(alarms.contains("wrong_token") && alarms.contains("quarantine")) {
+        alarms += &aviary.hook.next().1;
+    }
+    while fs::read_to_string(&aviary.noted).unwrap_or_default().matches("END").count() < 2 {
+        sleep(Duration::from_millis(20));
+    }
+    alarms += &fs::read_to_string(&aviary.noted).unwrap();
+    let where_from = found(&known, [metrics.as_bytes(), alarms.as_bytes()].concat().as_slice());
+    assert!(where_from.is_empty(), "whence it came leaves the machine nowhere");
     let process = of_process(aviary.server.pid());
     assert_eq!(found(&[Canary::text("a flag", "--trusted-proxy")], &process).len(), 1);
     for canaries in aviary.all() {
         nothing(canaries, log.as_bytes(), "the log");
         nothing(canaries, told.as_bytes(), "what systemd is told");
+        nothing(canaries, metrics.as_bytes(), "the metrics");
+        nothing(canaries, alarms.as_bytes(), "what alarms say");
         nothing(canaries, &process, "the process");
         nothing(canaries, &fs::read(aviary.stdout.path()).unwrap(), "standard output");
     }

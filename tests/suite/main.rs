@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod alarms;
 mod asvs;
 mod audit;
 mod backfill;
@@ -23,9 +24,11 @@ mod crash;
 mod damage;
 mod documents;
 mod emails;
+mod events;
 mod files;
 mod first_week;
 mod flags;
+mod health;
 mod help;
 mod hostile;
 mod inbox;
@@ -34,6 +37,7 @@ mod limits;
 mod live;
 mod mail_server;
 mod manual;
+mod metrics;
 mod notify_api;
 mod oidc_provider;
 mod packages;

@@ -65,6 +65,7 @@ pub(crate) fn all_pages(browser: &mut Browser) -> Vec<(String, Answer)> {
         "/tokens/new",
         "/tokens/1/rotate",
         "/tokens/1/revoke",
+        "/status",
         "/cookies",
         "/help/statuses",
         "/help/keyboard",

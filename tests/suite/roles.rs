@@ -134,6 +134,10 @@ pub(crate) const TABLE: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/alarms", [303, 403, 403, 403, 200]),
     ("POST", "/alarms/1", [303, 403, 403, 403, 303]),
     ("GET", "/alarms/none", [404, 404, 404, 404, 404]),
+    ("GET", "/status", [303, 403, 403, 403, 200]),
+    // What watches over the server signs in nowhere.
+    ("GET", "/livez", [200, 200, 200, 200, 200]),
+    ("GET", "/readyz", [200, 200, 200, 200, 200]),
     ("GET", "/sign-in/passkey", [200, 200, 200, 200, 200]),
     ("POST", "/sign-in/passkey", [200, 200, 200, 200, 200]),
     ("POST", "/sign-in/code/passkey", [303, 303, 303, 303, 303]),

@@ -124,6 +124,7 @@ pub(crate) struct Server {
     pub(crate) data: PathBuf,
     pub(crate) at: SocketAddr,
     pub(crate) callbacks_at: Option<SocketAddr>,
+    pub(crate) metrics_at: Option<SocketAddr>,
     pub(crate) token: String,
     log: mpsc::Receiver<String>,
     said: String,
@@ -197,6 +198,7 @@ impl Server {
             data: data.to_owned(),
             at: "127.0.0.1:1".parse().unwrap(),
             callbacks_at: None,
+            metrics_at: None,
             token: String::new(),
             log,
             said: String::new(),
@@ -206,6 +208,9 @@ impl Server {
         if more.contains(&"--callbacks-listen") {
             server.callbacks_at = Some(server.address_after("taking callbacks alone on http://"));
         }
+        if more.contains(&"--metrics-listen") {
+            server.metrics_at = Some(server.address_after("metrics on http://"));
+        }
         server
     }
 
@@ -214,7 +219,7 @@ impl Server {
             let Ok(line) = self.log.recv_timeout(PATIENCE) else { panic!("the server is not ready: {}", self.said) };
             self.said += &line;
             if let Some((_, address)) = line.split_once(words) {
-                return address.split_whitespace().next().unwrap().parse().unwrap();
+                return address.split([' ', '/', '"', '\n']).next().unwrap().parse().unwrap();
             }
         }
     }

@@ -1,0 +1,72 @@
+//! `counterfoil healthcheck`: whether the server takes callbacks, for where no other program is at hand to ask it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Args;
+use http::{Request, StatusCode, header};
+use http_body_util::Full;
+
+use super::{Failure, say};
+use crate::outgoing::{Connection, Server};
+
+/// The server takes up to four seconds to be sure.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(8);
+/// A word is enough; whatever is longer is not ours.
+const LONGEST: usize = 64;
+
+/// Ask the running server whether it takes callbacks
+///
+/// It asks for /readyz, prints the answer, and ends with 0 where the server is ready and with 1 where it is not or does not answer. It is
+/// meant for containers and scripts.
+#[derive(Args, Debug)]
+pub(super) struct Healthcheck {
+    /// Where the server listens, as it was told
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        default_value = "127.0.0.1:8080",
+        value_delimiter = ',',
+        env = "COUNTERFOIL_LISTEN"
+    )]
+    listen: Vec<SocketAddr>,
+    /// The server’s address, where it is not reached at --listen, such as <https://callbacks.example.gov.uk>
+    #[arg(long, value_name = "URL", value_parser = super::public_url, env = "COUNTERFOIL_HEALTHCHECK_URL")]
+    url: Option<String>,
+}
+
+pub(super) async fn run(healthcheck: Healthcheck) -> Result<(), Failure> {
+    let Healthcheck { listen, url } = healthcheck;
+    let own = listen.first().map(|address| format!("http://{}", reached(*address)));
+    let url = url.or(own).ok_or_else(|| Failure::new("give --listen or --url"))?;
+    let server = Server::new(&url).map_err(|error| Failure::new(format!("the URL {error}")))?;
+    let request = Request::get("/readyz")
+        .header(header::HOST, server.authority())
+        .header(header::USER_AGENT, concat!("counterfoil/", env!("CARGO_PKG_VERSION")))
+        .body(Full::<Bytes>::default())
+        .map_err(|error| Failure::new(format!("it cannot be asked for: {error}")))?;
+    let mut connection = Connection::new(server);
+    let answered = tokio::time::timeout(ANSWERED_WITHIN, connection.exchange(request, LONGEST)).await.ok().flatten();
+    let answered = answered.ok_or_else(|| Failure::new(format!("no server answers at {url}. Look whether it runs")))?;
+    let word = String::from_utf8_lossy(&answered.body).trim().to_owned();
+    match answered.head.status {
+        StatusCode::OK => say(&word),
+        StatusCode::SERVICE_UNAVAILABLE => {
+            Err(Failure::new(format!("the server takes no callbacks: {word}. Its log says what to do")))
+        }
+        status => {
+            Err(Failure::new(format!("what answers at {url} is not Counterfoil, or a proxy before it: {status}")))
+        }
+    }
+}
+
+/// Where a server is reached on its own machine that listens on all of its addresses.
+fn reached(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}

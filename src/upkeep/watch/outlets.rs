@@ -1,0 +1,325 @@
+//! Where alarms go to: a webhook and a command. Each has its own queue, so that one which hangs holds nothing up but itself. What
+//! goes out names sorts of alarms, services and numbers, and nobody.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Uri, header};
+use http_body_util::Full;
+use serde::Serialize;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use crate::outgoing::{Connection, Server, WrongUrl};
+use crate::store::Stands;
+
+/// What may wait for an outlet that fails; what comes beyond is in the log alone.
+const WAITING: usize = 64;
+/// A webhook has so long to answer, and a command to end.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+const ENDS_WITHIN: Duration = Duration::from_secs(30);
+/// From one try to the next, twice as long each time up to the longest; for so long in all.
+const TRIES_AGAIN: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_mins(10);
+const TRIES_FOR: Duration = Duration::from_hours(24);
+/// Nobody reads what is answered.
+const READ: usize = 1024;
+
+/// What is told of an alarm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum State {
+    Began,
+    GoesOn,
+    Ended,
+}
+
+/// An alarm that is told.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub(super) state: State,
+    pub(super) stands: Stands,
+    pub(super) now: i64,
+}
+
+/// As it goes out.
+#[derive(Serialize)]
+struct Message<'a> {
+    /// All of it in words, which chat programs show.
+    text: String,
+    alarm: &'static str,
+    state: State,
+    about: Option<&'a str>,
+    urgent: bool,
+    what: &'static str,
+    advice: &'static str,
+    since: String,
+    at: String,
+    server: &'a str,
+}
+
+/// Where alarms go to.
+#[derive(Clone, Default)]
+pub struct Outlets {
+    /// Posted there.
+    pub webhook: Option<Webhook>,
+    /// Given to this program.
+    pub command: Option<PathBuf>,
+    /// How this server is called in what is told: its public address.
+    pub server: Option<String>,
+}
+
+/// An address that alarms are posted to. It may hold a secret, and stands in no log.
+#[derive(Clone)]
+pub struct Webhook {
+    server: Server,
+    path: String,
+}
+
+/// Why an address takes no alarms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum WrongWebhook {
+    /// It is no address of a server.
+    #[error("the URL {0}")]
+    Url(#[from] WrongUrl),
+    /// Others could read along.
+    #[error("the URL has to begin with https://, unless it is of this very machine")]
+    InTheClear,
+}
+
+impl std::str::FromStr for Webhook {
+    type Err = WrongWebhook;
+
+    fn from_str(typed: &str) -> Result<Webhook, WrongWebhook> {
+        let (server, uri) = (Server::new(typed)?, typed.parse::<Uri>().map_err(|_| WrongUrl::Unreadable)?);
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        if uri.scheme_str() != Some("https") && !is_here {
+            return Err(WrongWebhook::InTheClear);
+        }
+        let path = uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
+        Ok(Webhook { server, path })
+    }
+}
+
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Webhook")
+    }
+}
+
+/// The queues.
+pub(super) struct Tell {
+    webhook: Option<mpsc::Sender<Told>>,
+    command: Option<mpsc::Sender<Told>>,
+}
+
+impl Tell {
+    /// Tells without waiting.
+    pub(super) fn tell(&self, told: &Told) {
+        let Told { state, stands, .. } = told;
+        let (sort, about, advice) = (stands.sort.as_str(), &stands.about, stands.sort.advice());
+        match state {
+            State::Ended => tracing::info!(event = "alarm.ended", sort, about, "an alarm has ended"),
+            State::Began | State::GoesOn => {
+                tracing::warn!(
+                    event = "alarm.stands",
+                    sort,
+                    about,
+                    advice,
+                    "an alarm stands: admins see what to do under Status"
+                );
+            }
+        }
+        for outlet in [&self.webhook, &self.command].into_iter().flatten() {
+            if outlet.try_send(told.clone()).is_err() {
+                tracing::error!(
+                    event = "alarm.not_told",
+                    sort,
+                    "an alarm could not be passed on, because too many wait"
+                );
+            }
+        }
+    }
+}
+
+impl Outlets {
+    /// The queues, and the work that empties them.
+    pub(super) fn open(self) -> (Tell, impl Future<Output = ()>) {
+        let Outlets { webhook, command, server } = self;
+        let server = server.unwrap_or_default();
+        let (to_webhook, for_webhook) = mpsc::channel(WAITING);
+        let (to_command, for_command) = mpsc::channel(WAITING);
+        let tell =
+            Tell { webhook: webhook.is_some().then_some(to_webhook), command: command.is_some().then_some(to_command) };
+        let telling = async move {
+            let posting = async {
+                if let Some(webhook) = &webhook {
+                    empty(for_webhook, &server, &Outlet::Webhook(webhook.clone())).await;
+                }
+            };
+            let running = async {
+                if let Some(command) = &command {
+                    empty(for_command, &server, &Outlet::Command(command.clone())).await;
+                }
+            };
+            tokio::join!(posting, running);
+        };
+        (tell, telling)
+    }
+}
+
+/// One of the two.
+enum Outlet {
+    Webhook(Webhook),
+    Command(PathBuf),
+}
+
+impl Outlet {
+    fn name(&self) -> &'static str {
+        match self {
+            Outlet::Webhook(_) => "webhook",
+            Outlet::Command(_) => "command",
+        }
+    }
+
+    async fn tell(&self, told: &Told, body: Vec<u8>) -> Result<(), &'static str> {
+        match self {
+            Outlet::Webhook(webhook) => post(webhook, body).await,
+            Outlet::Command(command) => run(command, told, body).await,
+        }
+    }
+}
+
+/// Tells one after the other. One that fails is tried again, with more and more time between.
+async fn empty(mut waiting: mpsc::Receiver<Told>, server: &str, to: &Outlet) {
+    while let Some(told) = waiting.recv().await {
+        let (body, outlet) = (body(&told, server), to.name());
+        let (mut wait, mut waited) = (TRIES_AGAIN, Duration::ZERO);
+        while let Err(why) = to.tell(&told, body.clone()).await {
+            let sort = told.stands.sort.as_str();
+            if waited > TRIES_FOR {
+                tracing::error!(
+                    event = "alarm.not_told",
+                    sort,
+                    outlet,
+                    why,
+                    "an alarm could not be passed on for a day, and is left out"
+                );
+                break;
+            }
+            tracing::warn!(
+                event = "alarm.told_again",
+                sort,
+                outlet,
+                why,
+                wait = wait.as_secs(),
+                "an alarm could not be passed on, and is tried again"
+            );
+            sleep(wait).await;
+            (waited, wait) = (waited + wait, (wait * 2).min(LONGEST_WAIT));
+        }
+    }
+}
+
+fn body(told: &Told, server: &str) -> Vec<u8> {
+    let Told { state, stands, now } = told;
+    let (what, advice) = (stands.sort.words(), stands.sort.advice());
+    let about = stands.about.as_deref();
+    let place = if server.is_empty() { "Counterfoil".to_owned() } else { format!("Counterfoil at {server}") };
+    let of = about.map_or_else(String::new, |about| format!(" ({about})"));
+    let text = match state {
+        State::Began => format!("{place}: {what}{of}. {advice}"),
+        State::GoesOn => format!("{place}, still: {what}{of}. {advice}"),
+        State::Ended => format!("{place}: this is over: {what}{of}."),
+    };
+    let moment = |micros| jiff::Timestamp::from_microsecond(micros).map_or_else(|_| String::new(), |at| at.to_string());
+    let message = Message {
+        text,
+        alarm: stands.sort.as_str(),
+        state: *state,
+        about,
+        urgent: stands.sort.is_urgent(),
+        what,
+        advice,
+        since: moment(stands.since),
+        at: moment(*now),
+        server,
+    };
+    serde_json::to_vec(&message).unwrap_or_default()
+}
+
+async fn post(webhook: &Webhook, body: Vec<u8>) -> Result<(), &'static str> {
+    let request = Request::post(webhook.path.as_str())
+        .header(header::HOST, webhook.server.authority())
+        .header(header::USER_AGENT, concat!("counterfoil/", env!("CARGO_PKG_VERSION")))
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body)))
+        .map_err(|_| "it cannot be asked for")?;
+    let mut connection = Connection::new(webhook.server.clone());
+    let answered =
+        timeout(ANSWERS_WITHIN, connection.exchange(request, READ)).await.map_err(|_| "no answer in time")?;
+    let status = answered.ok_or("no connection")?.head.status;
+    if status.is_success() { Ok(()) } else { Err("it was refused") }
+}
+
+async fn run(command: &PathBuf, told: &Told, body: Vec<u8>) -> Result<(), &'static str> {
+    let Told { state, stands, .. } = told;
+    let state = match state {
+        State::Began => "began",
+        State::GoesOn => "goes-on",
+        State::Ended => "ended",
+    };
+    let mut child = Command::new(command)
+        .env("COUNTERFOIL_ALARM", stands.sort.as_str())
+        .env("COUNTERFOIL_ALARM_STATE", state)
+        .env("COUNTERFOIL_ALARM_ABOUT", stands.about.as_deref().unwrap_or_default())
+        .env("COUNTERFOIL_ALARM_WHAT", stands.sort.words())
+        .env("COUNTERFOIL_ALARM_ADVICE", stands.sort.advice())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        // Where this is dropped, or it takes too long.
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|_| "it could not be started")?;
+    let mut stdin = child.stdin.take();
+    let ended = timeout(ENDS_WITHIN, async {
+        if let Some(mut stdin) = stdin.take() {
+            // One that reads nothing has the rest in its environment.
+            let _read = stdin.write_all(&body).await.is_ok();
+        }
+        child.wait().await
+    });
+    match ended.await {
+        Ok(Ok(status)) if status.success() => Ok(()),
+        Ok(Ok(_)) => Err("it ended with another code than 0"),
+        Ok(Err(_)) => Err("it could not be waited for"),
+        Err(_) => Err("it did not end in time"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alarms_are_posted_where_nobody_reads_along() {
+        let wrong = |typed: &str| typed.parse::<Webhook>().err();
+        for right in
+            ["https://hooks.example/T0/B0?sig=a", "http://127.0.0.1:9/x", "http://[::1]:9/", "http://localhost/a"]
+        {
+            assert_eq!(wrong(right), None, "{right}");
+        }
+        for clear in ["http://hooks.example/", "http://10.0.0.1/", "http://127.0.0.1.example/"] {
+            assert_eq!(wrong(clear), Some(WrongWebhook::InTheClear), "{clear}");
+        }
+        assert_eq!(wrong("hooks.example"), Some(WrongWebhook::Url(WrongUrl::Scheme)));
+        assert_eq!("https://a.example/T0?sig=a".parse::<Webhook>().unwrap().path, "/T0?sig=a");
+    }
+}
