@@ -10,11 +10,12 @@
 //! Each step returns once and nothing calls back up. Who may use whom: `cli` → everything; `web` → `access`, `asking`, `disclosure`,
 //! `notify`, `store`, and from `edge` what a request carries; `upkeep` → `backfill`, `notify`, `store`; `disclosure` → `notify`,
 //! `store`; `backfill` → `outgoing`, `notify`, `store`; `asking` → `outgoing`, `notify`; `access` → `oidc`, `store`; `oidc` →
-//! `outgoing`; `store` → `flagging`, `notify`; `flagging` → `notify`; `edge`, `outgoing` and `notify` → nothing of ours. `clock` is
+//! `outgoing`; `acme` → `edge`, `outgoing`; `store` → `flagging`, `notify`; `flagging` → `notify`; `edge`, `outgoing` and `notify` → nothing of ours. `clock` is
 //! the time, for those who may ask for it;
 //! `made_up` invents callbacks for `cli` and the benchmarks.
 
 pub mod access;
+pub mod acme;
 pub mod asking;
 pub mod backfill;
 pub mod cli;

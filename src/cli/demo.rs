@@ -13,7 +13,6 @@ use super::serve::{self, Clockwork, Listen, People, Server, Socket};
 use super::{Data, Failure, by, say, tell};
 use crate::access::{Passwords, RequiredOf, Secret, token_sha256};
 use crate::clock::{self, DAY};
-use crate::edge::Proxies;
 use crate::made_up::{Bodies, Sending, What};
 use crate::notify::Callback;
 use crate::store::{Keep, Retention, Role, Services, Store};
@@ -43,7 +42,7 @@ pub(super) struct Demo {
 
 pub(super) async fn run(demo: Demo) -> Result<(), Failure> {
     serve::log_to_stderr(LevelFilter::ERROR);
-    let mut stopped = std::pin::pin!(serve::stop_signal()?);
+    let mut stopped = std::pin::pin!(serve::stop_signal(true)?);
     let temporary = tempfile::Builder::new()
         .prefix("counterfoil-demo-")
         .tempdir()
@@ -62,7 +61,7 @@ pub(super) async fn run(demo: Demo) -> Result<(), Failure> {
         backups: None,
         backfills: Vec::new(),
     };
-    let listen = Listen { pages: vec![Socket::At(demo.listen)], callbacks: Vec::new(), proxies: Proxies::default() };
+    let listen = Listen { pages: vec![Socket::At(demo.listen)], ..Listen::default() };
     // Who wants to see it at once has no app at hand.
     let people = People {
         public_url: None,

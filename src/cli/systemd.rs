@@ -15,12 +15,15 @@ use crate::store::{Store, StoreError};
 const WRONG_SOCKET: u8 = 19;
 /// The `FileDescriptorName=` of a socket for callbacks alone.
 const CALLBACKS: &str = "callbacks";
+/// That of one that leads to https.
+const REDIRECT: &str = "redirect";
 
 /// The sockets that were handed over. They stay open in systemd, and with them who waits there while the server starts again.
 #[derive(Default)]
 pub(super) struct Inherited {
     pub(super) pages: Vec<TcpListener>,
     pub(super) callbacks: Vec<TcpListener>,
+    pub(super) redirects: Vec<TcpListener>,
 }
 
 impl Inherited {
@@ -39,8 +42,12 @@ impl Inherited {
             if !is_listening(&socket) {
                 return Err(wrong(&"it does not listen"));
             }
-            let is_for_callbacks = names.get(number).is_some_and(|(_, name)| name == CALLBACKS);
-            if is_for_callbacks { &mut inherited.callbacks } else { &mut inherited.pages }.push(socket);
+            let kind = match names.get(number).map(|(_, name)| name.as_str()) {
+                Some(CALLBACKS) => &mut inherited.callbacks,
+                Some(REDIRECT) => &mut inherited.redirects,
+                _ => &mut inherited.pages,
+            };
+            kind.push(socket);
         }
         Ok(inherited)
     }

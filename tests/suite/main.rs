@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod acme;
 mod asvs;
 mod audit;
 mod backfill;
@@ -52,4 +53,5 @@ mod sign_in;
 mod single_sign_on;
 mod subjects;
 mod systemd;
+mod tls;
 mod tokens;
