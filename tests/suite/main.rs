@@ -37,6 +37,7 @@ mod pages;
 mod passkeys;
 mod people;
 mod pictures;
+mod proxies;
 mod quarantine;
 mod receipt;
 mod retention;
