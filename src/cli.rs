@@ -1,6 +1,7 @@
 //! What may be typed: a file a verb. The only module that prints, reads the environment (through clap) and picks exit codes.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
 
+mod acme;
 mod audit;
 mod backfill;
 mod backup;
@@ -21,6 +22,7 @@ mod send;
 mod serve;
 mod subject;
 mod systemd;
+mod tls;
 mod token;
 mod user;
 mod watch;

@@ -6,6 +6,7 @@
 
 mod arriving;
 mod asked;
+mod certificates;
 mod connections;
 mod source;
 mod stalling;
@@ -20,10 +21,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use warp::Reply;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
@@ -34,6 +36,7 @@ use connections::{Connections, InHand, Place};
 use stalling::Stalling;
 
 pub use asked::{Asked, RequestId, asked};
+pub use certificates::{Certificate, Certificates, WrongCertificate};
 pub use source::{Network, Proxies};
 
 /// Connections that the system may hold before they are accepted.
@@ -54,6 +57,8 @@ pub type Routes = BoxedFilter<(Response,)>;
 pub struct Limits {
     /// Connections at the same time.
     pub connections: usize,
+    /// TLS handshakes at the same time, of the connections: past that the longest gives way.
+    pub handshakes: usize,
     /// For a TLS handshake.
     pub handshake: Duration,
     /// For a whole request head, from the connection's start or the last answer.
@@ -70,6 +75,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             connections: 4096,
+            handshakes: 512,
             handshake: Duration::from_secs(5),
             head: Duration::from_mins(1),
             stall: Duration::from_secs(20),
@@ -132,7 +138,8 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let connections = Connections::new(limits.connections);
-    let served = Arc::new(Served { tls: tls.map(TlsAcceptor::from), routes, limits, proxies, stop: stop.clone() });
+    let tls = tls.map(|tls| Tls { acceptor: tls.into(), handshakes: Connections::new(limits.handshakes) });
+    let served = Arc::new(Served { tls, routes, limits, proxies, stop: stop.clone() });
     loop {
         let accepted = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
@@ -161,11 +168,34 @@ pub async fn serve(
 
 /// What every connection of a listener is served with.
 struct Served {
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
     routes: Routes,
     limits: Limits,
     proxies: Proxies,
     stop: watch::Receiver<bool>,
+}
+
+/// Where connections are encrypted here.
+struct Tls {
+    acceptor: TlsAcceptor,
+    /// Places of their own, so that whoever begins handshakes and ends none takes no place from who has ended one.
+    handshakes: Connections,
+}
+
+impl Tls {
+    /// The stream after the handshake; nothing where that failed, or was all that was wanted.
+    async fn accept(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+        let place = self.handshakes.place().await;
+        let mut stream = tokio::select! {
+            shaken = self.acceptor.accept(stream) => shaken.ok()?,
+            () = place.closed() => return None,
+        };
+        if stream.get_ref().1.alpn_protocol() == Some(certificates::PROOF) {
+            let _ended = stream.shutdown().await.is_ok();
+            return None;
+        }
+        Some(stream)
+    }
 }
 
 async fn accept(listener: &TcpListener, connections: &Connections) -> Option<(TcpStream, SocketAddr, Place)> {
@@ -194,7 +224,7 @@ async fn connection(stream: TcpStream, addr: SocketAddr, served: &Served, place:
     match &served.tls {
         None => talk(stream, peer, served, place).await,
         Some(tls) => {
-            if let Ok(Ok(stream)) = tokio::time::timeout(served.limits.handshake, tls.accept(stream)).await {
+            if let Ok(Some(stream)) = tokio::time::timeout(served.limits.handshake, tls.accept(stream)).await {
                 talk(stream, peer, served, place).await;
             }
         }

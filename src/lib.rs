@@ -11,11 +11,13 @@
 //! `meters`, `notify`, `store`, and from `edge` what a request carries; `upkeep` → `access`, `backfill`, `mail`, `meters`, `notify`, `outgoing`,
 //! `store`; `disclosure` → `notify`,
 //! `store`; `backfill` → `outgoing`, `notify`, `store`; `asking` → `outgoing`, `notify`; `access` → `oidc`, `store`; `oidc` →
-//! `outgoing`; `store` → `flagging`, `notify`; `flagging` → `notify`; `edge`, `mail`, `outgoing` and `notify` → nothing of ours. `clock` is
+//! `outgoing`; `acme` → `edge`, `outgoing`; `store` → `flagging`, `meters`, `notify`; `flagging` → `notify`; `edge`, `mail`, `meters`, `outgoing`
+//! and `notify` → nothing of ours. `clock` is
 //! the time, for those who may ask for it;
 //! `made_up` invents callbacks for `cli` and the benchmarks; `meters` is what `store`, `web` and `upkeep` count in.
 
 pub mod access;
+pub mod acme;
 pub mod asking;
 pub mod backfill;
 pub mod cli;

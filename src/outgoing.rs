@@ -9,6 +9,7 @@ use http::{Request, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -43,9 +44,17 @@ impl Server {
     /// # Errors
     /// When the URL names no server.
     pub fn new(url: &str) -> Result<Server, WrongUrl> {
+        Server::trusting(url, || Arc::new(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }))
+    }
+
+    /// As [`Server::new`], believed when its certificate leads to other roots.
+    ///
+    /// # Errors
+    /// When the URL names no server.
+    pub fn trusting(url: &str, roots: impl FnOnce() -> Arc<RootCertStore>) -> Result<Server, WrongUrl> {
         let uri: Uri = url.parse().map_err(|_| WrongUrl::Unreadable)?;
         let tls = match uri.scheme_str() {
-            Some("https") => Some(trusting_public_roots()),
+            Some("https") => Some(connector(roots())),
             Some("http") => None,
             _ => return Err(WrongUrl::Scheme),
         };
@@ -87,8 +96,7 @@ impl Server {
     }
 }
 
-fn trusting_public_roots() -> TlsConnector {
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+fn connector(roots: Arc<RootCertStore>) -> TlsConnector {
     let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     TlsConnector::from(Arc::new(config))
 }
@@ -184,6 +192,37 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_server_whose_certificate_does_not_lead_to_the_roots_gets_no_request() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let chain = vec![made.cert.der().clone()];
+        let theirs = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
+        let accepts = tokio_rustls::TlsAcceptor::from(Arc::new(theirs));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(mut stream) = accepts.accept(stream).await else { continue };
+                let _head = stream.read(&mut [0; 1024]).await.is_ok();
+                let _said = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.is_ok();
+            }
+        });
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let roots = Arc::new(roots);
+        let answer = async |host: &str, believes: bool| {
+            let url = format!("https://{host}:{port}");
+            let server = if believes { Server::trusting(&url, || roots.clone()) } else { Server::new(&url) };
+            let request = Request::get("/").body(Full::default()).unwrap();
+            Connection::new(server.unwrap()).exchange(request, 0).await.map(|answered| answered.head.status.as_u16())
+        };
+        assert_eq!(answer("localhost", true).await, Some(204));
+        assert_eq!(answer("localhost", false).await, None);
+        assert_eq!(answer("127.0.0.1", true).await, None, "it is another's");
+    }
 
     #[test]
     fn a_url_that_names_no_server_is_told_apart() {

@@ -61,6 +61,7 @@ mod take_along;
 mod taken;
 mod templates;
 mod timeline;
+mod to_https;
 mod tokens;
 mod trail;
 mod uk_time;
@@ -89,6 +90,7 @@ use problem::Problem;
 use safe::PublicUrl;
 pub use set_password::{LINK_WORKS, link_path};
 pub use single_sign_on::CALLBACK_PATH;
+pub use to_https::to_https;
 
 /// What every page needs.
 pub struct Site {
@@ -363,5 +365,7 @@ fn one_of<const N: usize>(routes: [BoxedFilter<(Response,)>; N]) -> BoxedFilter<
 fn answering(site: &Arc<Site>, routes: BoxedFilter<(Response,)>) -> BoxedFilter<(Response,)> {
     let https = site.is_https();
     let answered = routes.recover(|_| async { Ok::<_, Infallible>(problem::answer(Err(Problem::NotFound))) });
-    answered.unify().map(move |response| problem::bare(response, https)).boxed()
+    let peer = warp::ext::optional::<Peer>();
+    let encrypted = move |peer: Option<Peer>| https || peer.is_some_and(|peer| peer.tls);
+    answered.unify().and(peer).map(move |response, peer| problem::bare(response, encrypted(peer))).boxed()
 }

@@ -13,7 +13,6 @@ use super::serve::{self, Clockwork, Listen, People, Server, Socket};
 use super::{Data, Failure, by, log, say, tell};
 use crate::access::{Passwords, RequiredOf, Secret, token_sha256};
 use crate::clock::{self, DAY};
-use crate::edge::Proxies;
 use crate::made_up::{Bodies, Sending, What};
 use crate::notify::Callback;
 use crate::store::{Keep, Retention, Role, Services, Store};
@@ -44,7 +43,7 @@ pub(super) struct Demo {
 
 pub(super) async fn run(demo: Demo) -> Result<(), Failure> {
     log::begin_for_people(LevelFilter::ERROR);
-    let mut stopped = std::pin::pin!(serve::stop_signal()?);
+    let mut stopped = std::pin::pin!(serve::stop_signal(true)?);
     let temporary = tempfile::Builder::new()
         .prefix("counterfoil-demo-")
         .tempdir()
@@ -65,8 +64,7 @@ pub(super) async fn run(demo: Demo) -> Result<(), Failure> {
         emails: None,
         outlets: Outlets::default(),
     };
-    let (pages, proxies) = (vec![Socket::At(demo.listen)], Proxies::default());
-    let listen = Listen { pages, callbacks: Vec::new(), metrics: Vec::new(), proxies };
+    let listen = Listen { pages: vec![Socket::At(demo.listen)], ..Listen::default() };
     // Who wants to see it at once has no app at hand.
     let people = People {
         public_url: None,

@@ -89,7 +89,7 @@ pub(super) async fn run(asked: Send) -> Result<(), Failure> {
         Some(seed) => seed,
         None => getrandom::u64().map_err(|error| Failure::new(format!("no random numbers could be had: {error}")))?,
     };
-    let stopped = serve::stop_signal()?;
+    let stopped = serve::stop_signal(true)?;
     let mut bodies = Bodies::new(seed);
     let what = asked.what.into();
     let plan = std::iter::repeat_with(move || bodies.next(what, clock::now()));

@@ -3,9 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use rustls::ServerConfig;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,7 +18,7 @@ use super::backfill::{NOTIFY, source};
 use super::log::{Log, READY};
 use super::systemd::{self, Inherited};
 use super::watched::Watched;
-use super::{Data, Failure, listed};
+use super::{Data, Failure, listed, tls};
 use crate::access::{RequiredOf, SingleSignOn};
 use crate::edge::{self, Limits, Network, Proxies, Routes};
 use crate::store::{BackupFolder, Checkpoint, Keep, Recipient, Retention, Store};
@@ -66,6 +68,8 @@ pub(super) struct Serve {
     /// has no app yet sets one up at the next sign-in
     #[arg(long, value_name = "WHO", default_value = "all", env = "COUNTERFOIL_REQUIRE_SECOND_FACTOR")]
     require_second_factor: RequiredOf,
+    #[command(flatten)]
+    tls: tls::Encryption,
     #[command(flatten)]
     oidc: super::oidc::Flags,
     #[command(flatten)]
@@ -224,8 +228,10 @@ pub(super) fn turn(typed: &str) -> Result<Duration, String> {
 
 pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     serve.log.begin();
+    let redirects = serve.tls.http_redirect_listen.clone();
+    let tls = serve.tls.read(serve.public_url.as_deref(), &serve.data.data)?;
     // Caught before anything is opened, so that a stop at any moment is a clean one.
-    let stopped = stop_signal()?;
+    let stopped = stop_signal(!tls::is_for_hang_ups(tls.as_ref()))?;
     let retention = Retention { receipts: serve.keeping.receipts, messages: serve.keeping.messages };
     let (backups, backfills) = (serve.backups.schedule(), serve.backfills.services()?);
     let ballast = u64::from(serve.ballast) * 1024 * 1024;
@@ -239,11 +245,16 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     let asked: Vec<String> = beyond.asking.services().map(str::to_owned).collect();
     let people = People { public_url, second_factor, single_sign_on, beyond, owner };
     let inherited = Inherited::take()?;
+    if !redirects.is_empty() || !inherited.redirects.is_empty() {
+        tls::lead_somewhere(people.public_url.as_deref())?;
+    }
     systemd::tell(&[NotifyState::Status("Opening the store.")]);
     let listen = Listen {
         pages: or_inherited(serve.listen, inherited.pages),
         callbacks: or_inherited(serve.callbacks_listen, inherited.callbacks),
         metrics: or_inherited(serve.watched.metrics_listen, inherited.metrics),
+        redirects: or_inherited(redirects, inherited.redirects),
+        tls: tls.as_ref().map(tls::Tls::config),
         proxies: Proxies::at(serve.trusted_proxy),
     };
     let server = Server::start(&serve.data, listen, people, clockwork)?;
@@ -259,11 +270,15 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
         kept(serve.keeping.record)
     );
     tell_of_unknown(&server.store, &asked).await;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    for address in &server.redirects_at {
+        tracing::info!(target: READY, event = "serve.redirecting", "leading pages to https from http://{address}");
+    }
     for address in &server.pages_at {
-        tracing::info!(target: READY, event = "serve.listening", "listening on http://{address}");
+        tracing::info!(target: READY, event = "serve.listening", "listening on {scheme}://{address}");
     }
     for address in &server.callbacks_at {
-        tracing::info!(target: READY, event = "serve.callbacks_listening", "taking callbacks alone on http://{address}");
+        tracing::info!(target: READY, event = "serve.callbacks_listening", "taking callbacks alone on {scheme}://{address}");
     }
     for address in &server.metrics_at {
         tracing::info!(target: READY, event = "serve.metrics_listening", "metrics on http://{address}/metrics");
@@ -275,6 +290,7 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
             return Err(Failure::new("the store's writer failed. Look at the log, then start again"));
         }
         never = systemd::keep_told(&server.store) => match never {},
+        never = tls::keep(tls, server.store.meters()) => match never {},
     }
     systemd::tell(&[NotifyState::Stopping, NotifyState::Status("Stopping: finishing what is in flight.")]);
     server.stop().await;
@@ -283,12 +299,17 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
 }
 
 /// Where a server listens.
+#[derive(Default)]
 pub(super) struct Listen {
     pub(super) pages: Vec<Socket>,
     /// For callbacks alone.
     pub(super) callbacks: Vec<Socket>,
     /// For who watches.
     pub(super) metrics: Vec<Socket>,
+    /// Without TLS, to lead pages to https.
+    pub(super) redirects: Vec<Socket>,
+    /// What is spoken at all others.
+    pub(super) tls: Option<Arc<ServerConfig>>,
     /// Before all of them.
     pub(super) proxies: Proxies,
 }
@@ -349,6 +370,7 @@ pub(super) struct Server {
     pub(super) pages_at: Vec<SocketAddr>,
     callbacks_at: Vec<SocketAddr>,
     metrics_at: Vec<SocketAddr>,
+    redirects_at: Vec<SocketAddr>,
     pub(super) store: Store,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -360,46 +382,52 @@ impl Server {
     pub(super) fn start(data: &Data, listen: Listen, people: People, clockwork: Clockwork) -> Result<Server, Failure> {
         let store = Store::serve(&data.data, clock::now())?;
         tell_of_gap(&store);
-        let limits = limits(listen.pages.len() + listen.callbacks.len() + listen.metrics.len());
+        let sockets = [&listen.pages, &listen.callbacks, &listen.redirects, &listen.metrics];
+        let limits = limits(sockets.into_iter().map(Vec::len).sum());
         let open = |sockets: Vec<Socket>| sockets.into_iter().map(Socket::open).collect::<Result<Vec<_>, _>>();
-        let (pages, callbacks, metrics) = (open(listen.pages)?, open(listen.callbacks)?, open(listen.metrics)?);
+        let (pages, callbacks) = (open(listen.pages)?, open(listen.callbacks)?);
+        let (redirects, metrics) = (open(listen.redirects)?, open(listen.metrics)?);
         store.is_to_keep(clockwork.retention);
         if let Err(error) = store.is_to_hold_ballast(clockwork.ballast) {
             tracing::warn!(event = "store.ballast_failed", error = %error, "the ballast cannot be looked at: check counterfoil.ballast");
         }
         let People { public_url, second_factor, single_sign_on, beyond, owner } = people;
+        let to_https = public_url.as_deref().map(web::to_https);
         let site = Site::new(&store, public_url, second_factor, single_sign_on, beyond, owner);
         let (stop, stopped) = watch::channel(false);
         let upkeep = tokio::spawn(keep_up(store.clone(), clockwork));
-        let (pages_at, callbacks_at, metrics_at) = (vec![], vec![], vec![]);
-        let mut server = Server { pages_at, callbacks_at, metrics_at, store, stop, tasks: JoinSet::new(), upkeep };
+        let mut server = Server {
+            pages_at: vec![],
+            callbacks_at: vec![],
+            metrics_at: vec![],
+            redirects_at: vec![],
+            store,
+            stop,
+            tasks: JoinSet::new(),
+            upkeep,
+        };
+        let (tls, proxies) = (listen.tls, listen.proxies);
+        let mut serve = |listener, tls, routes: Routes| {
+            server.tasks.spawn(edge::serve(listener, tls, routes, limits.clone(), proxies.clone(), stopped.clone()));
+        };
         for listener in pages {
             server.pages_at.push(local(&listener)?);
-            server.serve(listener, web::routes(&site), limits.clone(), &listen.proxies, stopped.clone());
+            serve(listener, tls.clone(), web::routes(&site));
         }
         for listener in callbacks {
             server.callbacks_at.push(local(&listener)?);
-            server.serve(listener, web::callback_routes(&site), limits.clone(), &listen.proxies, stopped.clone());
+            serve(listener, tls.clone(), web::callback_routes(&site));
+        }
+        for listener in redirects {
+            let Some(routes) = to_https.clone() else { continue };
+            server.redirects_at.push(local(&listener)?);
+            serve(listener, None, routes);
         }
         for listener in metrics {
             server.metrics_at.push(local(&listener)?);
-            server.serve(listener, web::metrics_routes(&site), limits.clone(), &listen.proxies, stopped.clone());
+            serve(listener, None, web::metrics_routes(&site));
         }
         Ok(server)
-    }
-
-    fn serve(
-        &mut self,
-        listener: TcpListener,
-        routes: Routes,
-        limits: Limits,
-        proxies: &Proxies,
-        stopped: watch::Receiver<bool>,
-    ) {
-        let proxies = proxies.clone();
-        self.tasks.spawn(async move {
-            edge::serve(listener, None, routes, limits, proxies, stopped).await;
-        });
     }
 
     /// Takes no more, finishes what is in flight within a limit, copies the log into the store.
@@ -486,7 +514,9 @@ fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     edge::bind(address).map_err(|error| {
         let words = match error.kind() {
             io::ErrorKind::AddrInUse => "another program listens there. Stop it, or choose another port".to_owned(),
-            io::ErrorKind::PermissionDenied => "this user may not. Choose a port above 1023".to_owned(),
+            io::ErrorKind::PermissionDenied => {
+                "this user may not. Choose a port above 1023, or let systemd open it".to_owned()
+            }
             _ => error.to_string(),
         };
         Failure::new(format!("cannot listen on {address}: {words}"))
@@ -497,8 +527,8 @@ fn local(listener: &TcpListener) -> Result<SocketAddr, Failure> {
     listener.local_addr().map_err(|error| Failure::new(format!("the listener has no address: {error}")))
 }
 
-/// Ends when the process is told to stop.
-pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+/// Ends when the process is told to stop, be it by the end of its terminal where that is not said to mean something else.
+pub(super) fn stop_signal(by_hang_up: bool) -> Result<impl Future<Output = ()>, Failure> {
     let failed = |error| Failure::new(format!("signals cannot be caught: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
@@ -511,7 +541,7 @@ pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
         tokio::select! {
             _ = terminate.recv() => (),
             _ = interrupt.recv() => (),
-            _ = hang_up.recv() => (),
+            _ = hang_up.recv(), if by_hang_up => (),
             () = never.as_mut() => (),
         }
     })

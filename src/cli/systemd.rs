@@ -17,6 +17,8 @@ const WRONG_SOCKET: u8 = 19;
 const CALLBACKS: &str = "callbacks";
 /// And of one for who watches.
 const METRICS: &str = "metrics";
+/// That of one that leads to https.
+const REDIRECT: &str = "redirect";
 
 /// The sockets that were handed over. They stay open in systemd, and with them who waits there while the server starts again.
 #[derive(Default)]
@@ -24,6 +26,7 @@ pub(super) struct Inherited {
     pub(super) pages: Vec<TcpListener>,
     pub(super) callbacks: Vec<TcpListener>,
     pub(super) metrics: Vec<TcpListener>,
+    pub(super) redirects: Vec<TcpListener>,
 }
 
 impl Inherited {
@@ -42,12 +45,13 @@ impl Inherited {
             if !is_listening(&socket) {
                 return Err(wrong(&"it does not listen"));
             }
-            let kept = match names.get(number).map(|(_, name)| name.as_str()) {
+            let kind = match names.get(number).map(|(_, name)| name.as_str()) {
                 Some(CALLBACKS) => &mut inherited.callbacks,
                 Some(METRICS) => &mut inherited.metrics,
+                Some(REDIRECT) => &mut inherited.redirects,
                 _ => &mut inherited.pages,
             };
-            kept.push(socket);
+            kind.push(socket);
         }
         Ok(inherited)
     }

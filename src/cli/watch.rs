@@ -16,7 +16,7 @@ const SAID_EVERY: Duration = Duration::from_secs(5);
 /// Runs the work off the async threads to its end. A signal asks it to stop, and it is waited for until it has.
 pub(super) async fn watch<T: Send + 'static>(work: impl FnOnce(&Progress) -> T + Send + 'static) -> Result<T, Failure> {
     let progress = Progress::default();
-    let mut stopped = std::pin::pin!(serve::stop_signal()?);
+    let mut stopped = std::pin::pin!(serve::stop_signal(true)?);
     let mut display = Display::new();
     let theirs = progress.clone();
     let mut running = tokio::task::spawn_blocking(move || work(&theirs));

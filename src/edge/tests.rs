@@ -33,7 +33,13 @@ fn limits() -> Limits {
 }
 
 fn start(limits: Limits) -> Running {
+    start_with(limits, None)
+}
+
+fn start_with(limits: Limits, tls: Option<Arc<rustls::ServerConfig>>) -> Running {
     let ok = warp::path("ok").map(|| "ok".into_response());
+    let tls_spoken = warp::path("tls").and(warp::ext::get::<Peer>());
+    let tls_spoken = tls_spoken.map(|peer: Peer| peer.tls.to_string().into_response());
     let (held, released) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let gate = (held.clone(), released.clone());
     let waits = warp::path("held").and(warp::body::bytes()).then(move |_| {
@@ -59,6 +65,8 @@ fn start(limits: Limits) -> Running {
     let routes = ok
         .or(slow)
         .unify()
+        .or(tls_spoken)
+        .unify()
         .or(unanswered)
         .unify()
         .or(panic)
@@ -77,7 +85,7 @@ fn start(limits: Limits) -> Running {
     Running {
         at,
         stop,
-        ended: tokio::spawn(serve(listener, None, routes, limits, Proxies::default(), stopped)),
+        ended: tokio::spawn(serve(listener, tls, routes, limits, Proxies::default(), stopped)),
         held,
         released,
     }
@@ -181,31 +189,11 @@ async fn a_body_on_its_way_is_waited_for_when_the_server_stops() {
 
 #[tokio::test]
 async fn it_can_be_handed_a_certificate_and_then_speaks_tls_alone() {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let certificate = made.cert.der().clone();
-    let ours = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate.clone()], key);
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(certificate).unwrap();
-    let theirs = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-
-    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let at = listener.local_addr().unwrap();
-    let routes = warp::ext::get::<Peer>().map(|peer: Peer| peer.tls.to_string().into_response());
-    let routes =
-        routes.recover(|_| async { Ok::<_, Infallible>(StatusCode::NOT_FOUND.into_response()) }).unify().boxed();
-    let (_run_on, stopped) = watch::channel(false);
-    tokio::spawn(serve(listener, Some(Arc::new(ours.unwrap())), routes, limits(), Proxies::default(), stopped));
-
-    let stream = TcpStream::connect(at).await.unwrap();
-    let name = "localhost".try_into().unwrap();
-    let mut stream = tokio_rustls::TlsConnector::from(Arc::new(theirs)).connect(name, stream).await.unwrap();
-    stream.write_all(get("/").as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    let _unclean = stream.read_to_end(&mut answer).await.is_ok();
-    let answer = String::from_utf8_lossy(&answer);
+    let (certificates, client) = encrypted();
+    let running = start_with(limits(), Some(certificates.config()));
+    let answer = answer_over(&client, running.at, &get("/tls")).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("true"), "{answer}");
-    assert!(!answer_to(at, &get("/")).await.starts_with("HTTP/1.1"));
+    assert!(!answer_to(running.at, &get("/tls")).await.starts_with("HTTP/1.1"));
 }
 
 #[tokio::test]
@@ -251,4 +239,87 @@ async fn stopping_finishes_what_is_in_flight_and_waits_for_no_half_request() {
     assert!(in_flight.await.unwrap().ends_with("slow"));
     tokio::time::timeout(Duration::from_secs(4), running.ended).await.unwrap().unwrap();
     assert!(TcpStream::connect(at).await.is_err());
+}
+
+/// A certificate for localhost, and a client that believes it.
+fn encrypted() -> (Arc<Certificates>, tokio_rustls::TlsConnector) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let theirs = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let certificates = Arc::new(Certificates::default());
+    certificates.show(Certificate::read(chain.as_bytes(), key.as_bytes()).unwrap());
+    (certificates, Arc::new(theirs).into())
+}
+
+async fn answer_over(tls: &tokio_rustls::TlsConnector, at: SocketAddr, request: &str) -> String {
+    let stream = TcpStream::connect(at).await.unwrap();
+    let Ok(mut stream) = tls.connect("localhost".try_into().unwrap(), stream).await else { return String::new() };
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let _unclean = stream.read_to_end(&mut answer).await.is_ok();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn handshakes_that_do_not_end_give_way_to_new_ones_and_take_no_place_of_who_has_ended_one() {
+    let (certificates, client) = encrypted();
+    let few = Limits { connections: 8, handshakes: 2, handshake: Duration::from_mins(5), ..limits() };
+    let running = start_with(Limits { head: Duration::from_mins(5), ..few }, Some(certificates.config()));
+    let stream = TcpStream::connect(running.at).await.unwrap();
+    let mut kept_alive = client.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+    // As many as there are places for connections, none with a word of a handshake.
+    let mut silent = Vec::new();
+    for _ in 0..40 {
+        silent.push(TcpStream::connect(running.at).await.unwrap());
+        // Each is let in, and has its turn, before the next.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(answer_over(&client, running.at, &get("/ok")).await.ends_with("ok"));
+    kept_alive.write_all(get("/ok").as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    kept_alive.read_to_end(&mut answer).await.unwrap();
+    assert!(String::from_utf8_lossy(&answer).ends_with("ok"), "it was let go for handshakes that nobody ended");
+}
+
+#[tokio::test]
+async fn a_handshake_that_takes_too_long_is_cut_and_one_in_flight_ends_over_a_stop() {
+    let (certificates, client) = encrypted();
+    let soon = Limits { handshake: Duration::from_millis(300), ..limits() };
+    let running = start_with(soon, Some(certificates.config()));
+    assert_eq!(answer_to(running.at, "\u{16}").await, "");
+    let (at, request) = (running.at, get("/slow"));
+    let in_flight = tokio::spawn(async move { answer_over(&client, at, &request).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    running.stop.send_replace(true);
+    assert!(in_flight.await.unwrap().ends_with("slow"), "with the last word of TLS after it");
+    running.ended.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_proof_is_shown_to_who_asks_for_it_alone_and_nothing_is_served_after_it() {
+    let (certificates, client) = encrypted();
+    let running = start_with(limits(), Some(certificates.config()));
+    let mut asks = (*client.config()).as_ref().clone();
+    asks.alpn_protocols = vec![b"acme-tls/1".to_vec()];
+    let asks: tokio_rustls::TlsConnector = Arc::new(asks).into();
+    assert_eq!(answer_over(&asks, running.at, &get("/ok")).await, "", "there is nothing to prove");
+    let proof = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(proof.signing_key.serialize_der()).unwrap();
+    certificates.prove("LOCALHOST", proof.cert.der().clone(), key).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(proof.cert.der().clone()).unwrap();
+    let mut believes = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    believes.alpn_protocols = vec![b"acme-tls/1".to_vec()];
+    let believes: tokio_rustls::TlsConnector = Arc::new(believes).into();
+    let stream = TcpStream::connect(running.at).await.unwrap();
+    let mut stream = believes.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+    let _closed = stream.write_all(get("/ok").as_bytes()).await.is_ok();
+    let mut answer = Vec::new();
+    let _closed = stream.read_to_end(&mut answer).await.is_ok();
+    assert!(answer.is_empty());
+    assert!(answer_over(&client, running.at, &get("/ok")).await.ends_with("ok"));
+    certificates.forget_proofs();
+    assert_eq!(answer_over(&asks, running.at, &get("/ok")).await, "");
 }

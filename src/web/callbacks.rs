@@ -35,10 +35,8 @@ const COMMIT_WITHIN: Duration = Duration::from_millis(3500);
 /// settings, or is a page's, loses nothing.
 pub(super) fn wherever_they_come(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     let is_one = async |method: Method, path: FullPath, headers: HeaderMap, site: Arc<Site>| {
-        let first = path.as_str().trim_start_matches('/').split('/').next().unwrap_or_default();
-        let is_below = first.eq_ignore_ascii_case("callbacks");
         // A proxy may add a token of its own to what people send.
-        let is_callback = is_below
+        let is_callback = is_below_callbacks(path.as_str())
             || method == Method::POST && !matches!(site.senders.check(&headers).await, Err(Refused::WrongToken));
         if is_callback { Ok(()) } else { Err(warp::reject::not_found()) }
     };
@@ -50,6 +48,11 @@ pub(super) fn wherever_they_come(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         .untuple_one()
         .and(call(site))
         .boxed()
+}
+
+pub(super) fn is_below_callbacks(path: &str) -> bool {
+    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    first.eq_ignore_ascii_case("callbacks")
 }
 
 /// Any path at all.

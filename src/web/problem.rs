@@ -282,7 +282,8 @@ const ONLY_HTTPS: &str = "max-age=31536000; includeSubDomains";
 /// What a browser may do with an answer that is no page.
 const NOTHING: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The headers that every answer carries, be it empty. What a person saw stays in no cache. Where the site's address is https,
+/// The headers that every answer carries, be it empty. What a person saw stays in no cache. Where the site's address is https, or
+/// the connection is encrypted here,
 /// browsers use nothing else from then on.
 pub(super) fn bare(mut response: Response, https: bool) -> Response {
     let headers = response.headers_mut();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A layer and those of ours that it may name.
-const MAY_USE: [(&str, &[&str]); 17] = [
+const MAY_USE: [(&str, &[&str]); 18] = [
     (
         "web",
         &["access", "asking", "disclosure", "flagging", "notify", "store", "edge", "meters", "clock", "spreadsheet"],
@@ -16,6 +16,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("oidc", &["outgoing"]),
     ("disclosure", &["flagging", "notify", "spreadsheet", "store", "clock"]),
     ("store", &["flagging", "meters", "notify", "clock"]),
+    ("acme", &["edge", "outgoing", "clock"]),
     ("edge", &[]),
     ("flagging", &["notify"]),
     ("outgoing", &[]),

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod acme;
 mod alarms;
 mod asvs;
 mod audit;
@@ -45,6 +46,7 @@ mod pages;
 mod passkeys;
 mod people;
 mod pictures;
+mod proxies;
 mod quarantine;
 mod receipt;
 mod retention;
@@ -61,6 +63,7 @@ mod sign_in;
 mod single_sign_on;
 mod subjects;
 mod systemd;
+mod tls;
 mod tokens;
 mod weight;
 mod words;

@@ -204,9 +204,9 @@ impl Server {
             said: String::new(),
             folder: None,
         };
-        server.at = server.address_after("listening on http://");
+        server.at = server.address_after("listening on http");
         if more.contains(&"--callbacks-listen") {
-            server.callbacks_at = Some(server.address_after("taking callbacks alone on http://"));
+            server.callbacks_at = Some(server.address_after("taking callbacks alone on http"));
         }
         if more.contains(&"--metrics-listen") {
             server.metrics_at = Some(server.address_after("metrics on http://"));
@@ -218,7 +218,7 @@ impl Server {
         loop {
             let Ok(line) = self.log.recv_timeout(PATIENCE) else { panic!("the server is not ready: {}", self.said) };
             self.said += &line;
-            if let Some((_, address)) = line.split_once(words) {
+            if let Some((_, address)) = line.split_once(words).and_then(|(_, rest)| rest.split_once("://")) {
                 return address.split([' ', '/', '"', '\n']).next().unwrap().parse().unwrap();
             }
         }
