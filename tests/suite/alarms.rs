@@ -22,7 +22,7 @@ impl Hook {
     pub(crate) fn listen(refuses: usize) -> Hook {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = listener.local_addr().unwrap();
-        let (tells, heard) = mpsc::channel();
+        let (tells, received) = mpsc::channel();
         std::thread::spawn(move || {
             for (number, stream) in listener.incoming().enumerate() {
                 let mut stream = stream.unwrap();
@@ -45,7 +45,7 @@ impl Hook {
                 }
             }
         });
-        Hook { at, heard }
+        Hook { at, heard: received }
     }
 
     /// The head and the body of the next that it took.
