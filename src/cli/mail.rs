@@ -12,7 +12,7 @@ use crate::upkeep::Emails;
 /// Emails.
 #[derive(Args, Debug)]
 #[expect(clippy::struct_field_names, reason = "clap knows them by these names, beside all others of serve")]
-pub(super) struct Flags {
+pub(super) struct EmailFlags {
     /// Send people the emails that they ask for through this mail server: smtps://, or smtp:// with STARTTLS, which is required but on
     /// this machine. A user name stands before an @, as in <smtps://counterfoil@mail.example.gov.uk>
     #[arg(
@@ -35,7 +35,7 @@ pub(super) struct Flags {
     smtp_ca_file: Option<PathBuf>,
 }
 
-impl Flags {
+impl EmailFlags {
     pub(super) fn read(self, public_url: Option<&str>, service_name: String) -> Result<Option<Emails>, Failure> {
         let (Some(url), Some(from), Some(public_url)) = (self.smtp_url, self.smtp_from, public_url) else {
             return Ok(None);

@@ -77,7 +77,7 @@ pub(super) struct Serve {
     #[command(flatten)]
     owner: super::owner::Says,
     #[command(flatten)]
-    mail: super::mail::Flags,
+    mail: super::mail::EmailFlags,
     #[command(flatten)]
     keeping: Keeping,
     #[command(flatten)]

@@ -102,8 +102,8 @@ impl AlarmSort {
     /// Whether it is raised and stands until a person has dealt with it. The others end by themselves, and are in no table.
     #[must_use]
     pub fn is_raised(self) -> bool {
-        use AlarmSort::{FailedSignIns, LargeExport, RecordBroken, Silence, UnusedToken, WrongToken};
-        matches!(self, WrongToken | UnusedToken | Silence | FailedSignIns | LargeExport | RecordBroken)
+        use AlarmSort::{EmailsFail, FailedSignIns, LargeExport, RecordBroken, Silence, UnusedToken, WrongToken};
+        matches!(self, WrongToken | UnusedToken | Silence | FailedSignIns | LargeExport | RecordBroken | EmailsFail)
     }
 
     /// Whether callbacks are being lost, or will be soon, or somebody has tampered: for the others tomorrow will do.

@@ -171,6 +171,7 @@ fn name(sort: AlarmSort) -> &'static str {
         AlarmSort::FailedSignIns => "Sign-ins",
         AlarmSort::LargeExport => "Files that people save",
         AlarmSort::RecordBroken => "The record",
+        AlarmSort::EmailsFail => "Emails to colleagues",
         AlarmSort::Refusing => "Callbacks that are taken",
         AlarmSort::Damage => "The store",
         AlarmSort::Disk => "The disk",
