@@ -209,7 +209,7 @@ impl Server {
             server.callbacks_at = Some(server.address_after("taking callbacks alone on http"));
         }
         if more.contains(&"--metrics-listen") {
-            server.metrics_at = Some(server.address_after("metrics on http://"));
+            server.metrics_at = Some(server.address_after("metrics on http"));
         }
         server
     }
