@@ -7,7 +7,9 @@ mod backup;
 mod beyond;
 mod check;
 mod demo;
+mod export;
 mod hold;
+mod import;
 mod oidc;
 mod owner;
 mod purge;
@@ -53,6 +55,8 @@ enum Verb {
     Check(check::Check),
     Purge(purge::Purge),
     Subject(subject::Subject),
+    Export(export::Export),
+    Import(import::Import),
     Audit(audit::Audit),
     Quarantine(quarantine::Quarantine),
     Requeue(quarantine::Requeue),
@@ -79,6 +83,14 @@ impl Data {
         match Store::existing_alone(&self.data, clock::now()) {
             Err(OpenError::InUse) => Ok((self.open()?, false)),
             opened => Ok((opened?, true)),
+        }
+    }
+
+    /// The store, made where there is none; this process keeps its index where no server runs.
+    fn open_alone_or_make(&self) -> Result<Store, Failure> {
+        match Store::serve(&self.data, clock::now()) {
+            Err(OpenError::InUse) => self.open(),
+            opened => Ok(opened?),
         }
     }
 
@@ -170,6 +182,8 @@ async fn verb(verb: Verb) -> Result<(), Failure> {
         Verb::Check(check) => check::run(check).await,
         Verb::Purge(purge) => purge::run(purge).await,
         Verb::Subject(subject) => subject::run(subject).await,
+        Verb::Export(export) => export::run(export).await,
+        Verb::Import(import) => import::run(import).await,
         Verb::Audit(audit) => audit::run(audit).await,
         Verb::Quarantine(quarantine) => quarantine::run(quarantine).await,
         Verb::Requeue(requeue) => quarantine::requeue(requeue).await,

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Each step returns once and nothing calls back up. Who may use whom: `cli` → everything; `web` → `access`, `asking`, `disclosure`,
-//! `notify`, `store`, and from `edge` what a request carries; `upkeep` → `backfill`, `notify`, `store`; `disclosure` → `notify`,
-//! `store`; `backfill` → `outgoing`, `notify`, `store`; `asking` → `outgoing`, `notify`; `access` → `oidc`, `store`; `oidc` →
+//! `notify`, `store`, and from `edge` what a request carries; `upkeep` → `backfill`, `notify`, `store`; `disclosure` and
+//! `transfer` → `notify`, `store`; `backfill` → `outgoing`, `notify`, `store`; `asking` → `outgoing`, `notify`; `access` → `oidc`, `store`; `oidc` →
 //! `outgoing`; `store` → `flagging`, `notify`; `flagging` → `notify`; `edge`, `outgoing` and `notify` → nothing of ours. `clock` is
 //! the time, for those who may ask for it;
 //! `made_up` invents callbacks for `cli` and the benchmarks.
@@ -31,5 +31,6 @@ pub mod oidc;
 pub mod outgoing;
 pub mod spreadsheet;
 pub mod store;
+pub mod transfer;
 pub mod upkeep;
 pub mod web;

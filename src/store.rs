@@ -32,6 +32,7 @@ mod hours;
 mod index;
 mod journal;
 mod key;
+mod leaving;
 mod live;
 mod look_through;
 mod notes;
@@ -59,6 +60,7 @@ mod settings;
 mod signs;
 mod single_sign_on;
 mod subject;
+mod taking_in;
 mod templates;
 mod tokens;
 mod writer;
@@ -91,6 +93,7 @@ pub use handling::{Change, Changed, Handled, Handling, Opened, UNREAD_COUNTED, V
 pub use holds::{Hold, HoldAdded};
 pub use hours::Silence;
 pub(crate) use key::hexadecimal;
+pub use leaving::{Came, HandledTexts, Leaving, Portable, ReadOut, UnreadBody, WrittenNote};
 pub use live::NEW_COUNTED;
 pub use notes::Note;
 pub use open::OpenError;
@@ -115,6 +118,7 @@ pub use settings::{Saved, Set, Setting, Waiting};
 pub use signs::Gap;
 pub use single_sign_on::{Admitted, Given, Newcomer};
 pub use subject::{Gathered, OnSubject};
+pub use taking_in::TakenIn;
 pub use templates::{
     LISTED as TEMPLATES_LISTED, LOOKED_THROUGH as TEMPLATES_LOOKED_THROUGH, TemplateNames, TemplateSeen,
 };

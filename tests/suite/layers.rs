@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A layer and those of ours that it may name.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("web", &["access", "asking", "disclosure", "flagging", "notify", "store", "edge", "clock", "spreadsheet"]),
     ("upkeep", &["backfill", "notify", "store", "clock"]),
     ("asking", &["outgoing", "notify", "clock"]),
@@ -12,6 +12,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("access", &["oidc", "store", "clock"]),
     ("oidc", &["outgoing"]),
     ("disclosure", &["flagging", "notify", "spreadsheet", "store", "clock"]),
+    ("transfer", &["notify", "spreadsheet", "store"]),
     ("store", &["flagging", "notify", "clock"]),
     ("edge", &[]),
     ("flagging", &["notify"]),

@@ -29,6 +29,7 @@ mod help;
 mod hostile;
 mod inbox;
 mod layers;
+mod leaving;
 mod limits;
 mod live;
 mod notify_api;
