@@ -8,8 +8,10 @@ mod backup;
 mod beyond;
 mod check;
 mod demo;
+mod export;
 mod healthcheck;
 mod hold;
+mod import;
 mod log;
 mod mail;
 mod manual;
@@ -61,6 +63,8 @@ enum Verb {
     Healthcheck(healthcheck::Healthcheck),
     Purge(purge::Purge),
     Subject(subject::Subject),
+    Export(export::Export),
+    Import(import::Import),
     Audit(audit::Audit),
     Quarantine(quarantine::Quarantine),
     Requeue(quarantine::Requeue),
@@ -89,6 +93,14 @@ impl Data {
         match Store::existing_alone(&self.data, clock::now()) {
             Err(OpenError::InUse) => Ok((self.open()?, false)),
             opened => Ok((opened?, true)),
+        }
+    }
+
+    /// The store, made where there is none; this process keeps its index where no server runs.
+    fn open_alone_or_make(&self) -> Result<Store, Failure> {
+        match Store::serve(&self.data, clock::now()) {
+            Err(OpenError::InUse) => self.open(),
+            opened => Ok(opened?),
         }
     }
 
@@ -181,6 +193,8 @@ async fn verb(verb: Verb) -> Result<(), Failure> {
         Verb::Healthcheck(healthcheck) => healthcheck::run(healthcheck).await,
         Verb::Purge(purge) => purge::run(purge).await,
         Verb::Subject(subject) => subject::run(subject).await,
+        Verb::Export(export) => export::run(export).await,
+        Verb::Import(import) => import::run(import).await,
         Verb::Audit(audit) => audit::run(audit).await,
         Verb::Quarantine(quarantine) => quarantine::run(quarantine).await,
         Verb::Requeue(requeue) => quarantine::requeue(requeue).await,

@@ -9,10 +9,9 @@
 //!
 //! Each step returns once and nothing calls back up. Who may use whom: `cli` → everything; `web` → `access`, `asking`, `disclosure`,
 //! `meters`, `notify`, `store`, and from `edge` what a request carries; `upkeep` → `access`, `backfill`, `mail`, `meters`, `notify`, `outgoing`,
-//! `store`; `disclosure` → `notify`,
-//! `store`; `backfill` → `outgoing`, `notify`, `store`; `asking` → `outgoing`, `notify`; `access` → `oidc`, `store`; `oidc` →
-//! `outgoing`; `acme` → `edge`, `outgoing`; `store` → `flagging`, `meters`, `notify`; `flagging` → `notify`; `edge`, `mail`, `meters`, `outgoing`
-//! and `notify` → nothing of ours. `clock` is
+//! `store`; `disclosure` and `transfer` → `notify`, `store`; `backfill` → `outgoing`, `notify`, `store`; `asking` → `outgoing`, `notify`;
+//! `access` → `oidc`, `store`; `oidc` → `outgoing`; `acme` → `edge`, `outgoing`; `store` → `flagging`, `meters`, `notify`; `flagging` → `notify`;
+//! `edge`, `mail`, `meters`, `outgoing` and `notify` → nothing of ours. `clock` is
 //! the time, for those who may ask for it;
 //! `made_up` invents callbacks for `cli` and the benchmarks; `meters` is what `store`, `web` and `upkeep` count in.
 
@@ -36,5 +35,6 @@ pub mod oidc;
 pub mod outgoing;
 pub mod spreadsheet;
 pub mod store;
+pub mod transfer;
 pub mod upkeep;
 pub mod web;

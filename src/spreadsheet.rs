@@ -123,6 +123,12 @@ fn plain(cell: &str) -> String {
     if acts { format!("'{cell}") } else { cell.to_owned() }
 }
 
+/// What stood in a cell before it was made one that no spreadsheet runs.
+#[must_use]
+pub fn as_it_was(cell: &str) -> &str {
+    cell.strip_prefix('\'').unwrap_or(cell)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,7 +138,7 @@ mod tests {
         for cell in ["=1+1", "+447700900123", "-1", "@x", "\tx", "\rx", "'x", "x", "", "\n=1"] {
             let plain = plain(cell);
             assert!(!plain.starts_with(['=', '+', '-', '@', '\t', '\r']), "{cell}");
-            assert_eq!(plain.strip_prefix('\'').unwrap_or(&plain), cell);
+            assert_eq!(as_it_was(&plain), cell);
         }
     }
 

@@ -33,6 +33,7 @@ mod hours;
 mod index;
 mod journal;
 mod key;
+mod leaving;
 mod letters;
 mod live;
 mod look_through;
@@ -63,6 +64,7 @@ mod signs;
 mod single_sign_on;
 mod standing;
 mod subject;
+mod taking_in;
 mod templates;
 mod tokens;
 mod writer;
@@ -98,6 +100,7 @@ pub use handling::{Change, Changed, Handled, Handling, Opened, UNREAD_COUNTED, V
 pub use holds::{Hold, HoldAdded};
 pub use hours::{CameInHour, Silence};
 pub(crate) use key::hexadecimal;
+pub use leaving::{Came, HandledTexts, Leaving, Portable, ReadOut, UnreadBody, WrittenNote};
 pub use letters::{ByService, IsToldAnyway, Letter, Says, TOLD_COUNTED};
 pub use live::NEW_COUNTED;
 pub use notes::Note;
@@ -124,6 +127,7 @@ pub use settings::{Saved, Set, Setting, Waiting};
 pub use signs::Gap;
 pub use single_sign_on::{Admitted, Given, Newcomer};
 pub use subject::{Gathered, OnSubject};
+pub use taking_in::TakenIn;
 pub use templates::{
     LISTED as TEMPLATES_LISTED, LOOKED_THROUGH as TEMPLATES_LOOKED_THROUGH, TemplateNames, TemplateSeen,
 };

@@ -89,6 +89,7 @@ fn words(stage: Stage) -> Option<&'static str> {
         Stage::Counting => Some("Counting"),
         Stage::Gathering => Some("Looking through the store"),
         Stage::Exporting => Some("Exporting"),
+        Stage::Importing => Some("Importing"),
         Stage::Redacting => Some("Redacting"),
         Stage::Holding => Some("Holding"),
         Stage::Removing => Some("Removing"),

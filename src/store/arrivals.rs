@@ -170,11 +170,7 @@ impl Ledger {
                 }
                 Arrival::Quarantine { envelope, reason, content_type, content_encoding, body } => {
                     let kind = (content_type.as_deref(), content_encoding.as_deref());
-                    let kept = quarantine::keep(connection, key, envelope, reason, kind, body, next)?;
-                    if let Stored::New(_) = kept {
-                        keeping.holds.join_body(connection, envelope.service, body, next)?;
-                    }
-                    kept
+                    keeping.body(envelope, reason, kind, body, next)?
                 }
             });
             next += 1;
@@ -225,6 +221,43 @@ impl<'a, 'l> Keeping<'a, 'l> {
         }
         self.add(ready, &before, number)?;
         Ok(Stored::New(number))
+    }
+
+    /// From another store: what is here already stays as it is, and did not come again. Whether it is new here.
+    pub(super) fn take_in(&mut self, ready: &Ready, number: i64) -> rusqlite::Result<bool> {
+        let Ready { envelope, callback, .. } = ready;
+        let before = self.events_before(ready)?;
+        let is_here = |kept: &Kept| {
+            kept.callback == *callback
+                || envelope.origin == Origin::Fetched && says_the_same(callback, &kept.callback)
+                || redacting::is_left_of(&kept.callback, callback)
+        };
+        if before.iter().any(is_here) {
+            return Ok(false);
+        }
+        if let Some(fetched) = before.iter().find(|kept| is_fetched_of(kept, callback)) {
+            let template = self.template(ready)?;
+            row::take_place(self.connection, fetched.arrival, ready, template)?;
+            return Ok(false);
+        }
+        self.add(ready, &before, number)?;
+        Ok(true)
+    }
+
+    /// Keeps a body that could not be understood; `kind` as for [`quarantine::keep`].
+    pub(super) fn body(
+        &self,
+        envelope: &Envelope,
+        reason: &str,
+        kind: (Option<&str>, Option<&str>),
+        body: &[u8],
+        number: i64,
+    ) -> rusqlite::Result<Stored> {
+        let kept = quarantine::keep(self.connection, self.key, envelope, reason, kind, body, number)?;
+        if let Stored::New(_) = kept {
+            self.holds.join_body(self.connection, envelope.service, body, number)?;
+        }
+        Ok(kept)
     }
 
     /// Adds a row after those that came `before` for the same message.
@@ -325,7 +358,11 @@ fn decide_shown(connection: &Connection, callback: &Callback, before: &[Kept], n
 /// Whether the row was read from Notify's API for this very callback, which had not come yet. What the API lists differs a little:
 /// of a received text it says when Notify got it, and not the phone network's time.
 fn is_fetched_of(kept: &Kept, callback: &Callback) -> bool {
-    let same = match (&kept.callback.content, &callback.content) {
+    kept.origin == Origin::Fetched && says_the_same(&kept.callback, callback)
+}
+
+fn says_the_same(fetched: &Callback, called: &Callback) -> bool {
+    let same = match (&fetched.content, &called.content) {
         (Content::DeliveryReceipt(fetched), Content::DeliveryReceipt(called)) => {
             fetched.status == called.status && fetched.notification_type == called.notification_type
         }
@@ -333,9 +370,7 @@ fn is_fetched_of(kept: &Kept, callback: &Callback) -> bool {
         _ => false,
     };
     // What it is found by stays as it is.
-    same && kept.origin == Origin::Fetched
-        && kept.callback.reference() == callback.reference()
-        && kept.callback.person() == callback.person()
+    same && fetched.reference() == called.reference() && fetched.person() == called.person()
 }
 
 /// What the rule for *the* status compares; only delivery receipts have one.

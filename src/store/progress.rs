@@ -18,8 +18,10 @@ pub enum Stage {
     Counting,
     /// It finds everything that is held on somebody.
     Gathering,
-    /// It reads that out.
+    /// It reads that out, or everything.
     Exporting,
+    /// It takes in what another store held.
+    Importing,
     /// It removes what is to go.
     Removing,
     /// It takes away what messages say.

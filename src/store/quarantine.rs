@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::envelope::{Envelope, Origin, Stored};
 use super::erasing::is_erased_body;
 use super::key::Key;
-use super::{Services, Store, StoreError};
+use super::{ServiceId, Services, Store, StoreError};
 
 /// Rows on one page.
 const PAGE: usize = 50;
@@ -145,6 +145,13 @@ pub(super) fn keep(
             body
         ])?;
     Ok(Stored::New(number))
+}
+
+/// The number of a body of a service, where it is here.
+pub(super) fn is_here(connection: &Connection, service: ServiceId, body: &[u8]) -> rusqlite::Result<Option<i64>> {
+    let sha256: [u8; 32] = Sha256::digest(body).into();
+    let sql = "SELECT arrival FROM quarantine WHERE sha256 = ?1 AND service = ?2";
+    connection.prepare_cached(sql)?.query_row(params![sha256, service], |row| row.get(0)).optional()
 }
 
 fn repeated(connection: &Connection, envelope: &Envelope, sha256: &[u8; 32]) -> rusqlite::Result<Option<i64>> {

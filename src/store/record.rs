@@ -203,6 +203,10 @@ did! {
     BeganRedacting "began_redacting" "Began to redact what is held on a person or reference"
     /// Redacted it.
     RedactedSubject "redacted_subject" "Redacted what is held on a person or reference"
+    /// Took away everything that is held, for another store.
+    ExportedStore "exported_store" "Exported everything that is held"
+    /// Brought in what another store held.
+    ImportedStore "imported_store" "Imported what another store held"
     /// Saw the list of holds.
     ListedHolds "listed_holds" "Looked at the holds"
     /// Keeps everything of somebody.

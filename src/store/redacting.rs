@@ -14,7 +14,7 @@ use super::row::{self, id_value};
 use super::subject::{Gathered, Message, len, message};
 use super::{Services, Store, StoreError, following, holds, notes, removal, sent};
 use crate::notify::subject::Subject;
-use crate::notify::{Content, Kind};
+use crate::notify::{Callback, Content, Kind};
 
 /// What was redacted of a message, for its page.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -214,9 +214,17 @@ pub(super) fn callback(arrival: &Arrival) -> Option<&Ready> {
     }
 }
 
-impl crate::notify::Callback {
+/// Whether one callback is what redacting leaves of another.
+pub(super) fn is_left_of(whole: &Callback, left: &Callback) -> bool {
+    [false, true].into_iter().any(|recipient| {
+        let redacted = whole.redacted(recipient);
+        redacted.content != whole.content && redacted == *left
+    })
+}
+
+impl Callback {
     /// Without what it says, and without whose it is where the recipient is to go too. The exact bytes go with it.
-    fn redacted(&self, recipient: bool) -> crate::notify::Callback {
+    fn redacted(&self, recipient: bool) -> Callback {
         let mut content = self.content.clone();
         match &mut content {
             Content::DeliveryReceipt(receipt) if recipient => receipt.to = None,
@@ -229,6 +237,6 @@ impl crate::notify::Callback {
             Content::ReturnedLetter(letter) => letter.upload_letter_file_name = None,
             Content::Complaint(complaint) => complaint.to = complaint.to.take().filter(|_| !recipient),
         }
-        crate::notify::Callback { content, verbatim: None }
+        Callback { content, verbatim: None }
     }
 }

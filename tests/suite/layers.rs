@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A layer and those of ours that it may name.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     (
         "web",
         &["access", "asking", "disclosure", "flagging", "notify", "store", "edge", "meters", "clock", "spreadsheet"],
@@ -15,6 +15,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("access", &["oidc", "store", "clock"]),
     ("oidc", &["outgoing"]),
     ("disclosure", &["flagging", "notify", "spreadsheet", "store", "clock"]),
+    ("transfer", &["notify", "spreadsheet", "store"]),
     ("store", &["flagging", "meters", "notify", "clock"]),
     ("acme", &["edge", "outgoing", "clock"]),
     ("edge", &[]),

@@ -34,6 +34,7 @@ mod help;
 mod hostile;
 mod inbox;
 mod layers;
+mod leaving;
 mod limits;
 mod live;
 mod mail_server;
