@@ -224,7 +224,12 @@ fn count(connection: &Connection, news: News, person: &Person, since: i64) -> ru
         News::Flagged => {
             ("flagged", "max(cs.danger, cs.stop, cs.wrong_person) > 0 AND max(cs.danger, cs.stop, cs.wrong_person)", "")
         }
-        News::Mine => ("by_latest", "cs.latest", "AND cs.taken_by = :person"),
+        // What had come when somebody took it was there to be seen.
+        News::Mine => (
+            "by_latest",
+            "cs.latest",
+            "AND cs.taken_by = :person AND (SELECT arrived_at FROM callbacks WHERE arrival = cs.latest) > cs.taken_at",
+        ),
         News::New | News::Escalated => ("by_latest", "cs.latest", ""),
     };
     let sql = format!(

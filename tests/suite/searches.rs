@@ -197,9 +197,9 @@ fn the_page_says_what_a_term_was_taken_for_and_leads_to_the_other_ways() {
     assert!(browser.get("/receipts?q=026-1").text().contains("0 results for"));
     let anywhere = browser.get("/receipts?q=026-1&as=anywhere").text();
     assert!(anywhere.contains("3 results for") && anywhere.contains("Searched anywhere in"), "{anywhere}");
-    // Words of a text go by a form, and stand in no address even where somebody puts them there.
-    let by_form = browser.get("/receipts?q=HB-2026-1").text();
-    assert!(by_form.contains("name=\"as\" value=\"words\""));
+    // Another way is a link that says no more than the address one is at; words stand in none even where somebody puts them there.
+    let by_link = browser.get("/receipts?q=HB-2026-1").text();
+    assert!(by_link.contains("as=words\">as words in text messages</a>"), "{by_link}");
     let words = browser.post("/search", &[("q", "change"), ("as", "words")]);
     let to = words.header("location").unwrap().to_owned();
     assert!(to.starts_with("/search/") && to.ends_with("?as=words"), "{to}");
