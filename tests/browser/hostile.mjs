@@ -37,17 +37,22 @@ await everywhere(async ({ page, javaScriptEnabled, look, forgive }) => {
       // What a template brings is ours: what stands in an attribute of another's would not be.
       foreign: [...document.querySelectorAll("main script, main img, main iframe, main a[href^='javascript:'], [onmouseover], [onerror]")]
         .map((element) => element.outerHTML),
-      wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
-      out: [...document.querySelectorAll("body *")]
-        .filter((element) => element.getBoundingClientRect().right > document.documentElement.clientWidth)
-        .map((element) => `${element.tagName}.${element.className}`).slice(0, 8),
       text: document.body.innerText + document.title,
       html: document.documentElement.outerHTML,
       links: [...document.querySelectorAll("a[href]")].map((link) => [link.href, link.hasAttribute("download")]),
     }));
     assert.equal(found.ran, undefined, `${path}: nothing of theirs ran`);
     assert.deepEqual(found.foreign, [], `${path}: all is text`);
-    assert.ok(found.wide <= 0, `${path}: ${found.wide} px stick out sideways: ${found.out}`);
+    for (const width of [1280, 320]) {
+      await page.setViewportSize({ width, height: 800 });
+      const { wide, out } = await page.evaluate(() => ({
+        wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+        out: [...document.querySelectorAll("body *")]
+          .filter((element) => element.getBoundingClientRect().right > document.documentElement.clientWidth)
+          .map((element) => `${element.tagName}.${element.className}`).slice(0, 8),
+      }));
+      assert.ok(wide <= 0, `${path}: ${wide} px stick out sideways at ${width}px: ${out}`);
+    }
     assert.doesNotMatch(found.text, /[\u0000\u001b\u202e\u200b]/, `${path}: what cannot be seen is shown`);
     for (const [mark, pages] of shown) if (found.text.includes(`${mark}<script>`)) pages.push(path);
     for (const [href, isFile] of found.links) {

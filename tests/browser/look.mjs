@@ -13,7 +13,8 @@ const { BASE_URL, CHROMIUM = "/usr/bin/chromium", SCREENSHOTS } = process.env;
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-// Makes a journey on a desk and on two phones, or at these widths, with and without JavaScript.
+// Makes a journey with JavaScript on the smaller of two phones, and without on a desk, or at the ends of these widths. On its way each
+// page is looked at as wide as on all of them.
 export async function everywhere(journey, widths = [1280, 375, 320]) {
   const browser = await chromium.launch({
     executablePath: CHROMIUM,
@@ -23,11 +24,10 @@ export async function everywhere(journey, widths = [1280, 375, 320]) {
     ],
   });
   for (const javaScriptEnabled of [true, false]) {
-    for (const width of widths) {
-      const context = await browser.newContext({ javaScriptEnabled, viewport: { width, height: 800 }, baseURL: BASE_URL });
-      await journey(await visit(context, javaScriptEnabled, width));
-      await context.close();
-    }
+    const width = javaScriptEnabled ? Math.min(...widths) : Math.max(...widths);
+    const context = await browser.newContext({ javaScriptEnabled, viewport: { width, height: 800 }, baseURL: BASE_URL });
+    await journey(await visit(context, javaScriptEnabled, widths));
+    await context.close();
   }
   await browser.close();
 }
@@ -44,8 +44,8 @@ function clicksLoad(page) {
   };
 }
 
-async function visit(context, javaScriptEnabled, width) {
-  const name = `${width}px ${javaScriptEnabled ? "with" : "without"} JavaScript`;
+async function visit(context, javaScriptEnabled, widths) {
+  const name = `${javaScriptEnabled ? "with" : "without"} JavaScript`;
   const page = await context.newPage();
   clicksLoad(page);
   const said = [];
@@ -57,18 +57,26 @@ async function visit(context, javaScriptEnabled, width) {
   };
   listen(page);
 
-  const look = async (what, at = page) => {
-    console.log(`${name}: ${what}`);
-    assert.deepEqual(said, [], `${name}: ${what}: the console is silent`);
+  // The width that the page has comes last, so that it has it again. One that is none of these, as in a zoom, is looked at alone.
+  const look = async (what, at = page, as = widths) => {
+    const { width: own, height } = at.viewportSize();
     assert.equal(await at.locator("h1").count(), 1, `${name}: ${what}: one h1`);
+    if (javaScriptEnabled) await at.evaluate(AXE);
+    for (const width of as.includes(own) ? [...as.filter((width) => width !== own), own] : [own]) {
+      if (at.viewportSize().width !== width) await at.setViewportSize({ width, height });
+      await lookAt(`${what} at ${width}px`, at);
+    }
+    assert.deepEqual(said, [], `${name}: ${what}: the console is silent`);
+  };
+  const lookAt = async (what, at) => {
+    console.log(`${name}: ${what}`);
     const wide = await at.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     assert.ok(wide <= 0, `${name}: ${what}: ${wide} px stick out sideways`);
     if (SCREENSHOTS) {
-      const file = `${what.replaceAll(" ", "-")}-${width}${javaScriptEnabled ? "" : "-no-js"}.png`;
+      const file = `${what.replaceAll(" ", "-")}${javaScriptEnabled ? "" : "-no-js"}.png`;
       await at.screenshot({ path: join(SCREENSHOTS, file), fullPage: true });
     }
     if (javaScriptEnabled) {
-      await at.evaluate(AXE);
       const { violations } = await at.evaluate((values) => axe.run({ runOnly: { type: "tag", values } }), RULES);
       const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html).join(" | ")}`);
       assert.deepEqual(found, [], `${name}: ${what}: axe finds nothing`);

@@ -66,7 +66,7 @@ await everywhere(async ({ page, context, look, heading }) => {
   await search("hb 2026 0000");
   assert.match(await heading(), /^2 results for ‘hb 2026 0000’/);
   assert.match(page.url(), /\/receipts\?q=hb/, "a reference can be shared");
-  await page.getByRole("button", { name: "as words in text messages" }).click();
+  await page.getByRole("link", { name: "as words in text messages" }).click();
   await isPersonal();
   assert.match(await heading(), /^0 results for/);
   await look("search as words");
