@@ -29,6 +29,8 @@ struct Standby {
     program: PathBuf,
     recipe: PathBuf,
     replica: PathBuf,
+    /// Where Litestream makes what it copies.
+    begun: PathBuf,
     log: PathBuf,
 }
 
@@ -41,7 +43,8 @@ impl Standby {
             .replace("/mnt/standby/counterfoil", replica.to_str().unwrap());
         assert!(here.contains(site.data.to_str().unwrap()) && here.contains(replica.to_str().unwrap()));
         fs::write(&recipe, here).unwrap();
-        Standby { program, recipe, replica, log }
+        let begun = site.data.join(".counterfoil.db-litestream");
+        Standby { program, recipe, replica, begun, log }
     }
 
     /// As if hours were seconds.
@@ -62,29 +65,19 @@ impl Standby {
         running
     }
 
-    /// The transactions in the copies, of each file the first and the last, and whether it is of the whole store.
+    /// The copies.
     fn copies(&self) -> Vec<(u64, u64, bool)> {
-        let mut copies = Vec::new();
-        for level in fs::read_dir(self.replica.join("ltx")).into_iter().flatten().flatten() {
-            for file in fs::read_dir(level.path()).into_iter().flatten().flatten() {
-                let name = file.file_name().to_string_lossy().into_owned();
-                let span = name.strip_suffix(".ltx").and_then(|name| name.split_once('-'));
-                let number = |hex| u64::from_str_radix(hex, 16).ok();
-                if let Some((Some(first), Some(last))) = span.map(|(first, last)| (number(first), number(last))) {
-                    copies.push((first, last, level.file_name() == "9"));
-                }
-            }
-        }
-        copies
+        files_in(&self.replica)
     }
 
     fn last(&self) -> u64 {
-        self.copies().iter().map(|(_, last, _)| *last).max().unwrap_or(0)
+        last_in(&self.replica)
     }
 
-    /// So many times something more was copied: each copy has what was committed before it was begun.
+    /// So many times something more was copied: each copy has what was committed before it was begun. On a busy machine some were
+    /// begun already, and wait beside the store to be copied.
     fn waits_for_copies(&self, more: u64) {
-        let until = self.last() + more;
+        let until = self.last().max(last_in(&self.begun)) + more;
         wait_until("it copies", || self.last() >= until);
     }
 
@@ -104,6 +97,26 @@ impl Standby {
     fn said(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
+}
+
+/// The transactions in Litestream's files, of each the first and the last, and whether it is of the whole store.
+fn files_in(folder: &Path) -> Vec<(u64, u64, bool)> {
+    let mut files = Vec::new();
+    for level in fs::read_dir(folder.join("ltx")).into_iter().flatten().flatten() {
+        for file in fs::read_dir(level.path()).into_iter().flatten().flatten() {
+            let name = file.file_name().to_string_lossy().into_owned();
+            let span = name.strip_suffix(".ltx").and_then(|name| name.split_once('-'));
+            let number = |hex| u64::from_str_radix(hex, 16).ok();
+            if let Some((Some(first), Some(last))) = span.map(|(first, last)| (number(first), number(last))) {
+                files.push((first, last, level.file_name() == "9"));
+            }
+        }
+    }
+    files
+}
+
+fn last_in(folder: &Path) -> u64 {
+    files_in(folder).iter().map(|(_, last, _)| *last).max().unwrap_or(0)
 }
 
 struct Running(Child);

@@ -207,6 +207,20 @@ fn a_flag_is_met_and_the_list_and_the_settings_are_changed_in_a_browser_with_and
 }
 
 #[test]
+fn emails_are_chosen_and_an_address_is_changed_in_a_browser_with_and_without_javascript() {
+    let Some(mut journey) = journey("emails.mjs") else { return };
+    // Nothing listens there: what is to be sent waits.
+    let url = "http://127.0.0.1:8080";
+    let server =
+        Server::start_with(&["--smtp-url", "smtp://127.0.0.1:9", "--smtp-from", "a@b.example", "--public-url", url]);
+    drop(server.signed_in("manager"));
+    let store = rusqlite::Connection::open(server.data.join("counterfoil.db")).unwrap();
+    store.execute("INSERT INTO email_addresses (person, address) VALUES (1, 'max@council.example')", []).unwrap();
+    journey.env("EMAIL", "manager@example.gov.uk").env("PASSWORD", PASSWORD);
+    go(journey, &server);
+}
+
+#[test]
 fn a_passkey_is_added_used_and_removed_in_a_browser_with_and_without_javascript() {
     let Some(mut journey) = journey("passkeys.mjs") else { return };
     let server = Server::start();
