@@ -26,7 +26,7 @@ pub use passkeys::{CreationAsked, UseAsked};
 pub use password::{PasswordRefused, Passwords};
 pub use second_factor::{Entered, Half, HalfWay, NotTaken, Offer, RequiredOf, SetUp, Step};
 pub use secret::Secret;
-pub use senders::{REVOKED_AFTER, Refused, Sender, Senders, token_sha256};
+pub use senders::{Caller, REVOKED_AFTER, Refused, Sender, Senders, TESTED_BY, Tester, token_sha256};
 pub use single_sign_on::{CameBack, GroupRole, NotAdmitted, Rules, SingleSignOn, Started};
 pub use visitors::{Caseworker, Left, NotSignedIn, Session, SignInRefused, Visitors};
 pub use webauthn::{ALGORITHMS, Assertion, Creation, PasskeyRefused, RelyingParty};

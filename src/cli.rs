@@ -8,6 +8,7 @@ mod backup;
 mod beyond;
 mod check;
 mod demo;
+mod doctor;
 mod export;
 mod healthcheck;
 mod hold;
@@ -59,6 +60,7 @@ enum Verb {
     Backfill(backfill::Backfill),
     Backup(backup::Backup),
     Restore(restore::Restore),
+    Doctor(Box<doctor::Doctor>),
     Check(check::Check),
     Healthcheck(healthcheck::Healthcheck),
     Purge(purge::Purge),
@@ -189,6 +191,7 @@ async fn verb(verb: Verb) -> Result<(), Failure> {
         Verb::Backfill(backfill) => backfill::run(backfill).await,
         Verb::Backup(backup) => backup::run(backup).await,
         Verb::Restore(restore) => restore::run(restore).await,
+        Verb::Doctor(doctor) => doctor::run(*doctor).await,
         Verb::Check(check) => check::run(check).await,
         Verb::Healthcheck(healthcheck) => healthcheck::run(healthcheck).await,
         Verb::Purge(purge) => purge::run(purge).await,

@@ -36,7 +36,7 @@ use connections::{Connections, InHand, Place};
 use stalling::Stalling;
 
 pub use asked::{Asked, RequestId, asked};
-pub use certificates::{Certificate, Certificates, WrongCertificate};
+pub use certificates::{Certificate, Certificates, WrongCertificate, ends_soon, life};
 pub use source::{Network, Proxies};
 
 /// Connections that the system may hold before they are accepted.

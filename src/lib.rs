@@ -10,7 +10,8 @@
 //! Each step returns once and nothing calls back up. Who may use whom: `cli` → everything; `web` → `access`, `asking`, `disclosure`,
 //! `meters`, `notify`, `store`, and from `edge` what a request carries; `upkeep` → `access`, `backfill`, `mail`, `meters`, `notify`, `outgoing`,
 //! `store`; `disclosure` and `transfer` → `notify`, `store`; `backfill` → `outgoing`, `notify`, `store`; `asking` → `outgoing`, `notify`;
-//! `access` → `oidc`, `store`; `oidc` → `outgoing`; `acme` → `edge`, `outgoing`; `store` → `flagging`, `meters`, `notify`; `flagging` → `notify`;
+//! `doctor` → `access`, `edge`, `notify`,
+//! `outgoing`, `store`; `access` → `oidc`, `store`; `oidc` → `outgoing`; `acme` → `edge`, `outgoing`; `store` → `flagging`, `meters`, `notify`; `flagging` → `notify`;
 //! `edge`, `mail`, `meters`, `outgoing` and `notify` → nothing of ours. `clock` is
 //! the time, for those who may ask for it;
 //! `made_up` invents callbacks for `cli` and the benchmarks; `meters` is what `store`, `web` and `upkeep` count in.
@@ -22,6 +23,7 @@ pub mod backfill;
 pub mod cli;
 pub mod clock;
 pub mod disclosure;
+pub mod doctor;
 pub mod edge;
 pub mod flagging;
 #[cfg(test)]

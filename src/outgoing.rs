@@ -1,6 +1,9 @@
 //! A server that we call: one kept-alive HTTP/1.1 connection to it, in the clear or with TLS. It knows nothing of what is said over it.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -10,8 +13,9 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::RootCertStore;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 /// Where a server is, and how it is spoken to.
@@ -101,6 +105,81 @@ fn connector(roots: Arc<RootCertStore>) -> TlsConnector {
     TlsConnector::from(Arc::new(config))
 }
 
+/// A server that was met at one of its addresses.
+pub struct Met {
+    /// Open, for the first request.
+    pub connection: Connection,
+    /// What the server showed and was believed by, its own first; none in the clear.
+    pub certificates: Vec<CertificateDer<'static>>,
+}
+
+/// Why a server was not met at an address.
+#[derive(Debug)]
+pub enum Unmet {
+    /// Nobody answered in time.
+    Silent,
+    /// There was no connection.
+    Refused(io::Error),
+    /// There was one, and no TLS over it that could be believed.
+    Untrusted(rustls::Error),
+    /// The connection ended before TLS was agreed on.
+    CutOff,
+}
+
+impl Server {
+    /// Where it is, as its name leads to.
+    ///
+    /// # Errors
+    /// When the name leads nowhere.
+    pub async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host((self.host.as_str(), self.port)).await?.collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        Ok(addresses)
+    }
+
+    /// Its name, without a port.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Whether it is spoken to with TLS.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Connects to it at one address, with so long for the connection and as long again for TLS.
+    ///
+    /// # Errors
+    /// How far it came.
+    pub async fn meet(&self, at: SocketAddr, within: Duration) -> Result<Met, Unmet> {
+        let stream = timeout(within, TcpStream::connect(at)).await.map_err(|_| Unmet::Silent)?;
+        let (open, certificates) =
+            timeout(within, self.agree(stream.map_err(Unmet::Refused)?)).await.map_err(|_| Unmet::Silent)??;
+        Ok(Met { connection: Connection { to: self.clone(), open: Some(open) }, certificates })
+    }
+
+    /// TLS where it is to be spoken, and then HTTP.
+    async fn agree(
+        &self,
+        stream: TcpStream,
+    ) -> Result<(SendRequest<Full<Bytes>>, Vec<CertificateDer<'static>>), Unmet> {
+        stream.set_nodelay(true).map_err(Unmet::Refused)?;
+        let Some(tls) = &self.tls else { return Ok((talk(stream).await.ok_or(Unmet::CutOff)?, vec![])) };
+        let name = ServerName::try_from(self.host.clone());
+        let name = name.map_err(|_| Unmet::Untrusted(rustls::Error::General("the name is none".into())))?;
+        let stream = tls.connect(name, stream).await.map_err(|error| {
+            let refused = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).cloned();
+            refused.map_or(Unmet::CutOff, Unmet::Untrusted)
+        })?;
+        let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let certificates = shown.iter().cloned().map(CertificateDer::into_owned).collect();
+        Ok((talk(stream).await.ok_or(Unmet::CutOff)?, certificates))
+    }
+}
+
 /// What was answered.
 pub struct Answered {
     /// The status and the headers.
@@ -166,14 +245,7 @@ impl Connection {
             return Some(open);
         }
         let stream = TcpStream::connect((self.to.host.as_str(), self.to.port)).await.ok()?;
-        stream.set_nodelay(true).ok()?;
-        match &self.to.tls {
-            None => talk(stream).await,
-            Some(tls) => {
-                let name = ServerName::try_from(self.to.host.clone()).ok()?;
-                talk(tls.connect(name, stream).await.ok()?).await
-            }
-        }
+        self.to.agree(stream).await.ok().map(|(open, _)| open)
     }
 }
 

@@ -23,6 +23,7 @@ mod emails;
 mod envelope;
 mod erased;
 mod erasing;
+mod examine;
 mod export;
 mod find;
 mod flags;
@@ -66,6 +67,7 @@ mod standing;
 mod subject;
 mod taking_in;
 mod templates;
+mod test_callbacks;
 mod tokens;
 mod writer;
 
@@ -94,6 +96,7 @@ pub use destinations::Destination;
 pub use emails::{Confirmed, EmailAsked, EmailChoice, News, OutgoingEmails};
 pub use envelope::{Envelope, Origin, Stored};
 pub use erasing::{Asked, Erasure};
+pub use examine::{Examined, examine};
 pub use export::{Exported, HeldSearch};
 pub use find::{Cursor, Find, Found, Only, Onward, Place, Source};
 pub use handling::{Change, Changed, Handled, Handling, Opened, UNREAD_COUNTED, Versions};
@@ -131,6 +134,7 @@ pub use taking_in::TakenIn;
 pub use templates::{
     LISTED as TEMPLATES_LISTED, LOOKED_THROUGH as TEMPLATES_LOOKED_THROUGH, TemplateNames, TemplateSeen,
 };
+pub use test_callbacks::TestCame;
 pub use tokens::{AddTokenError, TokenRow};
 
 /// How long one read may take before it is stopped, so that a slow search cannot hold the log open.

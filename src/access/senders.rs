@@ -4,12 +4,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, HeaderName};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use crate::clock::{self, MINUTE};
-use crate::store::{ServiceId, Store, StoreError, TokenRow};
+use crate::store::{Mark, ServiceId, Store, StoreError, TokenRow};
 
 /// How long a token that was revoked at once can still be taken.
 const FRESH: Duration = Duration::from_millis(250);
@@ -38,6 +38,29 @@ impl Sender {
     }
 }
 
+/// What sends a callback to see whether the way is open.
+#[derive(Clone, Debug)]
+pub struct Tester {
+    secret: Mark,
+}
+
+impl Tester {
+    /// By what the test is known.
+    #[must_use]
+    pub fn secret(&self) -> Mark {
+        self.secret
+    }
+}
+
+/// Who shows a token that is known.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// Notify, for one of its services.
+    Notify(Sender),
+    /// Nobody but `counterfoil doctor`.
+    Tester(Tester),
+}
+
 /// Why a callback was not let in.
 #[derive(Debug)]
 pub enum Refused {
@@ -45,7 +68,12 @@ pub enum Refused {
     WrongToken,
     /// The tokens could not be read, so that nobody can say: it must be sent again.
     Unsure(StoreError),
+    /// It carries no token, and was sent by `counterfoil doctor` to see it refused.
+    AsExpected,
 }
+
+/// The header that carries the secret of a test which is to be refused.
+pub const TESTED_BY: HeaderName = HeaderName::from_static("counterfoil-test");
 
 /// The tokens of all services, as they were a moment ago.
 pub struct Senders {
@@ -57,6 +85,8 @@ pub struct Senders {
 #[derive(Clone)]
 struct Known {
     tokens: Arc<[TokenRow]>,
+    /// The secrets of tests that are under way.
+    tests: Arc<[Mark]>,
     asked_at: Option<Instant>,
 }
 
@@ -64,7 +94,7 @@ impl Senders {
     /// Knows no token until the first is asked for.
     #[must_use]
     pub fn new(store: Store) -> Senders {
-        let known = RwLock::new(Known { tokens: Arc::from([]), asked_at: None });
+        let known = RwLock::new(Known { tokens: Arc::from([]), tests: Arc::from([]), asked_at: None });
         Senders { store, known, reading: tokio::sync::Mutex::new(()) }
     }
 
@@ -72,20 +102,38 @@ impl Senders {
     ///
     /// # Errors
     /// When the token is wrong or missing, or the tokens cannot be read.
-    pub async fn check(&self, headers: &HeaderMap) -> Result<Sender, Refused> {
-        let forms = forms(bearer(headers).ok_or(Refused::WrongToken)?);
+    pub async fn check(&self, headers: &HeaderMap) -> Result<Caller, Refused> {
+        let Some(token) = bearer(headers) else { return Err(self.without_token(headers).await) };
+        let forms = forms(token);
         let now = Instant::now();
         let before = self.known();
         if before.asked_at.is_some_and(|asked| now.duration_since(asked) < FRESH)
             && let Some(sender) = matching(&before.tokens, &forms, clock::now())
         {
-            return Ok(sender);
+            return Ok(Caller::Notify(sender));
         }
         // A token that was made a moment ago, or whose revocation was called off then, is looked for before it is refused: a 401
         // loses the callback for ever.
         match self.read_since(now).await {
-            Ok(tokens) => matching(&tokens, &forms, clock::now()).ok_or(Refused::WrongToken),
-            Err(error) => matching(&before.tokens, &forms, clock::now()).ok_or(Refused::Unsure(error)),
+            Ok(known) => match (matching(&known.tokens, &forms, clock::now()), known.tests.contains(&forms[0])) {
+                (Some(sender), _) => Ok(Caller::Notify(sender)),
+                (None, true) => Ok(Caller::Tester(Tester { secret: forms[0] })),
+                (None, false) => Err(Refused::WrongToken),
+            },
+            Err(error) => {
+                let sender = matching(&before.tokens, &forms, clock::now());
+                sender.map(Caller::Notify).ok_or(Refused::Unsure(error))
+            }
+        }
+    }
+
+    /// It is refused in any case; but where that was to be seen, there is nothing to be alarmed at.
+    async fn without_token(&self, headers: &HeaderMap) -> Refused {
+        let Some(secret) = headers.get(TESTED_BY) else { return Refused::WrongToken };
+        let secret = token_sha256(secret.as_bytes());
+        match self.read_since(Instant::now()).await {
+            Ok(known) if known.tests.contains(&secret) => Refused::AsExpected,
+            _ => Refused::WrongToken,
         }
     }
 
@@ -93,17 +141,18 @@ impl Senders {
         self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The tokens as the store has them at `moment` or later; those who wait for one read share it.
-    async fn read_since(&self, moment: Instant) -> Result<Arc<[TokenRow]>, StoreError> {
+    /// What the store has at `moment` or later; those who wait for one read share it.
+    async fn read_since(&self, moment: Instant) -> Result<Known, StoreError> {
         let _one_at_a_time = self.reading.lock().await;
         let known = self.known();
         if known.asked_at.is_some_and(|asked| asked >= moment) {
-            return Ok(known.tokens);
+            return Ok(known);
         }
         let asked_at = Some(Instant::now());
-        let tokens: Arc<[TokenRow]> = self.store.tokens().await?.into();
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Known { tokens: tokens.clone(), asked_at };
-        Ok(tokens)
+        let (tokens, tests) = self.store.tokens_and_tests(clock::now()).await?;
+        let known = Known { tokens: tokens.into(), tests: tests.into(), asked_at };
+        self.known.write().unwrap_or_else(PoisonError::into_inner).clone_from(&known);
+        Ok(known)
     }
 }
 
@@ -185,7 +234,8 @@ mod tests {
         let senders = Senders::new(store.clone());
         let headers = headers(b"Bearer a token");
         // As it was read just before, with a revocation that has come since.
-        let before = Known { tokens: Arc::from([row(Some(1))]), asked_at: Some(Instant::now()) };
+        let tokens = Arc::from([row(Some(1))]);
+        let before = Known { tokens, tests: Arc::from([]), asked_at: Some(Instant::now()) };
         *senders.known.write().unwrap() = before.clone();
         assert!(senders.check(&headers).await.is_ok());
         *senders.known.write().unwrap() = before;

@@ -1,6 +1,6 @@
 //! `counterfoil healthcheck`: whether the server takes callbacks, for where no other program is at hand to ask it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use http::{Request, StatusCode, header};
 use http_body_util::Full;
 
 use super::{Failure, say};
+use crate::doctor::reached;
 use crate::outgoing::{Connection, Server};
 
 /// The server takes up to four seconds to be sure.
@@ -26,7 +27,7 @@ pub(super) struct Healthcheck {
     #[arg(
         long,
         value_name = "ADDR:PORT",
-        default_value = "127.0.0.1:8080",
+        default_value = super::serve::LISTEN,
         value_delimiter = ',',
         env = "COUNTERFOIL_LISTEN"
     )]
@@ -59,14 +60,4 @@ pub(super) async fn run(healthcheck: Healthcheck) -> Result<(), Failure> {
             Err(Failure::new(format!("what answers at {url} is not Counterfoil, or a proxy before it: {status}")))
         }
     }
-}
-
-/// Where a server is reached on its own machine that listens on all of its addresses.
-fn reached(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }

@@ -26,6 +26,8 @@ use crate::upkeep::{Emails, Outlets, ReadBack, Schedule};
 use crate::web::{self, Beyond, Owner, Site};
 use crate::{clock, upkeep};
 
+/// Where it listens unless it is told.
+pub(super) const LISTEN: &str = "127.0.0.1:8080";
 /// The signal of a write past the limit on file sizes; the same on every Linux but MIPS.
 const SIGXFSZ: i32 = 25;
 /// Descriptors for the store and the like, beside those of the connections.
@@ -44,7 +46,7 @@ pub(super) struct Serve {
     #[arg(
         long,
         value_name = "ADDR:PORT",
-        default_value = "127.0.0.1:8080",
+        default_value = LISTEN,
         value_delimiter = ',',
         env = "COUNTERFOIL_LISTEN"
     )]
@@ -136,11 +138,11 @@ fn kept(keep: Keep) -> String {
 
 /// Backups on a schedule.
 #[derive(Args, Debug)]
-struct Backups {
+pub(super) struct Backups {
     /// Make backups in this folder, as counterfoil backup does, named by date and time (UTC). It must be there, on another disk if
     /// it can be, and hold the backups of this store alone
     #[arg(long = "backup-to", value_name = "DIR", env = "COUNTERFOIL_BACKUP_TO")]
-    to: Option<PathBuf>,
+    pub(super) to: Option<PathBuf>,
     /// The time from one backup to the next, such as 1d, 12h or 30m. The first is made at the start if the newest is older
     #[arg(
         long = "backup-every",
@@ -150,7 +152,7 @@ struct Backups {
         requires = "to",
         env = "COUNTERFOIL_BACKUP_EVERY"
     )]
-    every: Duration,
+    pub(super) every: Duration,
     /// How many backups to keep. Older ones that the schedule made are removed, and nothing else in the folder
     #[arg(
         long = "backup-keep",

@@ -88,6 +88,21 @@ impl Encryption {
     }
 }
 
+impl Encryption {
+    /// The certificate as it would be shown by a server that starts now, or why none would be; nothing where no TLS is spoken.
+    pub(super) fn certificate(self, folder: &Path) -> Result<Option<Result<Certificate, String>>, Failure> {
+        let none_yet = || "there is no certificate yet: the authority has given none, and nobody comes in".to_owned();
+        Ok(match (self.tls_cert.zip(self.tls_key), self.acme.read(folder)?) {
+            (Some((chain, key)), _) => {
+                let files = Files { tried: read_both(&chain, &key), chain, key };
+                Some(files.certificate())
+            }
+            (None, Some(wanted)) => Some(wanted.held().ok_or_else(none_yet)),
+            (None, None) => None,
+        })
+    }
+}
+
 /// A listener that leads to https has to know where.
 pub(super) fn lead_somewhere(public_url: Option<&str>) -> Result<(), Failure> {
     let is_https = public_url.is_some_and(|url| url.starts_with("https://"));

@@ -79,12 +79,7 @@ impl Certificate {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
         let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or(WrongCertificate::NoCertificate)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| WrongCertificate::NoKey)?;
-        let life = chain.first().and_then(|own| {
-            let (_, own) = x509_parser::parse_x509_certificate(own).ok()?;
-            let at = |time: x509_parser::time::ASN1Time| time.timestamp().saturating_mul(MICROS);
-            Some((at(own.validity().not_before), at(own.validity().not_after)))
-        });
-        let (begins_at, ends_at) = life.ok_or(WrongCertificate::Unreadable)?;
+        let (begins_at, ends_at) = chain.first().and_then(|own| life(own)).ok_or(WrongCertificate::Unreadable)?;
         let provider = rustls::crypto::ring::default_provider();
         let key = provider.key_provider.load_private_key(key).map_err(|_| WrongCertificate::UnknownKey)?;
         let shown = CertifiedKey::new(chain, key);
@@ -122,9 +117,22 @@ impl Certificate {
     /// Whether it ends so soon that somebody should look after it.
     #[must_use]
     pub fn ends_soon(&self, now: i64) -> bool {
-        let quarter = (self.ends_at - self.begins_at) / 4;
-        self.ends_at - now < SOON.min(quarter)
+        ends_soon((self.begins_at, self.ends_at), now)
     }
+}
+
+/// From when and until when a certificate is good, in microseconds since 1970; nothing where it does not parse.
+#[must_use]
+pub fn life(certificate: &[u8]) -> Option<(i64, i64)> {
+    let (_, own) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let at = |time: x509_parser::time::ASN1Time| time.timestamp().saturating_mul(MICROS);
+    Some((at(own.validity().not_before), at(own.validity().not_after)))
+}
+
+/// Whether a certificate with this life ends so soon that somebody should look after it.
+#[must_use]
+pub fn ends_soon((begins_at, ends_at): (i64, i64), now: i64) -> bool {
+    ends_at - now < SOON.min((ends_at - begins_at) / 4)
 }
 
 /// What is shown now, to every connection of every listener; nothing before the first.

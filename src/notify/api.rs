@@ -2,6 +2,7 @@
 //! API does not tell of them.
 
 pub mod one;
+pub mod trial;
 
 use form_urlencoded::Serializer;
 use serde::Deserialize;

@@ -169,6 +169,6 @@ impl Checking<'_> {
     }
 }
 
-fn length(file: &Path) -> u64 {
+pub(super) fn length(file: &Path) -> u64 {
     fs::metadata(file).map_or(0, |file| file.len())
 }

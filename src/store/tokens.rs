@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::envelope::Envelope;
 use super::record::{self, By, Did, Entry};
-use super::{ServiceId, Store, StoreError};
+use super::{Mark, ServiceId, Store, StoreError, test_callbacks};
 use crate::clock::MINUTE;
 
 /// One token, without the token.
@@ -88,27 +88,16 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
-        self.read_at_the_door(|connection| {
-            let mut find = connection.prepare_cached(
-                "SELECT t.id, t.service, s.name, t.sha256, t.made_at, t.last_used_at, t.revoked_at,
-                    t.revoked_at_once
-                 FROM tokens t JOIN services s ON s.id = t.service ORDER BY t.id",
-            )?;
-            let rows = find.query_map([], |row| {
-                Ok(TokenRow {
-                    id: row.get(0)?,
-                    service: ServiceId(row.get(1)?),
-                    service_name: row.get(2)?,
-                    sha256: row.get(3)?,
-                    made_at: row.get(4)?,
-                    last_used_at: row.get(5)?,
-                    revoked_at: row.get(6)?,
-                    revoked_at_once: row.get(7)?,
-                })
-            })?;
-            rows.collect()
-        })
-        .await
+        self.read_at_the_door(all).await
+    }
+
+    /// As [`Store::tokens`], and with them the secrets of test callbacks that are known at this moment, each by its SHA-256.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn tokens_and_tests(&self, now: i64) -> Result<(Vec<TokenRow>, Vec<Mark>), StoreError> {
+        self.read_at_the_door(move |connection| Ok((all(connection)?, test_callbacks::expected(connection, now)?)))
+            .await
     }
 
     /// Makes another token for the service of a valid one, which stays valid beside it; gives its number, or `None` where there is
@@ -189,6 +178,27 @@ impl Store {
         })
         .await
     }
+}
+
+fn all(connection: &Connection) -> rusqlite::Result<Vec<TokenRow>> {
+    let mut find = connection.prepare_cached(
+        "SELECT t.id, t.service, s.name, t.sha256, t.made_at, t.last_used_at, t.revoked_at,
+            t.revoked_at_once
+         FROM tokens t JOIN services s ON s.id = t.service ORDER BY t.id",
+    )?;
+    let rows = find.query_map([], |row| {
+        Ok(TokenRow {
+            id: row.get(0)?,
+            service: ServiceId(row.get(1)?),
+            service_name: row.get(2)?,
+            sha256: row.get(3)?,
+            made_at: row.get(4)?,
+            last_used_at: row.get(5)?,
+            revoked_at: row.get(6)?,
+            revoked_at_once: row.get(7)?,
+        })
+    })?;
+    rows.collect()
 }
 
 /// How a token stands in the record.

@@ -8,13 +8,14 @@ use bytes::Buf;
 use futures_util::{Stream, StreamExt};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
+use sha2::{Digest, Sha256};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::reply::{Reply, Response};
 
 use super::{Site, request, took};
-use crate::access::{Neighbourhood, Refused, Sender};
+use crate::access::{Caller, Neighbourhood, Refused, Sender, Tester};
 use crate::clock;
 use crate::edge::{CloseUnanswered, Peer};
 use crate::meters::Came;
@@ -73,9 +74,13 @@ fn call(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
             }
             let (mut kind, mut service) = (UNREAD, None);
             let response = match site.senders.check(&headers).await {
-                Ok(sender) => {
+                Ok(Caller::Notify(sender)) => {
                     service = Some(sender.service().0);
                     take(&site, &sender, path.as_str(), &headers, body, &mut kind).await
+                }
+                Ok(Caller::Tester(tester)) => {
+                    kind = TEST;
+                    try_out(&site, &tester, body).await
                 }
                 Err(refused) => refuse(&site, &refused, path.as_str(), peer),
             };
@@ -114,9 +119,28 @@ async fn take<B: Buf>(
     keep(site, arrival).await
 }
 
+/// One that `counterfoil doctor` sent to its own server: it goes as far as every other, and is not kept.
+async fn try_out<B: Buf>(site: &Site, tester: &Tester, body: impl Stream<Item = Result<B, warp::Error>>) -> Response {
+    let body = match tokio::time::timeout(BODY_WITHIN, read(body)).await {
+        Ok(Body::Whole(body)) => body,
+        Ok(Body::TooLarge) => return with(StatusCode::PAYLOAD_TOO_LARGE, header::CONNECTION, "close"),
+        Ok(Body::Broken) | Err(_) => return unanswered(),
+    };
+    let noted = site.store.take_test_callback(tester.secret(), Sha256::digest(&body).into(), clock::now());
+    match tokio::time::timeout(COMMIT_WITHIN, noted).await {
+        Ok(Ok(())) => {
+            tracing::info!(event = "callback.test", "a test callback of counterfoil doctor came, and is not kept");
+            empty(StatusCode::OK)
+        }
+        Ok(Err(_)) | Err(_) => empty(StatusCode::SERVICE_UNAVAILABLE),
+    }
+}
+
 /// What a callback is counted as of which nobody knows what it was, and one that could not be understood.
 const UNREAD: &str = "unread";
 const NOT_UNDERSTOOD: &str = "not-understood";
+/// What was sent to see whether the way is open.
+const TEST: &str = "test";
 
 fn count(site: &Site, service: Option<i64>, kind: &'static str, response: &Response) {
     let meters = site.store.meters();
@@ -193,16 +217,27 @@ fn refuse(site: &Arc<Site>, refused: &Refused, path: &str, peer: Option<Peer>) -
             // Whoever has one address of IPv6 has very many.
             let near = peer.map_or_else(String::new, |peer| Neighbourhood::of(peer.source).to_string());
             raise(site.clone(), Alarm::new(AlarmSort::WrongToken, format!("{} from {near}", known_path(path))));
-            let mut response = with(StatusCode::UNAUTHORIZED, header::WWW_AUTHENTICATE, "Bearer");
-            // The body has not been read, so the connection cannot carry another request.
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            response
+            unauthorized()
+        }
+        Refused::AsExpected => {
+            tracing::info!(
+                event = "callback.test_refused",
+                "a test callback of counterfoil doctor without a token was refused, as it was to be"
+            );
+            unauthorized()
         }
         Refused::Unsure(error) => {
             tracing::error!(event = "callback.tokens_unreadable", error = %error, "the tokens could not be read: Notify sends the callback again");
             with(StatusCode::SERVICE_UNAVAILABLE, header::CONNECTION, "close")
         }
     }
+}
+
+fn unauthorized() -> Response {
+    let mut response = with(StatusCode::UNAUTHORIZED, header::WWW_AUTHENTICATE, "Bearer");
+    // The body has not been read, so the connection cannot carry another request.
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// Raises an alarm without keeping whoever is to be answered.

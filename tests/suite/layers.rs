@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A layer and those of ours that it may name.
-const MAY_USE: [(&str, &[&str]); 19] = [
+const MAY_USE: [(&str, &[&str]); 20] = [
     (
         "web",
         &["access", "asking", "disclosure", "flagging", "notify", "store", "edge", "meters", "clock", "spreadsheet"],
@@ -18,6 +18,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("transfer", &["notify", "spreadsheet", "store"]),
     ("store", &["flagging", "meters", "notify", "clock"]),
     ("acme", &["edge", "outgoing", "clock"]),
+    ("doctor", &["access", "edge", "notify", "outgoing", "store", "clock"]),
     ("edge", &[]),
     ("flagging", &["notify"]),
     ("outgoing", &[]),

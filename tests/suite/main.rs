@@ -23,6 +23,7 @@ mod contacts;
 mod contract;
 mod crash;
 mod damage;
+mod doctor;
 mod documents;
 mod emails;
 mod events;

@@ -1,8 +1,8 @@
 //! A stand-in for Notify's REST API, which answers as Notify does: pages of 250 that are strictly older than an id, `links.next` on
-//! every page that is not empty, one message by its id, the messages with a reference, templates, refusals of a token that is wrong or of another moment and of what is no id, and refusals and
+//! every page that is not empty, one message by its id, an email that is to be sent, for which it calls back, the messages with a reference, templates, refusals of a token that is wrong or of another moment and of what is no id, and refusals and
 //! failures when it is told to.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
@@ -13,8 +13,12 @@ use counterfoil::notify::api_key::ApiKey;
 use counterfoil::notify::time::canonical;
 use serde_json::{Value, json};
 
+use crate::server::{exchange, request};
+
 pub(crate) const SERVICE_ID: &str = "8d1ee2f1-0a55-4a1f-a2b2-3bd4b1c5f6aa";
 const SECRET: &str = "f9d696de-3ce8-459f-9f0e-8781d2fe61a6";
+/// The message that is sent with a test key.
+pub(crate) const SENT: &str = "3c1f4b1e-5f0e-4d5c-9a54-2a0c7b6d8e9f";
 const PAGE: usize = 250;
 
 /// How it answers a request in place of the page.
@@ -39,6 +43,8 @@ struct State {
     fails: Vec<Fails>,
     /// What every request gets.
     always: Option<Fails>,
+    /// Where it calls back for what was sent, and with which token.
+    calls_back: Option<(SocketAddr, String)>,
 }
 
 #[derive(Clone)]
@@ -114,6 +120,11 @@ impl NotifyApi {
         self.state.lock().unwrap().always = fails;
     }
 
+    /// From now on it calls back for what is sent.
+    pub(crate) fn calls_back(&self, at: SocketAddr, token: &str) {
+        self.state.lock().unwrap().calls_back = Some((at, token.to_owned()));
+    }
+
     pub(crate) fn asked(&self) -> Vec<String> {
         self.state.lock().unwrap().asked.clone()
     }
@@ -121,19 +132,28 @@ impl NotifyApi {
     fn serve(&self, stream: TcpStream) {
         let mut reader = BufReader::new(stream);
         loop {
-            let (mut path, mut token) = (String::new(), String::new());
+            let (mut path, mut token, mut length) = (String::new(), String::new(), 0);
             loop {
                 let mut line = String::new();
                 if reader.read_line(&mut line).unwrap_or(0) == 0 {
                     return;
                 }
-                if let Some(rest) = line.strip_prefix("GET ") {
+                if let Some(rest) = line.strip_prefix("GET ").or_else(|| line.strip_prefix("POST ")) {
                     rest.split(' ').next().unwrap().clone_into(&mut path);
                 } else if let Some(rest) = line.to_lowercase().strip_prefix("authorization: bearer ") {
                     line[line.len() - rest.len()..].trim().clone_into(&mut token);
+                } else if let Some(rest) = line.to_lowercase().strip_prefix("content-length: ") {
+                    length = rest.trim().parse().unwrap();
                 } else if line == "\r\n" {
                     break;
                 }
+            }
+            let mut sent = vec![0; length];
+            reader.read_exact(&mut sent).unwrap();
+            if path == "/v2/notifications/email" {
+                let sent: Value = serde_json::from_slice(&sent).unwrap();
+                assert_eq!(sent["personalisation"], json!({"name": "test"}), "each place of the template is filled");
+                self.call_back(&sent);
             }
             let (fails, body) = self.answer(&path, &token);
             if fails == Some(Fails::Silent) {
@@ -153,6 +173,20 @@ impl NotifyApi {
                 return;
             }
         }
+    }
+
+    /// As Notify does soon after it has taken a message with a test key.
+    fn call_back(&self, sent: &Value) {
+        let Some((at, token)) = self.state.lock().unwrap().calls_back.clone() else { return };
+        let now = canonical(clock::now());
+        let receipt = json!({
+            "id": SENT, "reference": sent["reference"], "to": sent["email_address"], "status": "delivered", "created_at": now,
+            "completed_at": now, "sent_at": now, "notification_type": "email", "template_id": sent["template_id"],
+            "template_version": 1,
+        });
+        let authorization = format!("Authorization: Bearer {token}\r\n");
+        let bytes = request("POST", "/callbacks/delivery-receipts", &authorization, receipt.to_string().as_bytes());
+        std::thread::spawn(move || exchange(at, &bytes));
     }
 
     fn answer(&self, path: &str, token: &str) -> (Option<Fails>, String) {
@@ -176,6 +210,14 @@ impl NotifyApi {
         }
         let (route, query) = path.split_once('?').unwrap_or((path, ""));
         let asked: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        if route == "/v2/notifications/email" {
+            return (fails, json!({"id": SENT, "uri": "https://api.example/v2/notifications/x"}).to_string());
+        }
+        if route == "/v2/templates" {
+            let all = state.templates.iter();
+            let all = all.map(|(id, name)| json!({"id": id, "type": "email", "name": name, "body": "Hello ((name))", "subject": "Your visit"}));
+            return (fails, json!({"templates": all.collect::<Vec<_>>()}).to_string());
+        }
         if let Some(id) = route.strip_prefix("/v2/notifications/") {
             let found = state.notifications.iter().find(|(_, item)| item["id"] == id);
             return found.map_or_else(|| refusal(404, "No result found"), |(_, item)| (fails, item.to_string()));

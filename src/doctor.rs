@@ -1,0 +1,212 @@
+//! What `counterfoil doctor` looks at, one thing after another, and what it says of each. It changes nothing that stays.
+
+mod backups;
+mod certificate;
+mod condition;
+mod folder;
+mod listeners;
+mod round_trip;
+mod test_callbacks;
+mod url;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::RootCertStore;
+use serde::Serialize;
+
+use crate::clock;
+use crate::edge::Certificate;
+use crate::store::{Examined, Store};
+
+pub use listeners::reached;
+pub use round_trip::RoundTrip;
+
+/// How it stands with one thing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// As it should be.
+    Good,
+    /// It works, and somebody should look at it.
+    Warning,
+    /// Callbacks are lost, or people's data is open, or will be soon.
+    Bad,
+}
+
+/// What was found of one thing.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Finding {
+    /// The thing, by a name that stays.
+    pub check: &'static str,
+    /// How it stands.
+    pub state: State,
+    /// What was found, as a sentence.
+    pub found: String,
+    /// What to do about it, as a sentence; nothing where it is good.
+    #[serde(rename = "do", skip_serializing_if = "Option::is_none")]
+    pub to_do: Option<String>,
+}
+
+impl Finding {
+    fn good(check: &'static str, found: impl Into<String>) -> Finding {
+        Finding { check, state: State::Good, found: found.into(), to_do: None }
+    }
+
+    fn warning(check: &'static str, found: impl Into<String>, to_do: impl Into<String>) -> Finding {
+        Finding { check, state: State::Warning, found: found.into(), to_do: Some(to_do.into()) }
+    }
+
+    fn bad(check: &'static str, found: impl Into<String>, to_do: impl Into<String>) -> Finding {
+        Finding { check, state: State::Bad, found: found.into(), to_do: Some(to_do.into()) }
+    }
+}
+
+/// What a listener is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Takes {
+    /// Pages and callbacks.
+    All,
+    /// Callbacks alone.
+    Callbacks,
+    /// Who watches.
+    Metrics,
+}
+
+/// Where a server listens, as it was told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Listener {
+    /// The address.
+    pub at: SocketAddr,
+    /// What it is for.
+    pub takes: Takes,
+    /// Whether it speaks TLS.
+    pub is_encrypted: bool,
+}
+
+/// A schedule of backups.
+#[derive(Clone, Debug)]
+pub struct Backups {
+    /// Where they are.
+    pub folder: PathBuf,
+    /// From one to the next.
+    pub every: Duration,
+}
+
+/// What is to be looked at.
+#[derive(Clone, Debug)]
+pub struct Patient {
+    /// The store's folder. Without it only the public address is looked at, as from another machine.
+    pub data: Option<PathBuf>,
+    /// Where the server listens.
+    pub listeners: Vec<Listener>,
+    /// The certificate that it shows itself, or why there is none; nothing where it speaks no TLS.
+    pub certificate: Option<Result<Certificate, String>>,
+    /// How Notify and people reach it.
+    pub url: Option<String>,
+    /// By what its certificate is believed; the public roots where there is nothing.
+    pub roots: Option<Arc<RootCertStore>>,
+    /// Where its backups go.
+    pub backups: Option<Backups>,
+    /// A message that Notify is to send for a test.
+    pub round_trip: Option<RoundTrip>,
+}
+
+/// Looks at everything, and tells what it finds as it goes on.
+pub async fn examine(patient: Patient, tell: &mut dyn FnMut(Finding)) {
+    let (examined, store) = match &patient.data {
+        Some(data) => look_inside(data.clone(), tell).await,
+        None => (None, None),
+    };
+    if patient.data.is_some() {
+        listeners::look(&patient.listeners, examined, tell).await;
+        backups::look(patient.backups.as_ref(), tell);
+    }
+    let host = patient.url.as_deref().and_then(|url| url.parse::<http::Uri>().ok());
+    let host = host.as_ref().and_then(http::Uri::host);
+    if let Some(certificate) = &patient.certificate {
+        tell(certificate::own(certificate, host, clock::now()));
+    }
+    match &patient.url {
+        Some(url) => url::look(url, patient.roots.clone(), store.as_ref(), tell).await,
+        None => tell(Finding::warning(
+            "url",
+            "nobody said how Notify reaches this server, so that the way in was not looked at",
+            "Give --url, such as https://callbacks.example.gov.uk.",
+        )),
+    }
+    if let Some(round_trip) = patient.round_trip {
+        match &store {
+            Some(store) => tell(round_trip.make(store).await),
+            None => tell(Finding::warning(
+                "round-trip",
+                "no message was sent through Notify: whether it is called back is seen in the store",
+                "Run it on the server’s machine, with --data.",
+            )),
+        }
+    }
+}
+
+/// The folder and the store. What cannot be opened is not gone into.
+async fn look_inside(data: PathBuf, tell: &mut dyn FnMut(Finding)) -> (Option<Examined>, Option<Store>) {
+    let now = clock::now();
+    let Some(examined) = folder::look(&data, now, tell) else { return (None, None) };
+    condition::clock(examined, now, tell).await;
+    if !condition::whole(&data, examined, tell).await || examined.is_older {
+        return (Some(examined), None);
+    }
+    // A command's way of opening a store changes nothing in one that is whole and of this release.
+    match Store::existing(&data, now) {
+        Ok(store) => {
+            condition::look(&store, &data, now, tell).await;
+            (Some(examined), Some(store))
+        }
+        Err(error) => {
+            tell(Finding::bad("store", error.to_string(), "The message says what to do."));
+            (Some(examined), None)
+        }
+    }
+}
+
+/// A length of time in words, to the largest unit.
+fn long(micros: i64) -> String {
+    let (count, unit) = match micros.max(0) {
+        time if time >= clock::DAY => (time / clock::DAY, "day"),
+        time if time >= clock::HOUR => (time / clock::HOUR, "hour"),
+        time => (time / clock::MINUTE, "minute"),
+    };
+    counted(count, unit)
+}
+
+/// A number of things.
+fn counted(count: impl Into<i128>, thing: &str) -> String {
+    let count = count.into();
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+}
+
+/// A number of bytes, as people read them.
+#[expect(clippy::cast_precision_loss, reason = "it is rounded for people in any case")]
+fn size(bytes: u64) -> String {
+    const STEP: f64 = 1024.0;
+    let (mut size, mut unit) = (bytes as f64, "bytes");
+    for larger in ["KiB", "MiB", "GiB", "TiB"] {
+        if size < STEP {
+            break;
+        }
+        (size, unit) = (size / STEP, larger);
+    }
+    if unit == "bytes" { format!("{bytes} bytes") } else { format!("{size:.1} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_and_sizes_are_said_in_the_largest_unit() {
+        assert_eq!([long(0), long(clock::HOUR), long(49 * clock::HOUR)], ["0 minutes", "1 hour", "2 days"]);
+        assert_eq!([size(12), size(2048), size(5 * 1024 * 1024 * 1024)], ["12 bytes", "2.0 KiB", "5.0 GiB"]);
+    }
+}
