@@ -23,6 +23,11 @@ const NO_LONGER_REFUSED: i64 = 6 * MINUTE;
 /// As is whatever was followed by something taken, and by nothing refused for so long.
 const TAKEN_AGAIN: i64 = MINUTE;
 
+/// What a callback is counted as of which nobody knows what it was.
+pub const UNREAD: &str = "unread";
+/// And one that could not be understood.
+pub const NOT_UNDERSTOOD: &str = "not-understood";
+
 /// A callback that was answered, as far as it is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Came {
@@ -145,6 +150,18 @@ impl Meters {
         self.refusing.lock().unwrap_or_else(PoisonError::into_inner).answered(came.answer, now);
     }
 
+    /// Goes on from what was counted before the start: hours, the oldest first, and as [`Meters::last_taken`] gives them, when what was
+    /// taken last.
+    pub fn remember(&self, hours: impl Iterator<Item = Hour>, last: impl Iterator<Item = (i64, &'static str, i64)>) {
+        self.day.remember(hours);
+        let mut callbacks = self.callbacks.lock().unwrap_or_else(PoisonError::into_inner);
+        callbacks.extend(last.map(|(service, kind, last_at)| {
+            let taken = Came { service: Some(service), kind, answer: 200 };
+            // Since the start none has come.
+            (taken, Count { times: 0, last_at })
+        }));
+    }
+
     /// Since when callbacks are answered 503, where that goes on.
     #[must_use]
     pub fn refusing_since(&self, now: i64) -> Option<i64> {
@@ -232,7 +249,7 @@ impl Meters {
         moment(&self.certificate_ends_at)
     }
 
-    /// When a callback of each service and kind was taken last, since the start: the service's number, the kind's word, the moment.
+    /// When a callback of each service and kind was taken last: the service's number, the kind's word, the moment.
     #[must_use]
     pub fn last_taken(&self) -> Vec<(i64, &'static str, i64)> {
         let callbacks = self.callbacks.lock().unwrap_or_else(PoisonError::into_inner);

@@ -237,7 +237,9 @@ impl Store {
     pub async fn raise(&self, alarm: Alarm, now: i64) -> Result<bool, StoreError> {
         let Some((alarm, times)) = self.inner.alarms.count(alarm, now) else { return Ok(false) };
         let (sort, logged) = (alarm.sort, alarm.sort.may_be_logged().then(|| alarm.object.clone()));
-        let raised = self.write(move |connection| {
+        let raised = self.inner.writer.write_with_ledger(move |connection, ledger| {
+            // Mostly something was refused, and maybe nothing else is written for a while.
+            ledger.note_counted(connection)?;
             let Alarm { sort, object, detail } = alarm;
             let mut stands = connection
                 .prepare_cached("SELECT 1 FROM alarms WHERE sort = ?1 AND object = ?2 AND settled_at IS NULL")?;

@@ -17,7 +17,7 @@ use super::{Site, request, took};
 use crate::access::{Neighbourhood, Refused, Sender};
 use crate::clock;
 use crate::edge::{CloseUnanswered, Peer};
-use crate::meters::Came;
+use crate::meters::{Came, NOT_UNDERSTOOD, UNREAD};
 use crate::notify::{Callback, Kind, Unreadable};
 use crate::store::{Alarm, AlarmSort, Arrival, Envelope, Origin, Stored};
 
@@ -113,10 +113,6 @@ async fn take<B: Buf>(
     *kind = read_as;
     keep(site, arrival).await
 }
-
-/// What a callback is counted as of which nobody knows what it was, and one that could not be understood.
-const UNREAD: &str = "unread";
-const NOT_UNDERSTOOD: &str = "not-understood";
 
 fn count(site: &Site, service: Option<i64>, kind: &'static str, response: &Response) {
     let meters = site.store.meters();

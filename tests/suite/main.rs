@@ -62,6 +62,7 @@ mod sessions;
 mod settings;
 mod sign_in;
 mod single_sign_on;
+mod status;
 mod subjects;
 mod systemd;
 mod tls;
