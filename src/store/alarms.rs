@@ -72,8 +72,8 @@ sorts! {
     /// No email has gone out for some time.
     EmailsFail "emails_fail" "Emails to people are not going out"
         "Check the mail server and the --smtp flags. Nothing is lost: what waits is sent when the mail server takes it. Settings says how it stands now."
-    /// Callbacks have been answered 503 for a while.
-    Refusing "refusing" "Callbacks have been refused for over 5 minutes"
+    /// Callbacks, or some of them, have been answered 503 for a while.
+    Refusing "refusing" "Callbacks, or some of them, have been refused for over 5 minutes"
         "GOV.UK Notify gives each up after about 25 minutes. The server’s log says why they are refused: mend that now, then run counterfoil backfill if it took longer."
     /// The store is damaged.
     Damage "damage" "The store is damaged, and every callback is refused"

@@ -18,7 +18,7 @@ use outlets::{State, Told};
 const LOOKS_EVERY: Duration = Duration::from_secs(15);
 /// After one that was raised, so that a flood of them is looked at now and then.
 const GATHERS: Duration = Duration::from_millis(250);
-/// For how long callbacks are refused before it is told: a start anew takes less.
+/// For how long callbacks are refused before it is told: a start anew takes less, and Notify tries for five times as long.
 const REFUSED_FOR: i64 = 5 * MINUTE;
 /// With less room on the disk there soon is none.
 const LITTLE_ROOM: u64 = 512 * 1024 * 1024;
@@ -65,8 +65,8 @@ async fn look(store: &Store, backups: Option<Duration>, clock: &Clock, news: &Ne
         let about = None;
         stand.extend(since.map(|since| Stands { sort, about, since }));
     };
-    let refusing = meters.refusing_since(now).filter(|since| now - since > REFUSED_FOR);
-    by_itself(AlarmSort::Refusing, refusing);
+    let refusing = meters.refusing(now).filter(|trouble| trouble.lasted > REFUSED_FOR);
+    by_itself(AlarmSort::Refusing, refusing.map(|trouble| trouble.since));
     let (why, Standing { free_bytes, log_bytes, held, .. }) = (store.refusing(), standing);
     let when = |holds: bool| holds.then_some(now);
     by_itself(AlarmSort::Damage, when(why == Some(NotReady::Damaged)));
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(found().await, [AlarmSort::ClockStep]);
         meters.backup_made(NOW - 3 * DAY);
         meters.certificate_ends(NOW + 13 * DAY);
-        meters.came(crate::meters::Came { service: None, kind: "complaints", answer: 503 }, NOW - 5 * MINUTE - 1);
+        meters.came(crate::meters::Came { service: None, kind: "complaints", answer: 503 }, NOW - 5 * MINUTE - 40 * SECOND);
         let all = [AlarmSort::Refusing, AlarmSort::Backup, AlarmSort::Certificate, AlarmSort::ClockStep];
         assert_eq!(found().await, all);
         meters.backup_made(NOW);
