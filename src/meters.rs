@@ -177,6 +177,11 @@ impl Meters {
         }));
     }
 
+    /// They were before the start too, since this moment: whether that goes on the next attempts tell.
+    pub fn was_refusing(&self, since: i64, now: i64) {
+        *self.refusing.lock().unwrap_or_else(PoisonError::into_inner) = Refusing { since, last: now, taken: 0 };
+    }
+
     /// That callbacks are answered 503, where that goes on.
     #[must_use]
     pub fn refusing(&self, now: i64) -> Option<Trouble> {
@@ -238,7 +243,7 @@ impl Meters {
 
     /// A backup of the schedule failed.
     pub fn backup_failed(&self, at: i64) {
-        self.backup_failed_at.store(at, Ordering::Relaxed);
+        self.backup_failed_at.fetch_max(at, Ordering::Relaxed);
     }
 
     /// When the newest backup of the schedule was made, in microseconds since 1970 UTC.

@@ -68,6 +68,7 @@ mod subject;
 mod taking_in;
 mod templates;
 mod tokens;
+mod told;
 mod writer;
 
 use std::path::Path;
@@ -133,6 +134,7 @@ pub use templates::{
     LISTED as TEMPLATES_LISTED, LOOKED_THROUGH as TEMPLATES_LOOKED_THROUGH, TemplateNames, TemplateSeen,
 };
 pub use tokens::{AddTokenError, TokenRow};
+pub use told::ToldAlarm;
 
 /// How long one read may take before it is stopped, so that a slow search cannot hold the log open.
 const READ_DEADLINE: Duration = Duration::from_secs(2);

@@ -123,7 +123,7 @@ impl AlarmSort {
         self != AlarmSort::LargeExport
     }
 
-    fn of(word: &str) -> Option<AlarmSort> {
+    pub(super) fn of(word: &str) -> Option<AlarmSort> {
         AlarmSort::ALL.iter().copied().find(|sort| sort.as_str() == word)
     }
 }
@@ -396,6 +396,23 @@ mod tests {
         assert!(!store.settle(alarm.id, By::itself(), NOW + DAY).await.unwrap());
         assert!(store.alarms().await.unwrap().is_empty());
         assert!(raise(NOW + 2 * DAY).await.unwrap(), "and is raised anew");
+    }
+
+    #[tokio::test]
+    async fn one_that_was_dealt_with_is_kept_as_long_as_the_record_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::serve(folder.path(), NOW).unwrap();
+        store.raise(wrong(1), NOW).await.unwrap();
+        store.raise(wrong(2), NOW).await.unwrap();
+        let last = store.alarms().await.unwrap().first().map(|alarm| alarm.id).unwrap();
+        assert!(store.settle(last, By::itself(), NOW + 1).await.unwrap());
+        let kept = async |moment| {
+            store.shorten_record(moment, NOW + DAY).await.unwrap();
+            let count = "SELECT count(*) FROM alarms";
+            store.read(|connection| connection.query_row(count, [], |row| row.get::<_, i64>(0))).await.unwrap()
+        };
+        assert_eq!((kept(NOW + 1).await, kept(NOW + 2).await), (2, 1));
+        assert_eq!(store.alarms().await.unwrap().len(), 1, "the other one stands");
     }
 
     #[tokio::test]

@@ -11,3 +11,13 @@ CREATE TABLE last_taken (
     at      INTEGER NOT NULL,
     PRIMARY KEY (service, kind)
 ) STRICT, WITHOUT ROWID;
+
+-- The alarms that were told, so that a start tells none of them again, and tells when one has ended. About a service or a token, by
+-- its name or number, or about nothing in particular.
+CREATE TABLE told_alarms (
+    sort    TEXT    NOT NULL,
+    about   TEXT    NOT NULL,
+    since   INTEGER NOT NULL,
+    told_at INTEGER NOT NULL,
+    PRIMARY KEY (sort, about)
+) STRICT, WITHOUT ROWID;
