@@ -18,10 +18,18 @@ pub use exposition::{Held, Served, Standing};
 
 /// Microseconds of a minute.
 const MINUTE: i64 = 60_000_000;
-/// Notify sends again after five minutes: when nothing was refused for longer than that, the trouble is over.
+/// Notify sends again after five minutes: when nothing was refused for longer than that, the trouble is over. What was taken meanwhile
+/// ends it no sooner, as it may be one callback among many that is refused at each attempt.
 const NO_LONGER_REFUSED: i64 = 6 * MINUTE;
-/// As is whatever was followed by something taken, and by nothing refused for so long.
-const TAKEN_AGAIN: i64 = MINUTE;
+/// So late after the five minutes Notify may send again.
+const LATE: i64 = MINUTE / 2;
+
+/// What a callback is counted as of which nobody knows what it was.
+pub const UNREAD: &str = "unread";
+/// And one that could not be understood.
+pub const NOT_UNDERSTOOD: &str = "not-understood";
+/// And what `counterfoil doctor` sent.
+pub const TEST: &str = "test";
 
 /// A callback that was answered, as far as it is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -51,7 +59,16 @@ pub enum Copied {
     Failed,
 }
 
-/// Since when callbacks are answered 503, and until when.
+/// That callbacks, or some of them, are answered 503 or not at all, one time after the other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Trouble {
+    /// Since when, in microseconds since 1970 UTC.
+    pub since: i64,
+    /// For how long it has gone on for certain: where others are taken, from the first that was refused to the last.
+    pub lasted: i64,
+}
+
+/// When callbacks were answered 503.
 #[derive(Clone, Copy, Default)]
 struct Refusing {
     since: i64,
@@ -61,8 +78,13 @@ struct Refusing {
 
 impl Refusing {
     fn goes_on(&self, now: i64) -> bool {
-        let ago = now - self.last;
-        self.last != 0 && ago < NO_LONGER_REFUSED && (self.taken <= self.last || ago < TAKEN_AGAIN)
+        self.last != 0 && now - self.last < NO_LONGER_REFUSED
+    }
+
+    fn trouble(&self, now: i64) -> Trouble {
+        // Where nothing came since, it may be over: the next attempt tells.
+        let until = if self.taken > self.last { self.last } else { self.last.max(now - LATE) };
+        Trouble { since: self.since, lasted: until - self.since }
     }
 
     fn answered(&mut self, answer: u16, now: i64) {
@@ -145,11 +167,28 @@ impl Meters {
         self.refusing.lock().unwrap_or_else(PoisonError::into_inner).answered(came.answer, now);
     }
 
-    /// Since when callbacks are answered 503, where that goes on.
+    /// Goes on from what was counted before the start: hours, the oldest first, and as [`Meters::last_taken`] gives them, when what was
+    /// taken last.
+    pub fn remember(&self, hours: impl Iterator<Item = Hour>, last: impl Iterator<Item = (i64, &'static str, i64)>) {
+        self.day.remember(hours);
+        let mut callbacks = self.callbacks.lock().unwrap_or_else(PoisonError::into_inner);
+        callbacks.extend(last.map(|(service, kind, last_at)| {
+            let taken = Came { service: Some(service), kind, answer: 200 };
+            // Since the start none has come.
+            (taken, Count { times: 0, last_at })
+        }));
+    }
+
+    /// They were before the start too, since this moment: whether that goes on the next attempts tell.
+    pub fn was_refusing(&self, since: i64, now: i64) {
+        *self.refusing.lock().unwrap_or_else(PoisonError::into_inner) = Refusing { since, last: now, taken: 0 };
+    }
+
+    /// That callbacks are answered 503, where that goes on.
     #[must_use]
-    pub fn refusing_since(&self, now: i64) -> Option<i64> {
+    pub fn refusing(&self, now: i64) -> Option<Trouble> {
         let refusing = *self.refusing.lock().unwrap_or_else(PoisonError::into_inner);
-        refusing.goes_on(now).then_some(refusing.since)
+        refusing.goes_on(now).then(|| refusing.trouble(now))
     }
 
     /// A request for a callback was answered.
@@ -206,7 +245,7 @@ impl Meters {
 
     /// A backup of the schedule failed.
     pub fn backup_failed(&self, at: i64) {
-        self.backup_failed_at.store(at, Ordering::Relaxed);
+        self.backup_failed_at.fetch_max(at, Ordering::Relaxed);
     }
 
     /// When the newest backup of the schedule was made, in microseconds since 1970 UTC.
@@ -232,7 +271,7 @@ impl Meters {
         moment(&self.certificate_ends_at)
     }
 
-    /// When a callback of each service and kind was taken last, since the start: the service's number, the kind's word, the moment.
+    /// When a callback of each service and kind was taken last: the service's number, the kind's word, the moment.
     #[must_use]
     pub fn last_taken(&self) -> Vec<(i64, &'static str, i64)> {
         let callbacks = self.callbacks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -252,26 +291,59 @@ mod tests {
 
     const NOW: i64 = 1_795_000_000_000_000;
 
-    #[test]
-    fn refusals_go_on_from_one_attempt_of_notify_to_the_next_and_end_when_something_is_taken() {
+    const SECOND: i64 = MINUTE / 60;
+
+    /// Meters that were told of these answers, at these moments after [`NOW`].
+    fn answered(answers: impl IntoIterator<Item = (u16, i64)>) -> Meters {
         let meters = Meters::default();
-        let answered = |answer, at| meters.came(Came { service: Some(1), kind: "complaints", answer }, at);
-        assert_eq!(meters.refusing_since(NOW), None);
-        for attempt in 0..3 {
-            answered(503, NOW + attempt * 5 * MINUTE);
+        for (answer, at) in answers {
+            meters.came(Came { service: Some(1), kind: "complaints", answer }, NOW + at);
         }
-        assert_eq!(meters.refusing_since(NOW + 15 * MINUTE), Some(NOW));
-        answered(200, NOW + 15 * MINUTE);
-        answered(503, NOW + 15 * MINUTE + 1);
-        let anew = NOW + 15 * MINUTE + 1;
-        assert_eq!(meters.refusing_since(anew + 1), Some(anew), "what was taken has ended the first");
-        answered(200, NOW + 15 * MINUTE + 3);
-        assert_eq!(meters.refusing_since(NOW + 17 * MINUTE), None);
-        answered(0, NOW + 30 * MINUTE);
-        assert_eq!(meters.refusing_since(NOW + 31 * MINUTE), Some(NOW + 30 * MINUTE), "a new trouble");
-        assert_eq!(meters.refusing_since(NOW + 37 * MINUTE), None, "nobody tries any more");
-        answered(401, NOW + 40 * MINUTE);
-        assert_eq!(meters.refusing_since(NOW + 40 * MINUTE), None);
+        meters
+    }
+
+    /// Since when it has gone on and for how long, from [`NOW`] on.
+    fn trouble(meters: &Meters, at: i64) -> Option<(i64, i64)> {
+        meters.refusing(NOW + at).map(|trouble| (trouble.since - NOW, trouble.lasted))
+    }
+
+    #[test]
+    fn refusals_go_on_from_one_attempt_of_notify_to_the_next_and_end_when_none_is_refused_for_longer() {
+        assert_eq!(trouble(&Meters::default(), 0), None);
+        let meters = answered((0..3).map(|attempt| (503, attempt * 5 * MINUTE)));
+        assert_eq!(trouble(&meters, 15 * MINUTE), Some((0, 15 * MINUTE - LATE)));
+        assert_eq!(trouble(&meters, 16 * MINUTE), None, "nobody tries any more");
+        let meters = answered([(0, 0), (401, 5 * MINUTE)]);
+        assert_eq!(trouble(&meters, 5 * MINUTE), Some((0, 5 * MINUTE - LATE)), "unanswered, it is sent again as well");
+        assert_eq!(trouble(&meters, 6 * MINUTE), None, "what has a wrong token is not sent again");
+    }
+
+    #[test]
+    fn one_callback_that_is_refused_at_each_attempt_is_seen_among_all_that_are_taken() {
+        let taken = (1..660).map(|second| (200, second * SECOND));
+        let refused = [0, 5 * MINUTE + 1, 10 * MINUTE + 2].map(|at| (503, at));
+        let mut answers: Vec<(u16, i64)> = taken.chain(refused).collect();
+        answers.sort_by_key(|(_, at)| *at);
+        let at = |moment: i64| trouble(&answered(answers.iter().copied().filter(|(_, at)| *at <= moment)), moment);
+        assert_eq!(at(5 * MINUTE), Some((0, 0)), "it was refused once");
+        for moment in [5 * MINUTE + 1, 10 * MINUTE] {
+            assert_eq!(at(moment), Some((0, 5 * MINUTE + 1)), "twice, all through five minutes");
+        }
+        assert_eq!(at(11 * MINUTE), Some((0, 10 * MINUTE + 2)));
+        assert_eq!(trouble(&answered(answers.clone()), 16 * MINUTE + 2), None, "it ends after a quiet time");
+    }
+
+    #[test]
+    fn a_moment_of_refusals_is_over_when_they_are_taken_at_the_next_attempt() {
+        let burst = (0..100).map(|n| (503, n * SECOND / 10));
+        let again = (0..100).map(|n| (200, 5 * MINUTE + 9 * SECOND + n * SECOND / 10));
+        let meters = answered(burst);
+        for moment in [MINUTE, 5 * MINUTE + 8 * SECOND] {
+            assert!(trouble(&meters, moment).is_some_and(|(_, lasted)| lasted < 5 * MINUTE), "{moment}");
+        }
+        again.for_each(|(answer, at)| meters.came(Came { service: Some(1), kind: "complaints", answer }, NOW + at));
+        let over = trouble(&meters, 5 * MINUTE + 59 * SECOND).expect("it is not forgotten yet");
+        assert!(over.1 < 10 * SECOND, "{over:?}");
     }
 
     #[test]

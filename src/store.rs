@@ -17,6 +17,7 @@ mod checkpoint;
 mod condition;
 mod contacts;
 mod conversations;
+mod counted;
 mod damage;
 mod destinations;
 mod emails;
@@ -69,6 +70,7 @@ mod taking_in;
 mod templates;
 mod test_callbacks;
 mod tokens;
+mod told;
 mod writer;
 
 use std::path::Path;
@@ -136,6 +138,7 @@ pub use templates::{
 };
 pub use test_callbacks::TestCame;
 pub use tokens::{AddTokenError, TokenRow};
+pub use told::ToldAlarm;
 
 /// How long one read may take before it is stopped, so that a slow search cannot hold the log open.
 const READ_DEADLINE: Duration = Duration::from_secs(2);
@@ -328,6 +331,9 @@ impl Store {
         let (readers, door) = (readers(&folder, READERS)?, readers(&folder, 1)?);
         let log = checkpoint::LogLength::at_most(longest_log);
         let (fresh, meters) = (index::Fresh::default(), Arc::<Meters>::default());
+        if purpose == open::Use::Serve {
+            counted::remember(&writing, &meters, now).map_err(|error| open::damaged(&error))?;
+        }
         let condition = condition::Condition { damage: damage::Damage::default(), log, disk, meters: meters.clone() };
         // Of two processes that merged the same runs each would write over the other's chunks.
         let indexing = index::Indexing::new(fresh.clone(), purpose != open::Use::Existing);

@@ -1,4 +1,4 @@
-//! The last 24 hours, hour by hour, as far as the server ran: how many callbacks were refused, and how long the slowest took.
+//! The last 24 hours, hour by hour: how many callbacks were refused, and how long the slowest took.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ const KEPT: i64 = 24;
 pub(super) const BOUNDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 3.5, 5.0];
 
 /// What was counted in an hour.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Hour {
     /// The hour, since 1970 UTC.
     pub hour: i64,
@@ -26,6 +26,18 @@ impl Hour {
     #[must_use]
     pub fn without_any(hour: i64) -> Hour {
         Hour { hour, ..Hour::default() }
+    }
+
+    /// As it was counted before; `None` where that was by other ranges of times.
+    #[must_use]
+    pub fn counted(hour: i64, refused: u64, took: &[u64]) -> Option<Hour> {
+        Some(Hour { hour, refused, took: took.try_into().ok()? })
+    }
+
+    /// How many were answered within each range of times, the shortest first.
+    #[must_use]
+    pub fn took(&self) -> &[u64] {
+        &self.took
     }
 
     /// 99 of 100 callbacks were answered within so many seconds: the end of the range of times that it falls into. Infinite where that
@@ -61,6 +73,11 @@ impl Day {
         if let Some(count) = last.took.get_mut(range) {
             *count += 1;
         }
+    }
+
+    /// Goes on from these, the oldest first.
+    pub(super) fn remember(&self, hours: impl Iterator<Item = Hour>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(hours);
     }
 
     pub(super) fn hours(&self) -> Vec<Hour> {

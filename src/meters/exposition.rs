@@ -78,8 +78,8 @@ impl Meters {
     }
 
     fn callbacks(&self, page: &Page, standing: &Standing) -> Result<(), prometheus::Error> {
-        let refusing = self.refusing_since(standing.now).map_or(0, |since| standing.now - since);
-        let help = "For how long callbacks have been answered 503; 0 where they are taken.";
+        let refusing = self.refusing(standing.now).map_or(0, |trouble| trouble.lasted);
+        let help = "For how long callbacks, or some of them, have been answered 503; 0 where all are taken.";
         page.plain("refusing_seconds", help, Some(seconds(refusing)))?;
         page.register(self.callback_requests.clone())?;
         page.register(self.page_requests.clone())?;

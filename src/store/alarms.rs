@@ -72,8 +72,8 @@ sorts! {
     /// No email has gone out for some time.
     EmailsFail "emails_fail" "Emails to people are not going out"
         "Check the mail server and the --smtp flags. Nothing is lost: what waits is sent when the mail server takes it. Settings says how it stands now."
-    /// Callbacks have been answered 503 for a while.
-    Refusing "refusing" "Callbacks have been refused for over 5 minutes"
+    /// Callbacks, or some of them, have been answered 503 for a while.
+    Refusing "refusing" "Callbacks, or some of them, have been refused for over 5 minutes"
         "GOV.UK Notify gives each up after about 25 minutes. The server’s log says why they are refused: mend that now, then run counterfoil backfill if it took longer."
     /// The store is damaged.
     Damage "damage" "The store is damaged, and every callback is refused"
@@ -123,7 +123,7 @@ impl AlarmSort {
         self != AlarmSort::LargeExport
     }
 
-    fn of(word: &str) -> Option<AlarmSort> {
+    pub(super) fn of(word: &str) -> Option<AlarmSort> {
         AlarmSort::ALL.iter().copied().find(|sort| sort.as_str() == word)
     }
 }
@@ -237,7 +237,9 @@ impl Store {
     pub async fn raise(&self, alarm: Alarm, now: i64) -> Result<bool, StoreError> {
         let Some((alarm, times)) = self.inner.alarms.count(alarm, now) else { return Ok(false) };
         let (sort, logged) = (alarm.sort, alarm.sort.may_be_logged().then(|| alarm.object.clone()));
-        let raised = self.write(move |connection| {
+        let raised = self.inner.writer.write_with_ledger(move |connection, ledger| {
+            // Mostly something was refused, and maybe nothing else is written for a while.
+            ledger.note_counted(connection)?;
             let Alarm { sort, object, detail } = alarm;
             let mut stands = connection
                 .prepare_cached("SELECT 1 FROM alarms WHERE sort = ?1 AND object = ?2 AND settled_at IS NULL")?;
@@ -394,6 +396,23 @@ mod tests {
         assert!(!store.settle(alarm.id, By::itself(), NOW + DAY).await.unwrap());
         assert!(store.alarms().await.unwrap().is_empty());
         assert!(raise(NOW + 2 * DAY).await.unwrap(), "and is raised anew");
+    }
+
+    #[tokio::test]
+    async fn one_that_was_dealt_with_is_kept_as_long_as_the_record_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::serve(folder.path(), NOW).unwrap();
+        store.raise(wrong(1), NOW).await.unwrap();
+        store.raise(wrong(2), NOW).await.unwrap();
+        let last = store.alarms().await.unwrap().first().map(|alarm| alarm.id).unwrap();
+        assert!(store.settle(last, By::itself(), NOW + 1).await.unwrap());
+        let kept = async |moment| {
+            store.shorten_record(moment, NOW + DAY).await.unwrap();
+            let count = "SELECT count(*) FROM alarms";
+            store.read(|connection| connection.query_row(count, [], |row| row.get::<_, i64>(0))).await.unwrap()
+        };
+        assert_eq!((kept(NOW + 1).await, kept(NOW + 2).await), (2, 1));
+        assert_eq!(store.alarms().await.unwrap().len(), 1, "the other one stands");
     }
 
     #[tokio::test]

@@ -2,10 +2,12 @@
 //! understood becomes one row of quarantine.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, params};
 
+use super::counted::Counted;
 use super::destinations::Destinations;
 use super::envelope::{Envelope, Origin, Stored};
 use super::erased::Erased;
@@ -17,6 +19,7 @@ use super::row::{self, Columns, Kept};
 use super::{ServiceId, Store, StoreError};
 use super::{quarantine, redacting, signs, tokens};
 use crate::clock::MINUTE;
+use crate::meters::{Meters, NOT_UNDERSTOOD};
 use crate::notify::status::Standing;
 use crate::notify::{Callback, Content, Kind};
 
@@ -86,6 +89,14 @@ impl Arrival {
         }
     }
 
+    /// What it is counted as.
+    fn word(&self) -> &'static str {
+        match self {
+            Arrival::Callback(ready) => ready.callback.kind().path(),
+            Arrival::Quarantine { .. } => NOT_UNDERSTOOD,
+        }
+    }
+
     /// The same bytes for quarantine, where the tables refused them.
     pub(super) fn into_not_storable(self) -> Arrival {
         match self {
@@ -109,13 +120,14 @@ pub(super) struct Ledger {
     /// When the last sign of life was given.
     alive_at: Option<i64>,
     tally: Tally,
+    counted: Counted,
 }
 
 impl Ledger {
     /// Knows nothing yet.
-    pub(super) fn new(indexing: Indexing) -> Ledger {
+    pub(super) fn new(indexing: Indexing, meters: Arc<Meters>) -> Ledger {
         let (templates, destinations, tally) = (Templates::default(), Destinations::default(), Tally::default());
-        Ledger { indexing, templates, destinations, alive_at: None, tally }
+        Ledger { indexing, templates, destinations, alive_at: None, tally, counted: Counted::new(meters) }
     }
 
     /// The transaction was committed.
@@ -130,6 +142,19 @@ impl Ledger {
         self.destinations.forget();
         self.alive_at = None;
         self.tally = Tally::default();
+        self.counted.forget();
+    }
+
+    /// Gives a sign of life, and writes down with it what has been counted.
+    pub(super) fn sign(&mut self, connection: &Connection, now: i64) -> rusqlite::Result<()> {
+        signs::note(connection, now)?;
+        self.tally.note(connection)?;
+        self.note_counted(connection)
+    }
+
+    /// Writes down what was counted of answers.
+    pub(super) fn note_counted(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.counted.note(connection)
     }
 
     /// Stores arrivals in their order, within the caller's transaction.
@@ -147,6 +172,7 @@ impl Ledger {
         let (mut stored, mut added) = (Vec::new(), Vec::new());
         let (mut noted, mut now) = (None, i64::MIN);
         let mut came: Vec<(ServiceId, i64)> = Vec::new();
+        let mut kinds: Vec<(ServiceId, &'static str)> = Vec::new();
         for (place, arrival) in arrivals.into_iter().enumerate() {
             let envelope = arrival.envelope();
             if noted != Some(envelope.token) {
@@ -157,6 +183,10 @@ impl Ledger {
             match came.last_mut() {
                 Some((service, came)) if *service == envelope.service => *came += 1,
                 _ => came.push((envelope.service, 1)),
+            }
+            let kind = (envelope.service, arrival.word());
+            if kinds.last() != Some(&kind) {
+                kinds.push(kind);
             }
             stored.push(match arrival {
                 Arrival::Callback(ready) if erased.holds(&ready.columns.notify_id)? => Stored::Erased,
@@ -177,9 +207,10 @@ impl Ledger {
         }
         self.indexing.end(connection, &added, next, now)?;
         let is_time = self.alive_at.is_none_or(|alive_at| now - alive_at >= MINUTE);
-        self.tally.add(connection, now, &came, is_time)?;
+        self.tally.add(connection, now, &came)?;
+        self.counted.came(connection, &kinds, now)?;
         if is_time {
-            signs::note(connection, now)?;
+            self.sign(connection, now)?;
             self.alive_at = Some(now);
         }
         Ok(stored)

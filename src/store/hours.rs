@@ -51,14 +51,9 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Counts what one transaction keeps. Of each hour the first of each service is written down at once, the others when it is time.
-    pub(super) fn add(
-        &mut self,
-        connection: &Connection,
-        now: i64,
-        came: &[(ServiceId, i64)],
-        is_time: bool,
-    ) -> rusqlite::Result<()> {
+    /// Counts what one transaction keeps. Of each hour the first of each service is written down at once, the others with the next sign
+    /// of life.
+    pub(super) fn add(&mut self, connection: &Connection, now: i64, came: &[(ServiceId, i64)]) -> rusqlite::Result<()> {
         let hour = hour_of(now);
         if hour != self.hour {
             self.note(connection)?;
@@ -68,10 +63,10 @@ impl Tally {
         for (service, some) in came {
             *self.came.entry(*service).or_default() += some;
         }
-        if is_time || self.came.len() > services_before { self.note(connection) } else { Ok(()) }
+        if self.came.len() > services_before { self.note(connection) } else { Ok(()) }
     }
 
-    fn note(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+    pub(super) fn note(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         for (service, came) in self.came.iter_mut().filter(|(_, came)| **came > 0) {
             connection
                 .prepare_cached(
@@ -96,7 +91,7 @@ impl Store {
     /// When the read fails or takes too long.
     pub async fn came_lately(&self, since: i64) -> Result<Vec<CameInHour>, StoreError> {
         self.read(move |connection| {
-            let sql = "SELECT hour, service, arrived FROM hours WHERE hour > ?1";
+            let sql = "SELECT hour, service, arrived FROM hours WHERE hour > ?1 AND arrived > 0";
             let row = |row: &rusqlite::Row<'_>| {
                 Ok(CameInHour { hour: row.get(0)?, service: row.get(1)?, arrived: row.get(2)? })
             };
@@ -145,7 +140,7 @@ fn silences(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Silence>>
     let up_since: Option<i64> = connection.query_row("SELECT max(ended_at) FROM gaps", [], |row| row.get(0))?;
     let up_since = up_since.map_or(i64::MIN, |ended_at| hour_of(ended_at) + 1);
     let mut came: HashMap<i64, BTreeMap<i64, i64>> = HashMap::new();
-    let mut hours = connection.prepare_cached("SELECT service, hour, arrived FROM hours")?;
+    let mut hours = connection.prepare_cached("SELECT service, hour, arrived FROM hours WHERE arrived > 0")?;
     let mut rows = hours.query([])?;
     while let Some(row) = rows.next()? {
         came.entry(row.get(0)?).or_default().insert(row.get(1)?, row.get(2)?);
@@ -194,7 +189,7 @@ fn weeks_before(hour: i64, weeks: i64) -> Option<i64> {
     Some(hour_of(then.timestamp().as_microsecond()))
 }
 
-fn hour_of(micros: i64) -> i64 {
+pub(super) fn hour_of(micros: i64) -> i64 {
     micros.div_euclid(HOUR)
 }
 
@@ -310,7 +305,7 @@ mod tests {
         };
         assert_eq!(store.read(hours).await.unwrap(), [(1, 0, 5), (2, 0, 1), (2, 1, 1)]);
 
-        let fill = "INSERT OR REPLACE INTO hours SELECT 500001 - 168 * value, 1, 50 FROM json_each('[1,2,3,4]')";
+        let fill = "INSERT OR REPLACE INTO hours (hour, service, arrived) SELECT 500001 - 168 * value, 1, 50 FROM json_each('[1,2,3,4]')";
         store.write(move |connection| connection.execute(fill, [])).await.unwrap();
         let found = store.look_for_silences(NOW + 2 * HOUR).await.unwrap();
         let silence = Silence { service: ServiceId(1), service_name: "A".into(), since: NOW + HOUR, usual: 50 };

@@ -37,6 +37,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0023-flags-shown.sql"),
     include_str!("migrations/0024-emails.sql"),
     include_str!("migrations/0025-taken.sql"),
+    include_str!("migrations/0026-counted.sql"),
     include_str!("migrations/0027-test-callbacks.sql"),
 ];
 /// What the writer touches again and again is small: the ends of a few tables.

@@ -6,11 +6,11 @@ use std::str::FromStr;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::arrivals::Ledger;
 use super::record::{self, By, Did, Entry};
 use super::sessions::{Opening, sign_in};
 use super::{
     ServiceId, Services, SignInBefore, Store, StoreError, browsers, handling, hours, passkeys, second_factor, sessions,
-    signs,
 };
 use crate::clock::MINUTE;
 
@@ -459,8 +459,8 @@ impl Store {
         unused_before: i64,
         searches_before: i64,
     ) -> Result<(), StoreError> {
-        self.write(move |connection| {
-            signs::note(connection, now)?;
+        let tidy = move |connection: &Connection, ledger: &mut Ledger| {
+            ledger.sign(connection, now)?;
             hours::tidy(connection, now)?;
             browsers::tidy(connection, now)?;
             let ended = [sessions_before, unused_before];
@@ -469,8 +469,8 @@ impl Store {
             second_factor::tidy(connection, now)?;
             passkeys::tidy(connection, now)?;
             connection.execute("DELETE FROM searches WHERE made_at < ?1", [searches_before]).map(drop)
-        })
-        .await
+        };
+        self.inner.writer.write_with_ledger(tidy).await
     }
 
     pub(super) fn session_mark(&self, secret: &[u8]) -> Mark {

@@ -3,6 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
+use super::arrivals::Ledger;
 use super::{Services, Store, StoreError};
 use crate::clock::MINUTE;
 use crate::notify::api::List;
@@ -62,12 +63,12 @@ impl Store {
         self.inner.start.gap
     }
 
-    /// Gives a sign of life: callbacks are taken.
+    /// Gives a sign of life: callbacks are taken. What was counted is written down with it.
     ///
     /// # Errors
     /// When it cannot be written.
     pub async fn note_alive(&self, now: i64) -> Result<(), StoreError> {
-        self.write(move |connection| note(connection, now)).await
+        self.inner.writer.write_with_ledger(move |connection, ledger| ledger.sign(connection, now)).await
     }
 
     /// Has the writer give a sign of life, and waits until it has answered. Where writes are refused nothing is written.
@@ -77,8 +78,10 @@ impl Store {
     pub async fn prove_writer(&self, now: i64) -> Result<(), StoreError> {
         let refused = self.inner.condition.refuse_writes();
         let writes = refused.is_ok();
-        let sign = move |connection: &Connection| if writes { note(connection, now) } else { Ok(()) };
-        self.inner.writer.ask(move |connection, _| sign(connection)).await?;
+        let sign = move |connection: &Connection, ledger: &mut Ledger| {
+            if writes { ledger.sign(connection, now) } else { Ok(()) }
+        };
+        self.inner.writer.ask(sign).await?;
         refused
     }
 

@@ -121,7 +121,8 @@ impl Writer {
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || {
             // Dropped on a panic too, and then nothing waits for an answer that cannot come.
             let _closes = CloseOnDrop { queue: theirs.clone(), alive };
-            run(connection, &theirs, &key, Ledger::new(indexing), noted);
+            let ledger = Ledger::new(indexing, noted.meters.clone());
+            run(connection, &theirs, &key, ledger, noted);
         })?;
         Ok(Writer { queue, condition, ended, thread: Mutex::new(Some(thread)) })
     }

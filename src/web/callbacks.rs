@@ -18,7 +18,7 @@ use super::{Site, request, took};
 use crate::access::{Caller, Neighbourhood, Refused, Sender, Tester};
 use crate::clock;
 use crate::edge::{CloseUnanswered, Peer};
-use crate::meters::Came;
+use crate::meters::{Came, NOT_UNDERSTOOD, TEST, UNREAD};
 use crate::notify::{Callback, Kind, Unreadable};
 use crate::store::{Alarm, AlarmSort, Arrival, Envelope, Origin, Stored};
 
@@ -135,12 +135,6 @@ async fn try_out<B: Buf>(site: &Site, tester: &Tester, body: impl Stream<Item = 
         Ok(Err(_)) | Err(_) => empty(StatusCode::SERVICE_UNAVAILABLE),
     }
 }
-
-/// What a callback is counted as of which nobody knows what it was, and one that could not be understood.
-const UNREAD: &str = "unread";
-const NOT_UNDERSTOOD: &str = "not-understood";
-/// What was sent to see whether the way is open.
-const TEST: &str = "test";
 
 fn count(site: &Site, service: Option<i64>, kind: &'static str, response: &Response) {
     let meters = site.store.meters();

@@ -65,7 +65,7 @@ struct ServiceRow {
     name: String,
     lately: String,
     last: Option<Moment>,
-    /// Of each kind, since the start.
+    /// Of each kind.
     kinds: Vec<(&'static str, Moment)>,
 }
 
@@ -235,7 +235,7 @@ fn slowest(hours: &[Hour]) -> Chart {
     let took: Vec<Option<f64>> = hours.iter().map(Hour::slowest).collect();
     let most = took.iter().flatten().copied().fold(0.0, f64::max);
     let says = match most {
-        0.0 => "None came since the server started.".to_owned(),
+        0.0 => "None came.".to_owned(),
         most => format!("In the slowest hour 99 of 100 callbacks were answered {}.", within(most)),
     };
     // Five seconds is as long as Notify waits.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::server::{Server, exchange, folder, request};
+use crate::server::{Server, exchange, folder, printed, request, run};
 
 /// Listens as a chat program does. It refuses the first so many.
 pub(crate) struct Hook {
@@ -114,4 +114,68 @@ fn each_alarm_goes_out_when_it_begins_and_ends_also_where_the_first_try_fails() 
     let log = server.log();
     assert!(log.contains("alarm.told_again") && log.contains("alarm.ended"), "{log}");
     assert!(!log.contains("a-secret"), "an address that may be a secret is in no log");
+}
+
+#[test]
+fn a_restart_tells_no_alarm_again_and_once_what_ended_meanwhile() {
+    let folder = folder();
+    let data = folder.path().join("store");
+    let token = printed(&run(&["token", "add", "Test service"], &data));
+    let hook = Hook::listen(0);
+    let url = format!("http://{}/", hook.at);
+    let start = || {
+        let mut server = Server::start_in(&data, &["--alarm-webhook", &url]);
+        server.token.clone_from(&token);
+        server
+    };
+    let next = || {
+        let said: Value = serde_json::from_str(&hook.next().1).unwrap();
+        ["alarm", "state", "since"].map(|key| said[key].as_str().unwrap().to_owned())
+    };
+    let store = || rusqlite::Connection::open(data.join("counterfoil.db")).unwrap();
+    let stop = |server: Server, told: &[&str]| {
+        let kept = || {
+            let store = store();
+            let mut rows = store.prepare("SELECT sort FROM told_alarms ORDER BY sort").unwrap();
+            let rows = rows.query_map([], |row| row.get::<_, String>(0)).unwrap();
+            rows.map(Result::unwrap).collect::<Vec<_>>()
+        };
+        while kept() != told {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server.signal("-TERM");
+        assert_eq!(server.ended(), Some(0));
+    };
+    let server = start();
+    assert_eq!(server.post("/callbacks", b"nonsense").status, 200);
+    let wrong = |server: &Server, path: &str| {
+        assert_eq!(server.post_with(path, "Authorization: Bearer another\r\n", b"{}").status, 401);
+    };
+    wrong(&server, "/callbacks");
+    let mut began = [next(), next()];
+    began.sort();
+    assert_eq!(
+        began.each_ref().map(|[alarm, state, _]| format!("{alarm} {state}")),
+        ["quarantine began", "wrong_token began"]
+    );
+    stop(server, &["quarantine", "wrong_token"]);
+
+    // Somebody empties the quarantine while the server is down, and deals with the other when it is there again.
+    store().execute("DELETE FROM quarantine", []).unwrap();
+    let server = start();
+    let [alarm, state, since] = next();
+    assert_eq!(
+        (alarm.as_str(), state.as_str(), &since),
+        ("quarantine", "ended", &began[0][2]),
+        "and nothing else is told"
+    );
+    stop(server, &["wrong_token"]);
+    let server = start();
+    assert_eq!(server.signed_in("admin").post("/alarms/1", &[]).status, 303);
+    let [alarm, state, since] = next();
+    assert_eq!(
+        (alarm.as_str(), state.as_str(), &since),
+        ("wrong_token", "ended", &began[1][2]),
+        "the first was told once"
+    );
 }

@@ -346,7 +346,7 @@ fn managers_are_told_of_a_silence_until_a_callback_comes() {
     let store = rusqlite::Connection::open(set.data.join("counterfoil.db")).unwrap();
     // Some came each hour of the weeks before, and until six hours ago.
     let fill = "WITH RECURSIVE ago (hours) AS (SELECT 6 UNION ALL SELECT hours + 1 FROM ago WHERE hours < 800)
-        INSERT INTO hours SELECT ?1 - hours, (SELECT id FROM services WHERE name = 'Housing'), 40 FROM ago";
+        INSERT INTO hours (hour, service, arrived) SELECT ?1 - hours, (SELECT id FROM services WHERE name = 'Housing'), 40 FROM ago";
     store.execute(fill, [clock::now() / (60 * MINUTE)]).unwrap();
     let mut server = Server::start_in(&set.data, &[]);
     let line = logged(&mut server, "callback.silence");

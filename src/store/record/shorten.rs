@@ -44,7 +44,8 @@ impl Store {
         .await
     }
 
-    /// Removes the oldest rows of the record, up to the first that is younger than `moment`; whether there may be more.
+    /// Removes the oldest rows of the record, up to the first that is younger than `moment`, and the alarms that were dealt with before;
+    /// whether there may be more.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -58,6 +59,8 @@ fn shorten(connection: &Connection, key: &Key, moment: i64, now: i64) -> rusqlit
     // What is not as it was written is kept as it is found.
     let Some((found, seal)) = Ends::read(connection)? else { return Ok(false) };
     let Some(ends) = found.sealed_with(key, &seal) else { return Ok(false) };
+    // That it was dealt with stands in the record, and goes from there.
+    connection.prepare_cached("DELETE FROM alarms WHERE settled_at < ?1")?.execute([moment])?;
     let sql = format!("SELECT {KEPT} FROM audit WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3");
     let mut find = connection.prepare_cached(&sql)?;
     let rows = find.query_map([ends.first, ends.last, STRETCH], Kept::read)?;

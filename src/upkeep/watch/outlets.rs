@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use http_body_util::Full;
 use serde::Serialize;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
 
 use crate::outgoing::{Connection, Server, WrongUrl};
@@ -115,14 +116,15 @@ impl std::fmt::Debug for Webhook {
 
 /// The queues.
 pub(super) struct Tell {
-    webhook: Option<mpsc::Sender<Told>>,
-    command: Option<mpsc::Sender<Told>>,
+    webhook: Option<mpsc::Sender<Arc<Told>>>,
+    command: Option<mpsc::Sender<Arc<Told>>>,
+    passed_on: Arc<Notify>,
 }
 
 impl Tell {
     /// Tells without waiting.
-    pub(super) fn tell(&self, told: &Told) {
-        let Told { state, stands, .. } = told;
+    pub(super) fn tell(&self, told: &Arc<Told>) {
+        let Told { state, stands, .. } = told.as_ref();
         let (sort, about, advice) = (stands.sort.as_str(), &stands.about, stands.sort.advice());
         match state {
             State::Ended => tracing::info!(event = "alarm.ended", sort, about, "an alarm has ended"),
@@ -148,6 +150,13 @@ impl Tell {
     }
 }
 
+impl Tell {
+    /// Waits until an outlet has passed something on, or given it up, since this was last waited for.
+    pub(super) async fn passed_on(&self) {
+        self.passed_on.notified().await;
+    }
+}
+
 impl Outlets {
     /// The queues, and the work that empties them.
     pub(super) fn open(self) -> (Tell, impl Future<Output = ()>) {
@@ -155,17 +164,21 @@ impl Outlets {
         let server = server.unwrap_or_default();
         let (to_webhook, for_webhook) = mpsc::channel(WAITING);
         let (to_command, for_command) = mpsc::channel(WAITING);
-        let tell =
-            Tell { webhook: webhook.is_some().then_some(to_webhook), command: command.is_some().then_some(to_command) };
+        let passed_on = Arc::<Notify>::default();
+        let tell = Tell {
+            webhook: webhook.is_some().then_some(to_webhook),
+            command: command.is_some().then_some(to_command),
+            passed_on: passed_on.clone(),
+        };
         let telling = async move {
             let posting = async {
                 if let Some(webhook) = &webhook {
-                    empty(for_webhook, &server, &Outlet::Webhook(webhook.clone())).await;
+                    empty(for_webhook, &server, &Outlet::Webhook(webhook.clone()), &passed_on).await;
                 }
             };
             let running = async {
                 if let Some(command) = &command {
-                    empty(for_command, &server, &Outlet::Command(command.clone())).await;
+                    empty(for_command, &server, &Outlet::Command(command.clone()), &passed_on).await;
                 }
             };
             tokio::join!(posting, running);
@@ -197,7 +210,7 @@ impl Outlet {
 }
 
 /// Tells one after the other. One that fails is tried again, with more and more time between.
-async fn empty(mut waiting: mpsc::Receiver<Told>, server: &str, to: &Outlet) {
+async fn empty(mut waiting: mpsc::Receiver<Arc<Told>>, server: &str, to: &Outlet, passed_on: &Notify) {
     while let Some(told) = waiting.recv().await {
         let (body, outlet) = (body(&told, server), to.name());
         let (mut wait, mut waited) = (TRIES_AGAIN, Duration::ZERO);
@@ -224,6 +237,8 @@ async fn empty(mut waiting: mpsc::Receiver<Told>, server: &str, to: &Outlet) {
             sleep(wait).await;
             (waited, wait) = (waited + wait, (wait * 2).min(LONGEST_WAIT));
         }
+        drop(told);
+        passed_on.notify_one();
     }
 }
 
