@@ -47,6 +47,7 @@ mod pages;
 mod passkeys;
 mod people;
 mod pictures;
+mod prometheus;
 mod proxies;
 mod quarantine;
 mod receipt;
