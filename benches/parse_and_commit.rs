@@ -1,10 +1,13 @@
-//! What one callback costs inside the process: reading its bytes, and committing it with so many others.
+//! What one callback costs inside the process: reading its bytes, committing it with so many others, and counting its answer; and what
+//! the metrics cost whoever reads them.
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use counterfoil::notify::Callback;
+use counterfoil::meters::{Came, Held, Meters, Served, Standing};
+use counterfoil::notify::{Callback, Kind};
 use counterfoil::store::{Arrival, Envelope, Origin, ServiceId, Store};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -69,5 +72,33 @@ fn arrival(service: ServiceId, number: u64) -> Arrival {
     Arrival::callback(envelope, Callback::read(body.as_bytes()).unwrap())
 }
 
-criterion_group!(benches, parse, commit);
+/// With so many services, each of which has brought every kind, and been refused some.
+fn metrics(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("metrics");
+    for services in [1, 50] {
+        let meters = Meters::default();
+        let came = |service, kind: Kind, answer| Came { service: Some(service), kind: kind.path(), answer };
+        for service in 1..=services {
+            for kind in Kind::ALL {
+                for answer in [200, 503] {
+                    meters.came(came(service, kind, answer), NOW);
+                }
+            }
+        }
+        group.bench_function(BenchmarkId::new("count", services), |bencher| {
+            bencher.iter(|| {
+                meters.came(black_box(came(services, Kind::DeliveryReceipt, 200)), NOW);
+                meters.callback_took(black_box(Duration::from_millis(3)), 200, NOW);
+            });
+        });
+        let served = |id| Served { id, name: format!("Service {id}"), last_at: Some(NOW) };
+        let held = Held { services: (1..=services).map(served).collect(), ..Held::default() };
+        let standing = Standing { now: NOW, held: Some(held), ..Standing::default() };
+        group.bench_function(BenchmarkId::new("text", services), |bencher| {
+            bencher.iter(|| meters.text(&standing).unwrap());
+        });
+    }
+}
+
+criterion_group!(benches, parse, commit, metrics);
 criterion_main!(benches);

@@ -131,6 +131,12 @@ impl From<OpenError> for Failure {
     }
 }
 
+impl From<getrandom::Error> for Failure {
+    fn from(error: getrandom::Error) -> Failure {
+        Failure::new(format!("no random numbers could be had: {error}"))
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         if let StoreError::Damaged(said) = error {

@@ -12,7 +12,7 @@ use http::HeaderMap;
 use subtle::ConstantTimeEq;
 
 use super::secret::Secret;
-use super::visitors::{Session, Visitors, cookie_text};
+use super::visitors::{Session, Visitors, cookie_text, random};
 use crate::clock::{MINUTE, SECOND};
 use crate::oidc::{Claims, Provider, Sent, Trouble, plain_code};
 use crate::store::{Admitted, By, Did, Entry, Given, Mark, Newcomer, Person, Role, Store, StoreError, hexadecimal};
@@ -175,7 +175,7 @@ impl SingleSignOn {
     }
 
     pub(super) async fn start(&self, store: &Store, next: &str, now: i64) -> Result<Started, NotAdmitted> {
-        let secret = Secret::random().map_err(|error| StoreError::Sqlite(error.to_string()))?;
+        let secret = random()?;
         let location = self.provider.sign_in_address(&sent(store, &secret)).await?;
         let next = if next.len() > LONGEST_NEXT { "/" } else { next };
         let kept = format!("{}.{now}.{next}", secret.text());

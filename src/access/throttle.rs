@@ -45,7 +45,7 @@ pub(super) struct Throttle {
 #[derive(Default)]
 struct Counts {
     /// An account with a source or a known browser.
-    pairs: HashMap<Mark, Failures>,
+    pairs: HashMap<Mark, Streak>,
     accounts: HashMap<Mark, Level>,
     sources: HashMap<Neighbourhood, Level>,
 }
@@ -153,13 +153,14 @@ fn make_room<K: Eq + Hash, V>(counts: &mut HashMap<K, V>, still_counts: impl Fn(
     }
 }
 
+/// Failures one after the other.
 #[derive(Clone, Copy, Default)]
-struct Failures {
+struct Streak {
     count: u32,
     latest: i64,
 }
 
-impl Failures {
+impl Streak {
     /// How long until the next try. A failure in the future is of a clock that was set back since, and is taken for one of now.
     fn left(&mut self, now: i64) -> i64 {
         self.latest = self.latest.min(now);
@@ -168,7 +169,7 @@ impl Failures {
 
     fn add(&mut self, now: i64) {
         let forgotten = self.latest + DAY < now;
-        *self = Failures { count: if forgotten { 1 } else { self.count.saturating_add(1) }, latest: now };
+        *self = Streak { count: if forgotten { 1 } else { self.count.saturating_add(1) }, latest: now };
     }
 }
 

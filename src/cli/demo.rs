@@ -116,7 +116,7 @@ struct Sender {
 async fn senders(store: &Store, address: SocketAddr) -> Result<Vec<Sender>, Failure> {
     let mut senders = Vec::new();
     for name in SERVICES {
-        let secret = random()?.text();
+        let secret = Secret::random()?.text();
         let token = store
             .add_token(name.to_owned(), None, token_sha256(secret.as_bytes()), by(), clock::now())
             .await
@@ -128,7 +128,7 @@ async fn senders(store: &Store, address: SocketAddr) -> Result<Vec<Sender>, Fail
 
 /// An account with a password of its own.
 async fn account(store: &Store) -> Result<String, Failure> {
-    let password: String = random()?.text().chars().take(16).collect();
+    let password: String = Secret::random()?.text().chars().take(16).collect();
     let hash =
         Passwords::default().hash(&password, EMAIL).await.map_err(|refused| Failure::new(refused.to_string()))?;
     store
@@ -138,17 +138,14 @@ async fn account(store: &Store) -> Result<String, Failure> {
     Ok(password)
 }
 
-fn random() -> Result<Secret, Failure> {
-    Secret::random().map_err(|error| Failure::new(format!("no random numbers could be had: {error}")))
-}
-
 /// Sends four weeks of callbacks, oldest first, and gives a reference to look for.
 async fn past(senders: &[Sender]) -> Option<String> {
     let each = PAST / i64::try_from(senders.len()).unwrap_or(1);
     let now = clock::now();
     let (mut example, mut running) = (None, JoinSet::new());
     for sender in senders {
-        let mut bodies = Bodies::new(random().ok()?.bytes().iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte)));
+        let mut bodies =
+            Bodies::new(Secret::random().ok()?.bytes().iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte)));
         let step = REACHES_BACK / each;
         let plan: Vec<Sending> = (1..=each).map(|n| bodies.next(What::Mixed, now - REACHES_BACK + n * step)).collect();
         example = example.or_else(|| plan.iter().rev().find_map(reference));

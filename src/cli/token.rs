@@ -91,7 +91,7 @@ async fn add(add: Add) -> Result<(), Failure> {
     }
     let (token, made) = match &add.from_file {
         Some(file) => (usable(read_token(file)?)?, false),
-        None => (random()?, true),
+        None => (Secret::random()?.text(), true),
     };
     let store = add.data.open_or_make()?;
     let notify_service_id = add.notify_service_id.map(|id| id.hyphenated().to_string());
@@ -122,11 +122,6 @@ fn usable(token: String) -> Result<String, Failure> {
         return Err(Failure::new(words));
     }
     Ok(token)
-}
-
-fn random() -> Result<String, Failure> {
-    let secret = Secret::random().map_err(|error| Failure::new(format!("no random numbers could be had: {error}")))?;
-    Ok(secret.text())
 }
 
 async fn list(data: &Data) -> Result<(), Failure> {

@@ -175,7 +175,7 @@ async fn password_from_stdin(email: &str) -> Result<String, Failure> {
 }
 
 async fn print_link(store: &Store, person: i64, reached: &Reached) -> Result<(), Failure> {
-    let secret = Secret::random().map_err(|error| Failure::new(format!("no random numbers could be had: {error}")))?;
+    let secret = Secret::random()?;
     let now = clock::now();
     store.add_one_time_link(person, secret.bytes(), now + web::LINK_WORKS, by(), now).await?;
     say(&format!("{}{}", reached.public_url, web::link_path(&secret)))?;

@@ -196,17 +196,13 @@ impl Wanted {
     fn all(connection: &Connection, person: i64) -> rusqlite::Result<Vec<Wanted>> {
         let sql = "SELECT news, wanted, since, told_at FROM email_news WHERE person = ?1";
         let mut all = connection.prepare_cached(sql)?;
-        let wanted = |row: &Row<'_>| {
-            let news = News::of(&row.get::<_, String>(0)?);
-            Ok(news.map(|news| (news, row.get(1), row.get(2), row.get(3))))
-        };
-        let mut found = Vec::new();
-        for row in all.query_map([person], wanted)? {
-            if let Some((news, still, since, told_at)) = row? {
-                found.push(Wanted { news, still: still?, since: since?, told_at: told_at? });
-            }
-        }
-        Ok(found)
+        // What only a later release tells is told by that release.
+        all.query_map([person], Wanted::read)?.filter_map(Result::transpose).collect()
+    }
+
+    fn read(row: &Row<'_>) -> rusqlite::Result<Option<Wanted>> {
+        let (still, since, told_at) = (row.get(1)?, row.get(2)?, row.get(3)?);
+        Ok(News::of(&row.get::<_, String>(0)?).map(|news| Wanted { news, still, since, told_at }))
     }
 }
 

@@ -183,7 +183,7 @@ impl Postman {
             outgoing.trouble = Some((since, why.clone()));
         });
         if is_new {
-            tracing::warn!(
+            tracing::error!(
                 event = "email.failed",
                 why,
                 "emails do not go out. They wait, and are tried again ever more seldom, at least every hour"

@@ -14,7 +14,7 @@ use crate::metrics::not_tried;
 use crate::server::{Server, exchange, folder, request};
 
 const RULES: &str = "packaging/prometheus/counterfoil.rules.yml";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 struct Prometheus {
     child: Child,
