@@ -68,13 +68,13 @@ impl OwnCertificate {
             return Ok(None);
         }
         let (domains, contact, directory) = (self.domains, self.contact, self.directory);
-        let roots = self.ca.map(|file| roots("--acme-ca", &file)).transpose()?.map(Arc::new);
+        let roots = self.ca.map(|file| roots(&file, "--acme-ca")).transpose()?.map(Arc::new);
         Ok(Some(Wanted { domains, contact, directory, roots, folder: folder.to_owned() }))
     }
 }
 
-/// The certificates of a file that a flag names, to believe others by.
-pub(super) fn roots(flag: &str, file: &Path) -> Result<RootCertStore, Failure> {
+/// What is believed by the file that a flag names.
+pub(super) fn roots(file: &Path, flag: &str) -> Result<RootCertStore, Failure> {
     let wrong = |why: &dyn std::fmt::Display| {
         Failure::new(format!("{} cannot be used: {why}. {flag} names a file with a certificate in PEM", file.display()))
     };

@@ -121,7 +121,7 @@ async fn senders(store: &Store, address: SocketAddr) -> Result<Vec<Sender>, Fail
             .add_token(name.to_owned(), None, token_sha256(secret.as_bytes()), by(), clock::now())
             .await
             .map_err(|error| Failure::new(error.to_string()))?;
-        senders.push(Sender { to: Destination::new(&format!("http://{address}"), &secret)?, token });
+        senders.push(Sender { to: Destination::new(&format!("http://{address}"), &secret, None)?, token });
     }
     Ok(senders)
 }

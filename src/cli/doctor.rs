@@ -179,7 +179,7 @@ impl Doctor {
             listeners: all.chain(callbacks).chain(metrics).collect(),
             certificate,
             url: self.url,
-            roots: self.url_ca.map(|file| acme::roots("--url-ca", &file)).transpose()?.map(Arc::new),
+            roots: self.url_ca.map(|file| acme::roots(&file, "--url-ca")).transpose()?.map(Arc::new),
             backups: self.backups.to.map(|folder| doctor::Backups { folder, every }),
             round_trip,
         })

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Failure, read_token, serve, tell};
+use super::{Failure, acme, read_token, serve, tell};
 use crate::clock;
 use crate::made_up::{self, Bodies};
 
@@ -35,6 +35,9 @@ pub(super) struct Send {
     /// The file that holds the callback token
     #[arg(long, value_name = "FILE", env = "COUNTERFOIL_TOKEN_FILE")]
     token_file: PathBuf,
+    /// What the server's certificate leads to, in PEM, where that is no public root. Notify does not believe such a one
+    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_CA")]
+    ca: Option<PathBuf>,
     /// How many callbacks to send
     #[arg(long, value_name = "N", default_value_t = 1000, env = "COUNTERFOIL_COUNT")]
     count: u64,
@@ -78,7 +81,8 @@ impl From<What> for made_up::What {
 }
 
 pub(super) async fn run(asked: Send) -> Result<(), Failure> {
-    let to = Destination::new(&asked.url, &read_token(&asked.token_file)?)?;
+    let roots = asked.ca.map(|file| acme::roots(&file, "--ca")).transpose()?;
+    let to = Destination::new(&asked.url, &read_token(&asked.token_file)?, roots)?;
     let options = Options {
         connections: usize::from(asked.connections),
         rate: asked.rate,

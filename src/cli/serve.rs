@@ -233,7 +233,7 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     let redirects = serve.tls.http_redirect_listen.clone();
     let tls = serve.tls.read(serve.public_url.as_deref(), &serve.data.data)?;
     // Caught before anything is opened, so that a stop at any moment is a clean one.
-    let stopped = stop_signal(!tls::is_for_hang_ups(tls.as_ref()))?;
+    let stopped = stop_signal(tls::hang_up_ends(tls.as_ref()))?;
     let retention = Retention { receipts: serve.keeping.receipts, messages: serve.keeping.messages };
     let (backups, backfills) = (serve.backups.schedule(), serve.backfills.services()?);
     let ballast = u64::from(serve.ballast) * 1024 * 1024;

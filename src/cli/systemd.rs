@@ -69,6 +69,11 @@ fn wrong(error: &dyn std::fmt::Display) -> Failure {
     Failure { words, code: WRONG_SOCKET }
 }
 
+/// Whether the server was started by one that wants to be told.
+pub(super) fn is_there() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
 /// Tells what is happening, in a sentence that `systemctl status` shows.
 pub(super) fn tell(news: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(news) {

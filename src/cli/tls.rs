@@ -15,7 +15,7 @@ use rustls::ServerConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-use super::{Failure, listed};
+use super::{Failure, listed, systemd};
 use crate::acme::Wanted;
 use crate::clock;
 use crate::edge::{Certificate, Certificates, WrongCertificate};
@@ -110,9 +110,10 @@ pub(super) fn lead_somewhere(public_url: Option<&str>) -> Result<(), Failure> {
     is_https.then_some(()).ok_or_else(wrong)
 }
 
-/// Whether a hang-up asks to look at the certificate again. On a terminal it says that the terminal was closed.
-pub(super) fn is_for_hang_ups(tls: Option<&Tls>) -> bool {
-    tls.is_some() && !io::stderr().is_terminal()
+/// Whether a hang-up ends the server: it says that the terminal was closed. Where there is none it asks to look at the certificate again,
+/// and systemd asks so of whatever server it started (`ExecReload=`).
+pub(super) fn hang_up_ends(tls: Option<&Tls>) -> bool {
+    io::stderr().is_terminal() || (tls.is_none() && !systemd::is_there())
 }
 
 /// What the listeners are encrypted with.

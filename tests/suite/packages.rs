@@ -5,17 +5,34 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use serde_json::json;
+
 use crate::server::{BINARY, folder};
+use crate::tls::Authority;
 
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 /// What is told after the journey, so that none of it is left out by mistake.
-const FACTS: usize = 9;
+const FACTS: usize = 13;
+/// And how many of these are about a release from before.
+const OF_BEFORE: usize = 2;
 
-/// Where `.ci/run` keeps a fresh Debian, beyond one checkout.
-fn debian() -> Option<PathBuf> {
+/// What `.ci/run` keeps beyond one checkout.
+fn cached(name: &str) -> Option<PathBuf> {
     let home = std::env::var_os("HOME").map(PathBuf::from)?;
     let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(|| home.join(".cache"), PathBuf::from);
-    Some(cache.join("counterfoil/bookworm")).filter(|root| root.join("usr/lib/systemd/systemd").exists())
+    Some(cache.join("counterfoil").join(name)).filter(|cached| cached.exists())
+}
+
+/// A fresh Debian.
+fn debian() -> Option<PathBuf> {
+    cached("bookworm").filter(|root| root.join("usr/lib/systemd/systemd").exists())
+}
+
+/// The package of a release from before the newest migrations, as `tests/packaging/before` makes it of the project's history.
+fn before() -> Option<PathBuf> {
+    let script = fs::read_to_string(Path::new(REPOSITORY).join("tests/packaging/before")).unwrap();
+    let commit = script.lines().find_map(|line| line.strip_prefix("commit=")).unwrap();
+    cached(&format!("before-{commit}.deb"))
 }
 
 fn is_there(tool: &str) -> bool {
@@ -48,11 +65,31 @@ fn pack(folder: &Path) -> PathBuf {
     older
 }
 
-/// The commands that docs/first-install.md tells people to type, with the packages's name here.
-fn first_install() -> Vec<String> {
+/// The commands that docs/first-install.md tells people to type, with a certificate of its own and behind a proxy, with the package's
+/// name here.
+fn first_install() -> [Vec<String>; 2] {
     let page = fs::read_to_string(Path::new(REPOSITORY).join("docs/first-install.md")).unwrap();
-    let typed = page.lines().filter_map(|line| line.strip_prefix("$ "));
-    typed.map(|line| line.replace("./counterfoil_0.1.0-1_amd64.deb", "./older.deb")).collect()
+    let (own, proxy) = page.split_once("\n## Behind a proxy\n").unwrap();
+    [own, proxy].map(|part| {
+        let typed = part.lines().filter_map(|line| line.strip_prefix("$ "));
+        typed.map(|line| line.replace("./counterfoil_0.1.0-1_amd64.deb", "./older.deb")).collect()
+    })
+}
+
+/// An authority for certificates within the machine.
+fn pebble(folder: &Path) {
+    let authority = Authority::new();
+    let (chain, key) = authority.pair("localhost", 30);
+    let config = json!({"pebble": {
+        "listenAddress": "127.0.0.1:14000", "managementListenAddress": "127.0.0.1:15000", "httpPort": 1, "tlsPort": 443,
+        "certificate": "/packages/pebble/chain.pem", "privateKey": "/packages/pebble/key.pem", "certificateValidityPeriod": 86_400,
+    }});
+    fs::create_dir(folder).unwrap();
+    let files =
+        [("chain.pem", chain), ("key.pem", key), ("root.pem", authority.root), ("config.json", config.to_string())];
+    for (name, content) in files {
+        fs::write(folder.join(name), content).unwrap();
+    }
 }
 
 /// A file that packaging/cloud-init.yml writes.
@@ -66,20 +103,21 @@ fn written_by_cloud_init(path: &str) -> String {
 
 #[test]
 fn from_a_fresh_debian_to_the_first_callback_it_is_five_commands_and_no_file_edited() {
-    let commands = first_install();
-    assert!((3..=5).contains(&commands.len()), "{commands:?}");
-    for command in commands {
-        assert!(!["vi ", "nano ", "edit"].iter().any(|editor| command.contains(editor)), "{command}");
+    for commands in first_install() {
+        assert!((3..=5).contains(&commands.len()), "{commands:?}");
+        for command in commands {
+            assert!(!["vi ", "nano ", "edit"].iter().any(|editor| command.contains(editor)), "{command}");
+        }
     }
 }
 
 #[test]
 fn the_package_does_what_it_says_from_the_first_install_to_the_purge() {
-    let root = debian().filter(|_| ["cargo-deb", "lintian", "systemd-nspawn"].into_iter().all(is_there));
+    let root = debian().filter(|_| ["cargo-deb", "lintian", "systemd-nspawn", "pebble"].into_iter().all(is_there));
     let Some(root) = root.filter(|_| rustix::process::geteuid().is_root()) else {
         assert!(
             std::env::var_os("CI").is_none(),
-            "the test of the package needs cargo-deb, lintian, systemd-nspawn and a Debian root"
+            "the test of the package needs cargo-deb, lintian, systemd-nspawn, pebble and a Debian root"
         );
         return eprintln!(
             "\n*** NOT TRIED: the Debian package; .ci/run installs what it takes, and only root can ***\n"
@@ -94,8 +132,22 @@ fn the_package_does_what_it_says_from_the_first_install_to_the_purge() {
     assert!(lintian.status.success(), "{}", said(&lintian));
 
     let journey = Path::new(REPOSITORY).join("tests/packaging");
-    fs::copy(journey.join("journey"), packages.join("journey")).unwrap();
-    fs::write(packages.join("commands"), first_install().join("\n") + "\n").unwrap();
+    let before = before();
+    if let Some(before) = &before {
+        fs::copy(before, packages.join("before.deb")).unwrap();
+    } else {
+        eprintln!(
+            "\n*** NOT TRIED: an upgrade and a roll back over a change of the store. tests/packaging/before makes the package for it, \
+             of the project's history ***\n"
+        );
+    }
+    for file in ["journey", "ask"] {
+        fs::copy(journey.join(file), packages.join(file)).unwrap();
+    }
+    for (file, commands) in ["commands", "commands-behind-a-proxy"].into_iter().zip(first_install()) {
+        fs::write(packages.join(file), commands.join("\n") + "\n").unwrap();
+    }
+    pebble(&packages.join("pebble"));
     fs::copy(Path::new(REPOSITORY).join("packaging/cloud-init.yml"), packages.join("cloud-init.yml")).unwrap();
     fs::write(packages.join("cloud-settings"), written_by_cloud_init("/root/counterfoil.settings")).unwrap();
     fs::write(packages.join("cloud-install"), written_by_cloud_init("/root/counterfoil.install")).unwrap();
@@ -114,8 +166,10 @@ fn the_package_does_what_it_says_from_the_first_install_to_the_purge() {
     machine.arg(format!("--bind-ro={}:/packages", packages.display()));
     machine.arg(format!("--bind={}:/results", results.display()));
     machine.arg(format!("--bind-ro={}:/run/systemd/system/journey.service", journey.join("journey.service").display()));
+    machine.args(["--bind-ro=/usr/bin/pebble", "--bind-ro=/usr/bin/pebble-challtestsrv"]);
     let ended = machine.args(["--", "systemd.wants=journey.service"]).output().unwrap();
     let told = fs::read_to_string(results.join("said")).unwrap_or_default();
     assert!(ended.status.success(), "{told}\n{}", said(&ended));
-    assert_eq!(told.lines().filter(|line| line.starts_with("FACT ")).count(), FACTS, "{told}");
+    let facts = if before.is_some() { FACTS } else { FACTS - OF_BEFORE };
+    assert_eq!(told.lines().filter(|line| line.starts_with("FACT ")).count(), facts, "{told}");
 }

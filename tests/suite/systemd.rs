@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::server::{Answer, BINARY, Server, Told, exchange, folder, handed, printed, request, run};
 
+const UNITS: [&str; 3] = ["counterfoil.socket", "counterfoil-redirect.socket", "counterfoil.service"];
 const BODY: &[u8] = br#"{"id": "a", "status": "delivered"}"#;
 
 fn socket() -> TcpListener {
@@ -114,18 +115,34 @@ fn a_watchdog_hears_from_it_and_without_one_it_says_nothing_more() {
 }
 
 #[test]
+fn a_reload_ends_no_server_that_systemd_started_and_without_one_a_hang_up_does() {
+    let (told, folder, other) = (Told::listen(), folder(), folder());
+    let server = Server::start_as(told.command(Some(Duration::from_millis(100))), folder.path(), &[]);
+    server.signal("-HUP");
+    // So that a stop would have begun meanwhile.
+    for _ in 0..4 {
+        told.wait_for("WATCHDOG=1");
+    }
+    assert_eq!(exchange(server.at, &request("GET", "/readyz", "", b"")).status, 200);
+    assert!(!told.heard().concat().contains("STOPPING=1"));
+    let alone = Server::start_in(other.path(), &[]);
+    alone.signal("-HUP");
+    assert_eq!(alone.ended(), Some(0));
+}
+
+#[test]
 fn the_units_are_ones_that_systemd_takes_and_shut_the_server_in() {
     let analyze = |arguments: &[&str], units: &Path| {
-        let units = ["counterfoil.socket", "counterfoil.service"].map(|unit| units.join(unit));
+        let units = UNITS.map(|unit| units.join(unit));
         let asked = match arguments {
             ["verify", ..] => &units[..],
-            _ => &units[1..],
+            _ => &units[2..],
         };
         Command::new("systemd-analyze").args(arguments).args(asked).output()
     };
     let folder = folder();
     let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/systemd");
-    for unit in ["counterfoil.socket", "counterfoil.service"] {
+    for unit in UNITS {
         let text = fs::read_to_string(units.join(unit)).unwrap();
         fs::write(folder.path().join(unit), text.replace("/usr/bin/counterfoil", BINARY)).unwrap();
     }

@@ -1,5 +1,6 @@
 //! One kept-alive connection that posts callbacks with the headers and time limits of Notify's sender.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use http::header::{self, HeaderValue};
 use http::response::Parts;
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
+use rustls::RootCertStore;
 use tokio::time::timeout;
 
 use crate::cli::Failure;
@@ -27,8 +29,13 @@ pub(crate) struct Destination {
 }
 
 impl Destination {
-    pub(crate) fn new(url: &str, token: &str) -> Result<Destination, Failure> {
-        let server = Server::new(url)
+    /// Without roots of its own, the public ones are believed.
+    pub(crate) fn new(url: &str, token: &str, roots: Option<RootCertStore>) -> Result<Destination, Failure> {
+        let server = match roots {
+            Some(roots) => Server::trusting(url, || Arc::new(roots)),
+            None => Server::new(url),
+        };
+        let server = server
             .map_err(|what| Failure::new(format!("the URL ‘{url}’ {what}. Write it as http://127.0.0.1:8080")))?;
         let mut authorization = HeaderValue::from_bytes(format!("Bearer {token}").as_bytes())
             .map_err(|_| Failure::new("the token holds a character that no HTTP header can carry"))?;
