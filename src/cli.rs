@@ -9,6 +9,7 @@ mod beyond;
 mod check;
 mod demo;
 mod export;
+mod first_run;
 mod healthcheck;
 mod hold;
 mod import;

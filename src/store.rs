@@ -25,6 +25,7 @@ mod erased;
 mod erasing;
 mod export;
 mod find;
+mod first;
 mod flags;
 mod following;
 mod handling;
