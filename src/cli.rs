@@ -10,6 +10,7 @@ mod check;
 mod demo;
 mod doctor;
 mod export;
+mod first_run;
 mod healthcheck;
 mod hold;
 mod import;

@@ -279,7 +279,9 @@ impl Meters {
         taken.filter_map(|(came, count)| Some((came.service?, came.kind, count.last_at))).collect()
     }
 
-    fn counted(&self) -> Vec<(Came, u64)> {
+    /// How many callbacks were answered since the start, of each sort.
+    #[must_use]
+    pub fn counted(&self) -> Vec<(Came, u64)> {
         let callbacks = self.callbacks.lock().unwrap_or_else(PoisonError::into_inner);
         callbacks.iter().map(|(came, count)| (*came, count.times)).collect()
     }

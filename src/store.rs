@@ -27,6 +27,7 @@ mod erasing;
 mod examine;
 mod export;
 mod find;
+mod first;
 mod flags;
 mod following;
 mod handling;
@@ -337,7 +338,8 @@ impl Store {
         let condition = condition::Condition { damage: damage::Damage::default(), log, disk, meters: meters.clone() };
         // Of two processes that merged the same runs each would write over the other's chunks.
         let indexing = index::Indexing::new(fresh.clone(), purpose != open::Use::Existing);
-        let writer = writer::Writer::start(writing, key.clone(), indexing, condition.clone())
+        let looks_out = purpose == open::Use::Serve;
+        let writer = writer::Writer::start(writing, key.clone(), indexing, condition.clone(), looks_out)
             .map_err(|error| OpenError::Unreadable(error.to_string()))?;
         if purpose == open::Use::Serve {
             writer.get_ready().map_err(|error| OpenError::Unreadable(error.to_string()))?;

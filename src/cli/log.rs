@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
@@ -50,14 +51,22 @@ enum Format {
 }
 
 impl Log {
-    /// From now on.
-    pub(super) fn begin(&self) {
-        let is_json = match self.format {
+    /// Whether people are to read it.
+    pub(super) fn is_for_people(&self) -> bool {
+        !self.is_json()
+    }
+
+    fn is_json(&self) -> bool {
+        match self.format {
             Format::Auto => is_for_the_journal(),
             Format::Human => false,
             Format::Json => true,
-        };
-        begin(self.level, is_json);
+        }
+    }
+
+    /// From now on.
+    pub(super) fn begin(&self) {
+        begin(self.level, self.is_json());
     }
 }
 
@@ -92,15 +101,45 @@ struct WithRequest;
 
 impl Write for WithRequest {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let Some(asked) = asked() else { return io::stderr().write_all(line).map(|()| line.len()) };
+        let Some(asked) = asked() else { return write_lines(line).map(|()| line.len()) };
         let mut whole = line.strip_suffix(b"\n").unwrap_or(line).to_vec();
         writeln!(whole, " request={}", asked.id())?;
-        io::stderr().write_all(&whole).map(|()| line.len())
+        write_lines(&whole).map(|()| line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
     }
+}
+
+/// The question that stands on the terminal and waits for its answer.
+static QUESTION: Mutex<Option<&str>> = Mutex::new(None);
+
+/// Writes whole lines on standard error. Where a question stands there they begin below it, and then it is asked again: what was typed
+/// until then is kept by the terminal.
+fn write_lines(lines: &[u8]) -> io::Result<()> {
+    let question = QUESTION.lock().unwrap_or_else(PoisonError::into_inner);
+    match *question {
+        None => io::stderr().write_all(lines),
+        Some(question) => io::stderr().write_all(&[b"\n", lines, question.as_bytes()].concat()),
+    }
+}
+
+/// Says something between the lines of the log.
+pub(super) fn tell_between(words: &str) {
+    let _heard = write_lines(format!("{words}\n").as_bytes()).is_ok();
+}
+
+/// Asks for a line, which [`answered`] ends.
+pub(super) fn ask(words: &'static str) {
+    let mut question = QUESTION.lock().unwrap_or_else(PoisonError::into_inner);
+    *question = Some(words);
+    let _heard = io::stderr().write_all(words.as_bytes()).is_ok();
+}
+
+/// The line was given, or nobody waits for it any more.
+pub(super) fn answered() {
+    *QUESTION.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
 /// An event as a JSON object on one line.

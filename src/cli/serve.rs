@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::backfill::{NOTIFY, source};
+use super::first_run::{self, Guide};
 use super::log::{Log, READY};
 use super::systemd::{self, Inherited};
 use super::watched::Watched;
@@ -247,6 +248,7 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     let asked: Vec<String> = beyond.asking.services().map(str::to_owned).collect();
     let people = People { public_url, second_factor, single_sign_on, beyond, owner };
     let inherited = Inherited::take()?;
+    let guided_to = people.public_url.clone();
     if !redirects.is_empty() || !inherited.redirects.is_empty() {
         tls::lead_somewhere(people.public_url.as_deref())?;
     }
@@ -285,6 +287,12 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     for address in &server.metrics_at {
         tracing::info!(target: READY, event = "serve.metrics_listening", "metrics on http://{address}/metrics");
     }
+    let guide = first_run::is_on_a_terminal(&serve.log).then(|| Guide {
+        store: server.store.clone(),
+        data: serve.data.data,
+        public_url: guided_to,
+        here: server.pages_at.first().map(|address| format!("{scheme}://localhost:{}", address.port())),
+    });
     tokio::select! {
         () = stopped => tracing::info!(event = "serve.stopping", "stopping: finishing what is in flight"),
         () = server.store.writer_ended() => {
@@ -292,6 +300,7 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
             return Err(Failure::new("the store's writer failed. Look at the log, then start again"));
         }
         never = systemd::keep_told(&server.store) => match never {},
+        never = first_run::walk(guide) => match never {},
         never = tls::keep(tls, server.store.meters()) => match never {},
     }
     systemd::tell(&[NotifyState::Stopping, NotifyState::Status("Stopping: finishing what is in flight.")]);

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::{Data, Failure, by, listed, read_token, say, tell};
 use crate::access::{REVOKED_AFTER, Secret, token_sha256};
 use crate::clock;
+use crate::store::Store;
 
 /// A token that was made elsewhere must have so many characters.
 const SHORTEST: usize = 32;
@@ -85,20 +86,14 @@ pub(super) async fn run(token: Token) -> Result<(), Failure> {
 }
 
 async fn add(add: Add) -> Result<(), Failure> {
-    let name = add.name.trim().to_owned();
-    if name.is_empty() || name.chars().any(char::is_control) {
-        return Err(Failure::new("a service needs a name of one line, as it is in Notify"));
-    }
+    let name = service_name(&add.name)?;
     let (token, made) = match &add.from_file {
         Some(file) => (usable(read_token(file)?)?, false),
         None => (Secret::random()?.text(), true),
     };
     let store = add.data.open_or_make()?;
     let notify_service_id = add.notify_service_id.map(|id| id.hyphenated().to_string());
-    let id = store
-        .add_token(name, notify_service_id, token_sha256(token.as_bytes()), by(), clock::now())
-        .await
-        .map_err(|error| Failure::new(error.to_string()))?;
+    let id = keep_hash(&store, name, notify_service_id, &token).await?;
     if made && let Err(failure) = say(&token) {
         // Nobody has seen it, so nobody is to use it.
         let now = clock::now();
@@ -107,6 +102,31 @@ async fn add(add: Add) -> Result<(), Failure> {
     }
     tell(&format!("This is token {id}. Notify can use it at once."));
     Ok(())
+}
+
+/// Makes a token for the service of this name; gives it and its number. Nobody can read it again.
+pub(super) async fn make(store: &Store, name: &str) -> Result<(String, i64), Failure> {
+    let (name, token) = (service_name(name)?, Secret::random()?.text());
+    let id = keep_hash(store, name, None, &token).await?;
+    Ok((token, id))
+}
+
+fn service_name(typed: &str) -> Result<String, Failure> {
+    let name = typed.trim();
+    if name.is_empty() || name.chars().any(char::is_control) {
+        return Err(Failure::new("a service needs a name of one line, as it is in Notify"));
+    }
+    Ok(name.to_owned())
+}
+
+async fn keep_hash(
+    store: &Store,
+    name: String,
+    notify_service_id: Option<String>,
+    token: &str,
+) -> Result<i64, Failure> {
+    let added = store.add_token(name, notify_service_id, token_sha256(token.as_bytes()), by(), clock::now()).await;
+    added.map_err(|error| Failure::new(error.to_string()))
 }
 
 /// What an HTTP header can carry whole, and nobody can guess.

@@ -145,10 +145,7 @@ pub(super) async fn run(user: User) -> Result<(), Failure> {
 }
 
 async fn add(add: Add) -> Result<(), Failure> {
-    let email = address(&add.email)?.trim().to_owned();
-    if !email.contains('@') || email.contains(char::is_whitespace) {
-        return Err(Failure::new(format!("‘{email}’ is not an email address")));
-    }
+    let email = email_address(&address(&add.email)?)?;
     let password = if add.password_stdin { Some(password_from_stdin(&email).await?) } else { None };
     let store = add.data.open_or_make()?;
     let (has_password, sees) = (password.is_some(), seen(&store, add.services).await?);
@@ -157,6 +154,22 @@ async fn add(add: Add) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::new(error.to_string()))?;
     if has_password { Ok(()) } else { print_link(&store, person, &add.reached).await }
+}
+
+/// Adds an administrator; gives the link on which they set their password.
+pub(super) async fn add_administrator(store: &Store, email: &str, public_url: &str) -> Result<String, Failure> {
+    let email = email_address(email)?;
+    let added = store.add_person(email, Role::Admin, Services::All, None, by(), clock::now()).await;
+    let person = added.map_err(|error| Failure::new(error.to_string()))?;
+    link(store, person, public_url).await
+}
+
+fn email_address(typed: &str) -> Result<String, Failure> {
+    let email = typed.trim();
+    if !email.contains('@') || email.contains(char::is_whitespace) {
+        return Err(Failure::new(format!("‘{email}’ is not an email address")));
+    }
+    Ok(email.to_owned())
 }
 
 /// The address, read from standard input where it is to stand in no list of processes.
@@ -175,12 +188,16 @@ async fn password_from_stdin(email: &str) -> Result<String, Failure> {
 }
 
 async fn print_link(store: &Store, person: i64, reached: &Reached) -> Result<(), Failure> {
+    say(&link(store, person, &reached.public_url).await?)?;
+    tell("The link works once, for one hour.");
+    Ok(())
+}
+
+async fn link(store: &Store, person: i64, public_url: &str) -> Result<String, Failure> {
     let secret = Secret::random()?;
     let now = clock::now();
     store.add_one_time_link(person, secret.bytes(), now + web::LINK_WORKS, by(), now).await?;
-    say(&format!("{}{}", reached.public_url, web::link_path(&secret)))?;
-    tell("The link works once, for one hour.");
-    Ok(())
+    Ok(format!("{public_url}{}", web::link_path(&secret)))
 }
 
 async fn list(data: &Data) -> Result<(), Failure> {

@@ -95,6 +95,11 @@ impl Store {
         self.inner.writer.written().await;
     }
 
+    /// Waits until another process has written since this was last waited for. A server notices within about a second.
+    pub async fn written_beside(&self) {
+        self.inner.writer.written_beside().await;
+    }
+
     /// Copies the log into the file beside the writer, without making anyone wait.
     ///
     /// # Errors

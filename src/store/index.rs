@@ -33,6 +33,7 @@ use self::chunk::{Damaged, Entry, LONGEST_KEY};
 use self::learning::Learning;
 use self::runs::{Run, Runs, Sizes};
 use self::seen::Seen;
+use super::row;
 use crate::clock::DAY;
 use crate::notify::recipient::{MatchKey, reference_key};
 use crate::notify::{Callback, Content, Kind, words};
@@ -185,20 +186,10 @@ impl Indexing {
     /// Begins a transaction; gives the number of the next arrival.
     pub(super) fn begin(&mut self, connection: &Connection) -> rusqlite::Result<i64> {
         self.brought.clear();
-        if self.only_looks {
-            // What another process merges meanwhile changes no number that is compared here.
-            self.known = None;
-        }
         let version = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
-        if let Some(known) = self.known.as_mut().filter(|known| known.version != version) {
+        if self.known.as_ref().is_some_and(|known| known.version != version) {
             // Another process wrote, most likely something else.
-            let newest: i64 =
-                connection.query_row("SELECT coalesce(max(run), 0) FROM index_runs", [], |row| row.get(0))?;
-            if next_arrival(connection)? == known.next && newest == known.runs.newest() {
-                known.version = version;
-            } else {
-                self.known = None;
-            }
+            self.take_up(connection, version)?;
         }
         let known = if let Some(known) = self.known.take() {
             known
@@ -210,6 +201,32 @@ impl Indexing {
             Known { version, next, runs: read(connection, self.sizes)? }
         };
         Ok(self.known.insert(known).next)
+    }
+
+    /// Another process has written: knows of what it added to the rows, or nothing any more.
+    fn take_up(&mut self, connection: &Connection, version: i64) -> rusqlite::Result<()> {
+        // What another process merges meanwhile changes no number that is compared here.
+        let Some(mut known) = self.known.take().filter(|_| !self.only_looks) else { return Ok(()) };
+        let newest: i64 = connection.query_row("SELECT coalesce(max(run), 0) FROM index_runs", [], |row| row.get(0))?;
+        let next = next_arrival(connection)?;
+        if newest != known.runs.newest() || next < known.next {
+            return Ok(());
+        }
+        while known.next < next {
+            let rows = row::keys_after(connection, known.next - 1, TAKEN_UP)?;
+            let Some(last) = rows.last() else { break };
+            known.next = last.arrival + 1;
+            let added: Vec<(&Keys, i64)> = rows.iter().map(|row| (&row.keys, row.arrival)).collect();
+            for (keys, arrival) in &added {
+                self.seen.add(keys.short_id, *arrival);
+            }
+            let entries = entries(&added);
+            known.runs.add(connection, &entries, rows.iter().map(|row| row.arrived_at).max().unwrap_or_default())?;
+            known.runs.merge(connection, 2 * entries.len())?;
+        }
+        (known.version, known.next) = (version, next);
+        self.known = Some(known);
+        Ok(())
     }
 
     /// The transaction was committed: readers may know of what it added.
@@ -265,10 +282,10 @@ impl Indexing {
         let Some(known) = &mut self.known else { return Ok(()) };
         connection.prepare_cached("UPDATE arrivals SET next = ?1")?.execute([next])?;
         known.next = next;
-        if self.only_looks {
-            return Ok(());
-        }
         let entries = entries(added);
+        if self.only_looks {
+            return known.runs.hold(connection, &entries, now);
+        }
         known.runs.add(connection, &entries, now)?;
         // Twice what came: so a merge is done before the runs of the next one are there.
         known.runs.merge(connection, 2 * entries.len())?;
@@ -324,6 +341,8 @@ impl Indexing {
 const QUIET_MERGE: usize = 4096;
 /// Ids that are learned with each transaction after a start.
 const LEARNED_AT_ONCE: usize = 1024;
+/// Rows of another process whose entries are made at once.
+const TAKEN_UP: i64 = 8192;
 
 fn next_arrival(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("SELECT next FROM arrivals")?.query_row([], |row| row.get(0))

@@ -492,3 +492,19 @@ fn a_reader_of_everything_gives_up_where_the_log_grows_long() {
     assert!(!backup.exists());
     assert!(matches!(check(&data, &Progress::default()), Err(CheckError::TooSlow)));
 }
+
+#[test]
+fn a_server_without_work_notices_what_another_process_adds_and_indexes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (server, service) = store_with_service(folder.path()).await;
+        keep(&server, receipt("own", "delivered", ""), service).await;
+        let own = tokio::time::timeout(Duration::from_millis(1500), server.written_beside()).await;
+        assert!(own.is_err(), "what it writes itself is no news");
+        let command = Store::existing(folder.path(), NOW).unwrap();
+        let known = server.inner.fresh.now().len();
+        keep(&command, receipt("beside", "delivered", ""), service).await;
+        tokio::time::timeout(Duration::from_mins(1), server.written_beside()).await.unwrap();
+        assert_eq!(server.inner.fresh.now().len(), known + 1, "no search has to make its entries");
+    });
+}

@@ -31,7 +31,9 @@ const RELIEF_EVERY: u32 = 64;
 const PAUSE: Duration = Duration::from_millis(5);
 /// How long it waits before it makes the index tidier than it has to be.
 const QUIET: Duration = Duration::from_millis(20);
-/// How long it waits when the index needs nothing.
+/// How often a server looks whether another process has written, which costs a read of shared memory.
+const LOOKS_OUT: Duration = Duration::from_secs(1);
+/// How long it waits when the index needs nothing, and nobody else is looked out for.
 const LONG_PAUSE: Duration = Duration::from_hours(1);
 
 /// The way to the writer thread.
@@ -87,6 +89,8 @@ struct Queue {
     /// Told of each transaction: who copies the log, and who follows what came.
     written: Notify,
     to_follow: Notify,
+    /// Told of transactions of other processes: who does what they leave to this one.
+    written_beside: Notify,
 }
 
 #[derive(Default)]
@@ -108,12 +112,13 @@ impl Waiting {
 }
 
 impl Writer {
-    /// Starts the thread on a connection of its own.
+    /// Starts the thread on a connection of its own. It `looks_out` for what other processes write where they leave the index to it.
     pub(super) fn start(
         connection: Connection,
         key: Key,
         indexing: Indexing,
         condition: Condition,
+        looks_out: bool,
     ) -> std::io::Result<Writer> {
         let queue = Arc::new(Queue::default());
         let (alive, ended) = watch::channel(false);
@@ -121,8 +126,10 @@ impl Writer {
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || {
             // Dropped on a panic too, and then nothing waits for an answer that cannot come.
             let _closes = CloseOnDrop { queue: theirs.clone(), alive };
-            let ledger = Ledger::new(indexing, noted.meters.clone());
-            run(connection, &theirs, &key, ledger, noted);
+            let (ledger, looked_out) = (Ledger::new(indexing, noted.meters.clone()), looks_out.then(Lookout::default));
+            let pen =
+                Pen { connection, key: &key, ledger, condition: noted, commits: 0, crowd: 0, lookout: looked_out };
+            run(pen, &theirs);
         })?;
         Ok(Writer { queue, condition, ended, thread: Mutex::new(Some(thread)) })
     }
@@ -210,7 +217,12 @@ impl Writer {
         self.queue.written.notified().await;
     }
 
-    /// The same, for who follows what came.
+    /// Waits until another process has written since this was last waited for.
+    pub(super) async fn written_beside(&self) {
+        self.queue.written_beside.notified().await;
+    }
+
+    /// The same as [`Writer::written`], for who follows what came.
     pub(super) async fn something_to_follow(&self) {
         self.queue.to_follow.notified().await;
     }
@@ -317,9 +329,9 @@ enum Turn {
     End,
 }
 
-fn run(connection: Connection, queue: &Queue, key: &Key, ledger: Ledger, condition: Condition) {
-    let mut pen = Pen { connection, key, ledger, condition, commits: 0, crowd: 0 };
+fn run(mut pen: Pen<'_>, queue: &Queue) {
     loop {
+        let mut writes = true;
         match queue.take(|| pen.patience(), pen.worth()) {
             Turn::Work(pages, callbacks) => {
                 let batch = callbacks.len();
@@ -328,14 +340,47 @@ fn run(connection: Connection, queue: &Queue, key: &Key, ledger: Ledger, conditi
             }
             // It would add to the log.
             Turn::Nothing if pen.is_held_up() => (),
-            Turn::Nothing => pen.index(Indexing::catch_up),
+            Turn::Nothing if pen.could_index() => pen.index(Indexing::catch_up),
+            Turn::Nothing => writes = false,
             Turn::End => return pen.index(Indexing::store_all),
         }
-        queue.written.notify_one();
-        queue.to_follow.notify_one();
-        pen.relieve();
+        if pen.sees_others_write() {
+            if !pen.is_held_up() {
+                pen.index(Indexing::catch_up);
+            }
+            queue.written_beside.notify_one();
+            writes = true;
+        }
+        if writes {
+            queue.written.notify_one();
+            queue.to_follow.notify_one();
+            pen.relieve();
+        }
         let cuts = std::mem::take(&mut queue.lock().cuts);
         pen.cut_log(cuts);
+    }
+}
+
+/// Looks out for what other processes write.
+#[derive(Default)]
+struct Lookout {
+    looked_at: Option<Instant>,
+    /// As it was then; it changes when another process writes.
+    version: Option<i64>,
+}
+
+impl Lookout {
+    /// Whether another process has written since the last look. There is one a second at most, so that nothing costs more for it.
+    fn sees_others_write(&mut self, connection: &Connection) -> bool {
+        if self.looked_at.is_some_and(|at| at.elapsed() < LOOKS_OUT) {
+            return false;
+        }
+        self.looked_at = Some(Instant::now());
+        let version =
+            connection.prepare_cached("PRAGMA data_version").and_then(|mut ask| ask.query_row([], |row| row.get(0)));
+        // What cannot be read now is seen at the next look.
+        let Ok(version) = version else { return false };
+        self.version.replace(version).is_some_and(|before| before != version)
     }
 }
 
@@ -348,6 +393,7 @@ struct Pen<'a> {
     commits: u32,
     /// How many callbacks are under way at the same time, as it was lately.
     crowd: usize,
+    lookout: Option<Lookout>,
 }
 
 impl Pen<'_> {
@@ -385,6 +431,15 @@ impl Pen<'_> {
         self.condition.log.is_too_long()
     }
 
+    fn sees_others_write(&mut self) -> bool {
+        self.lookout.as_mut().is_some_and(|lookout| lookout.sees_others_write(&self.connection))
+    }
+
+    /// Whether a quiet moment is of use to the index.
+    fn could_index(&self) -> bool {
+        self.ledger.indexing.is_behind() || self.ledger.indexing.could_be_tidier()
+    }
+
     fn patience(&self) -> Duration {
         let indexing = &self.ledger.indexing;
         if self.is_held_up() {
@@ -393,6 +448,8 @@ impl Pen<'_> {
             PAUSE
         } else if indexing.could_be_tidier() {
             QUIET
+        } else if self.lookout.is_some() {
+            LOOKS_OUT
         } else {
             LONG_PAUSE
         }

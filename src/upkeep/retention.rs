@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::clock;
 use crate::store::{Checkpoint, Due, Limits, Removal, Removals, Retention, Sort, Store, StoreError};
 
-/// How often it is looked whether a command removed something.
+/// How often it is looked whether a command removed something, also where nothing was noticed of it.
 const TICK: Duration = Duration::from_mins(1);
+/// So many times as long as the index was written anew it is left alone, where one command after another removes.
+const RESTS: u32 = 10;
 /// Ticks from one look to the next, and looks from one removal to the next: each writes a part of the index anew.
 const LOOK_EVERY: u32 = 60;
 const REMOVE_EVERY: u32 = 24;
@@ -32,16 +34,26 @@ pub async fn retain(store: Store, retention: Retention) {
 async fn look(store: &Store, retention: Retention, in_log: &Notify) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut before = None;
-    for tick in 0_u32.. {
-        ticks.tick().await;
+    let (mut before, mut tick, mut rests_until) = (None, 0_u32, Instant::now());
+    loop {
+        let is_time = tokio::select! {
+            _ = ticks.tick() => true,
+            // Whoever removed something waits until nothing leads to it any more.
+            () = store.written_beside() => {
+                sleep_until(rests_until).await;
+                false
+            }
+        };
+        let begun = Instant::now();
         let look = tick / LOOK_EVERY;
-        let done = if tick.is_multiple_of(LOOK_EVERY) {
+        let done = if is_time && tick.is_multiple_of(LOOK_EVERY) {
             let removes = look.is_multiple_of(REMOVE_EVERY);
             look_and_remove(store, retention, &mut before, removes).await
         } else {
             forget_removed(store).await
         };
+        tick = tick.wrapping_add(u32::from(is_time));
+        rests_until = Instant::now() + TICK.min(RESTS * begun.elapsed());
         match done {
             Ok(Removal::InLog) => in_log.notify_one(),
             Ok(_) => (),

@@ -28,6 +28,7 @@ mod documents;
 mod emails;
 mod events;
 mod files;
+mod first_run;
 mod first_week;
 mod flags;
 mod health;

@@ -220,6 +220,28 @@ fn loses_nothing(start: impl FnOnce(SocketAddr) -> Option<Proxy>) {
     }
 }
 
+/// As long as Notify waits for an answer.
+const NOTIFY_WAITS: Duration = Duration::from_secs(5);
+
+/// A server that takes a callback and never answers: the proxy says in its place, and in time, what Notify sends again.
+fn answers_for_a_server_that_hangs(start: impl FnOnce(SocketAddr) -> Option<Proxy>) {
+    let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
+    let Some(proxy) = start(hanging.local_addr().unwrap()) else { return };
+    let holding = std::thread::spawn(move || hanging.incoming().take(2).collect::<Vec<_>>());
+    let asked = ["/callbacks", "//Callbacks/received-text-messages?secret=1"].map(|path| {
+        let mut stream = proxy.connect();
+        stream.sock.set_read_timeout(Some(NOTIFY_WAITS)).unwrap();
+        stream.write_all(&request("POST", path, "Authorization: Bearer secret\r\n", b"{}")).unwrap();
+        stream
+    });
+    for mut stream in asked {
+        assert_eq!(status(&mut stream), 503);
+    }
+    let logs = proxy.logs();
+    assert!(logs.contains("503") && !logs.contains("secret"), "{logs}");
+    drop(holding);
+}
+
 /// Of one answer on a connection that stays; its body is empty or is left out.
 fn status(stream: &mut StreamOwned<ClientConnection, TcpStream>) -> u16 {
     let mut head = Vec::new();
@@ -232,6 +254,16 @@ fn status(stream: &mut StreamOwned<ClientConnection, TcpStream>) -> u16 {
     let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
     stream.read_exact(&mut vec![0; length]).unwrap();
     answer.status
+}
+
+#[test]
+fn nginx_answers_for_a_server_that_hangs_while_notify_still_waits() {
+    answers_for_a_server_that_hangs(Proxy::nginx);
+}
+
+#[test]
+fn caddy_answers_for_a_server_that_hangs_while_notify_still_waits() {
+    answers_for_a_server_that_hangs(Proxy::caddy);
 }
 
 #[test]

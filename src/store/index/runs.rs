@@ -297,6 +297,12 @@ impl Runs {
         self.begin_merges(connection)
     }
 
+    /// The same for a process that only looks: they stay in memory.
+    pub(super) fn hold(&mut self, connection: &Connection, entries: &[Entry<'_>], now: i64) -> rusqlite::Result<()> {
+        self.fresh.extend(Run::of(entries, now));
+        self.merge_fresh(connection)
+    }
+
     /// Goes on with each merge by so many entries, but for those that wait for a quiet moment.
     pub(super) fn merge(&mut self, connection: &Connection, entries: usize) -> rusqlite::Result<()> {
         let together = self.sizes.together;

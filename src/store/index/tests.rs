@@ -24,13 +24,21 @@ struct Store {
 }
 
 fn store() -> Store {
-    let mut connection = Connection::open_in_memory().unwrap();
+    store_in(Connection::open_in_memory().unwrap())
+}
+
+fn store_in(mut connection: Connection) -> Store {
     migrate(&mut connection, MIGRATIONS.len()).unwrap();
     for service in 1..=2 {
         connection.execute("INSERT INTO services VALUES (?1, ?1, NULL, 0)", [service]).unwrap();
     }
+    by(connection, true)
+}
+
+/// What one process knows of it, which `keeps` the runs or only looks.
+fn by(connection: Connection, keeps: bool) -> Store {
     let fresh = Fresh::default();
-    let indexing = Indexing { sizes: SIZES, ..Indexing::new(fresh.clone(), true) };
+    let indexing = Indexing { sizes: SIZES, ..Indexing::new(fresh.clone(), keeps) };
     Store { connection, fresh, indexing, brings: callback, rows: Vec::new() }
 }
 
@@ -65,6 +73,14 @@ impl Store {
         self.indexing.end(connection, &added, next, next).unwrap();
         self.indexing.committed();
         self.rows.extend(rows);
+    }
+
+    /// The numbers of the callbacks up to the n-th that are known to have come.
+    fn known(&mut self, up_to: i64) -> Vec<i64> {
+        self.indexing.begin(&self.connection).unwrap();
+        let keys = |n: i64| Keys::of(&(self.brings)(n), ServiceId(1 + n % 2));
+        let before = |n: &i64| self.indexing.events_before(&self.connection, &keys(*n), None).unwrap().contains(n);
+        (1..=up_to).filter(before).collect()
     }
 
     fn found(&self, wanted: &Wanted, way: Way, from: i64) -> Vec<i64> {
@@ -390,4 +406,37 @@ fn what_nearly_all_references_begin_with_is_found_as_what_few_begin_with() {
             );
         }
     }
+}
+
+#[test]
+fn a_process_that_only_looks_makes_no_entry_again_while_nobody_else_writes() {
+    let mut looker = by(store().connection, false);
+    looker.add(20);
+    looker.add(20);
+    // So none can be made from its row.
+    looker.connection.execute("DELETE FROM callbacks", []).unwrap();
+    assert_eq!(looker.known(45), (1..=40).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_another_process_adds_is_taken_up_and_no_entry_of_before_is_made_again() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let connect = || Connection::open(file.path()).unwrap();
+    let mut keeper = store_in(connect());
+    keeper.add(10);
+    let mut looker = by(connect(), false);
+    looker.add(3);
+    looker.add(300);
+    keeper.connection.execute("DELETE FROM callbacks WHERE arrival <= 10", []).unwrap();
+    assert_eq!(keeper.known(320), (1..=313).collect::<Vec<_>>());
+    let stored = "SELECT max(last) FROM index_runs WHERE state = 0";
+    keeper.indexing.store_all(&keeper.connection).unwrap();
+    let last: i64 = keeper.connection.query_row(stored, [], |row| row.get(0)).unwrap();
+    assert_eq!(last, 313);
+    keeper.connection.execute("DELETE FROM callbacks", []).unwrap();
+    assert_eq!(
+        looker.known(320),
+        (1..=313).collect::<Vec<_>>(),
+        "what the keeper has put into the store is read there"
+    );
 }

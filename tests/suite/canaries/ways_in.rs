@@ -157,3 +157,57 @@ fn what_is_taken_away_in_files_is_for_its_owner_alone_and_stands_in_no_log_and_n
     nothing(&personal, listed.as_bytes(), "the record");
     nothing(&personal, server.log().as_bytes(), "the log");
 }
+
+#[test]
+fn export_and_import_say_nothing_personal_of_what_they_move() {
+    let own = ["--log-level", "debug"];
+    let (mut from, mut to, folder) = (Server::start_with(&own), Server::start_with(&own), folder());
+    let (name, text, reference, broken) = (letters(12), letters(20), letters(16), letters(20));
+    for body in [
+        format!(r#"{{"id": "m1", "reference": "{reference}", "to": "{name}@example.com", "status": "delivered"}}"#),
+        format!(r#"{{"id": "m2", "source_number": "447700900855", "message": "{text}"}}"#),
+        format!("{broken} 07700 900855"),
+    ] {
+        assert_eq!(from.post("/callbacks", body.as_bytes()).status, 200);
+    }
+    let canaries = [
+        Canary::text("an address", &name),
+        Canary::text("a text", &text),
+        Canary::text("a reference", &reference),
+        Canary::text("a number", "7700900855"),
+        Canary::text("a number", "07700 900855"),
+        Canary::text("what was not understood", &broken),
+    ];
+    for format in ["jsonl", "csv"] {
+        let path = folder.path().join(format);
+        let file = path.to_str().unwrap();
+        let exported = run(&["export", "--format", format], &from.data);
+        assert!(found(&canaries, &exported.stdout).len() >= 4, "the look finds what is there");
+        nothing(&canaries, &exported.stderr, "what export says");
+        let to_file = run(&["export", "--format", format, "--to", file], &from.data);
+        assert!(to_file.status.success());
+        // Cut off, with a word that no export has, and no export at all.
+        let whole = fs::read_to_string(&path).unwrap();
+        let wrong = [
+            whole[..whole.find(&text).unwrap() + text.len()].to_owned(),
+            whole.replace("called_back", &text),
+            format!("{text} 07700 900855\n{name}@example.com"),
+        ];
+        let spoiled = folder.path().join("spoiled");
+        for (place, content) in wrong.iter().enumerate() {
+            fs::write(&spoiled, content).unwrap();
+            let refused = run(&["import", spoiled.to_str().unwrap()], &to.data);
+            assert!(!refused.status.success() && !refused.stderr.is_empty(), "{format} {place}");
+            nothing(&canaries, &[refused.stdout, refused.stderr].concat(), "what import says of a wrong file");
+        }
+        let imported = run(&["import", file], &to.data);
+        assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
+        for said in [to_file.stdout, to_file.stderr, imported.stdout, imported.stderr] {
+            nothing(&canaries, &said, "what export and import say");
+        }
+    }
+    assert_eq!(to.kept("m2").len(), 1);
+    let logs = from.log() + &to.log();
+    assert!(logs.contains("serve.listening"));
+    nothing(&canaries, logs.as_bytes(), "the logs of the servers beside");
+}
