@@ -154,10 +154,11 @@ async fn look_inside(data: PathBuf, tell: &mut dyn FnMut(Finding)) -> (Option<Ex
     let now = clock::now();
     let Some(examined) = folder::look(&data, now, tell) else { return (None, None) };
     condition::clock(examined, now, tell).await;
-    if !condition::whole(&data, examined, tell).await || examined.is_older {
+    let is_whole = condition::whole(&data, examined, tell).await;
+    // A command's way of opening a store would change one that is older, make a missing key, and give up the ballast on a full disk.
+    if !is_whole || examined.is_older || !examined.has_key || folder::is_full(&data) {
         return (Some(examined), None);
     }
-    // A command's way of opening a store changes nothing in one that is whole and of this release.
     match Store::existing(&data, now) {
         Ok(store) => {
             condition::look(&store, &data, now, tell).await;

@@ -107,7 +107,7 @@ fn connector(roots: Arc<RootCertStore>) -> TlsConnector {
 
 /// A server that was met at one of its addresses.
 pub struct Met {
-    /// Open, for the first request.
+    /// Open, for the first request. It stays with this address.
     pub connection: Connection,
     /// What the server showed and was believed by, its own first; none in the clear.
     pub certificates: Vec<CertificateDer<'static>>,
@@ -158,7 +158,7 @@ impl Server {
         let stream = timeout(within, TcpStream::connect(at)).await.map_err(|_| Unmet::Silent)?;
         let (open, certificates) =
             timeout(within, self.agree(stream.map_err(Unmet::Refused)?)).await.map_err(|_| Unmet::Silent)??;
-        Ok(Met { connection: Connection { to: self.clone(), open: Some(open) }, certificates })
+        Ok(Met { connection: Connection { to: self.clone(), at: Some(at), open: Some(open) }, certificates })
     }
 
     /// TLS where it is to be spoken, and then HTTP.
@@ -193,6 +193,8 @@ pub struct Answered {
 /// A connection to a server, made when it is needed. One that failed is made anew for the next request.
 pub struct Connection {
     to: Server,
+    /// At this one of its addresses, where that matters.
+    at: Option<SocketAddr>,
     open: Option<SendRequest<Full<Bytes>>>,
 }
 
@@ -200,7 +202,7 @@ impl Connection {
     /// Not made yet.
     #[must_use]
     pub fn new(to: Server) -> Connection {
-        Connection { to, open: None }
+        Connection { to, at: None, open: None }
     }
 
     /// One request and its whole answer, of whose body so many bytes are kept; `None` where the connection failed before it
@@ -244,8 +246,11 @@ impl Connection {
         {
             return Some(open);
         }
-        let stream = TcpStream::connect((self.to.host.as_str(), self.to.port)).await.ok()?;
-        self.to.agree(stream).await.ok().map(|(open, _)| open)
+        let stream = match self.at {
+            Some(at) => TcpStream::connect(at).await.ok()?,
+            None => TcpStream::connect((self.to.host.as_str(), self.to.port)).await.ok()?,
+        };
+        Box::pin(self.to.agree(stream)).await.ok().map(|(open, _)| open)
     }
 }
 

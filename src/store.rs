@@ -40,6 +40,7 @@ mod leaving;
 mod letters;
 mod live;
 mod look_through;
+mod lookout;
 mod notes;
 mod open;
 mod passkeys;

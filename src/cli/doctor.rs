@@ -27,7 +27,7 @@ const BELOW: &str = "                        ";
 ///
 /// It looks at the folder, its owner, the room and speed of its disk, the clock, the store, tokens, accounts, listeners, the certificate,
 /// the backups, and the public address as Notify would call it, with test callbacks that are taken out again. It takes those flags of
-/// counterfoil serve that it needs; with none, those of the installed package. It ends with 0 where nothing is bad and with 1 where something is.
+/// counterfoil serve that it needs; without --data, those of the installed package. It ends with 0 where nothing is bad and with 1 where something is.
 #[derive(Args, Debug)]
 pub(super) struct Doctor {
     /// The folder that holds the store. Without it, as on another machine, the public address alone is looked at
@@ -44,7 +44,7 @@ pub(super) struct Doctor {
     )]
     url: Option<String>,
     /// What the certificate at --url leads to, in PEM, where that is no public root. Notify believes public ones alone
-    #[arg(long, value_name = "FILE", requires = "public_url", env = "COUNTERFOIL_URL_CA")]
+    #[arg(long, value_name = "FILE", env = "COUNTERFOIL_URL_CA")]
     url_ca: Option<PathBuf>,
     /// Send a message through Notify with the test key in this file, and wait for its delivery receipt. Nobody gets the message
     #[arg(long, value_name = "FILE", env = "COUNTERFOIL_NOTIFY_TEST_KEY")]
@@ -93,10 +93,10 @@ pub(super) struct Doctor {
 
 pub(super) async fn run(mut doctor: Doctor) -> Result<(), Failure> {
     if !doctor.settings_read {
-        let is_installed = doctor.data.is_none() && doctor.url_is_not_given() && Path::new(SETTINGS).exists();
-        let own = doctor.settings.take().map(|file| (file, false));
-        if let Some((file, is_installed)) = own.or_else(|| is_installed.then(|| (SETTINGS.into(), true))) {
-            return Err(again_with(&file, is_installed));
+        let installed = Path::new(SETTINGS);
+        let own = (doctor.data.is_none() && installed.exists()).then(|| installed.to_owned());
+        if let Some(file) = doctor.settings.take().or(own) {
+            return Err(again_with(&file));
         }
     }
     let json = doctor.json;
@@ -153,10 +153,6 @@ fn line(Finding { check, state, found, to_do }: &Finding) -> String {
 }
 
 impl Doctor {
-    fn url_is_not_given(&self) -> bool {
-        self.url.is_none()
-    }
-
     fn patient(self) -> Result<Patient, Failure> {
         if self.data.is_none() && self.url.is_none() {
             return Err(Failure::new("give the store’s folder as --data, the public address as --url, or both"));
@@ -195,7 +191,7 @@ fn round_trip(file: &Path, url: &str, waits: Duration) -> Result<RoundTrip, Fail
 }
 
 /// Runs the same command in place of this one with the file's names in its environment; comes back only where that failed.
-fn again_with(file: &Path, is_installed: bool) -> Failure {
+fn again_with(file: &Path) -> Failure {
     let text = match fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) => {
@@ -210,10 +206,27 @@ fn again_with(file: &Path, is_installed: bool) -> Failure {
     };
     let stands = |name: &str| std::env::var_os(name).is_some();
     let typed: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let data = is_installed.then(|| ("COUNTERFOIL_DATA".to_owned(), DATA.to_owned()));
-    let named = data.into_iter().chain(names(&text)).filter(|(name, _)| !stands(name));
+    let mut named = names(&text);
+    if file == Path::new(SETTINGS) {
+        add_installed(&mut named);
+    }
+    let named = named.into_iter().filter(|(name, _)| !stands(name));
     let error = Command::new(program).args(typed).envs(named).env("COUNTERFOIL_SETTINGS_READ", "true").exec();
     Failure::new(format!("the program cannot be run again: {error}"))
+}
+
+/// What the package’s units say: where the store is unless the file says so, and where systemd listens for the server in any case.
+fn add_installed(named: &mut Vec<(String, String)>) {
+    if named.iter().all(|(name, _)| name != "COUNTERFOIL_DATA") {
+        named.push(("COUNTERFOIL_DATA".to_owned(), DATA.to_owned()));
+    }
+    let asked = Command::new("systemctl").args(["show", "counterfoil.socket", "--property=Listen", "--value"]).output();
+    let said = asked.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let listens: Vec<&str> = said.split_whitespace().filter(|word| word.parse::<SocketAddr>().is_ok()).collect();
+    if !listens.is_empty() {
+        named.retain(|(name, _)| name != "COUNTERFOIL_LISTEN");
+        named.push(("COUNTERFOIL_LISTEN".to_owned(), listens.join(",")));
+    }
 }
 
 /// What such a file says, as systemd reads it: a name and a value a line, which may stand in quotation marks.

@@ -10,7 +10,7 @@ use http_body_util::Full;
 
 use super::{Failure, say};
 use crate::doctor::reached;
-use crate::outgoing::{Connection, Server};
+use crate::outgoing::{Answered, Connection, Server};
 
 /// The server takes up to four seconds to be sure.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(8);
@@ -39,16 +39,16 @@ pub(super) struct Healthcheck {
 
 pub(super) async fn run(healthcheck: Healthcheck) -> Result<(), Failure> {
     let Healthcheck { listen, url } = healthcheck;
-    let own = listen.first().map(|address| format!("http://{}", reached(*address)));
-    let url = url.or(own).ok_or_else(|| Failure::new("give --listen or --url"))?;
-    let server = Server::new(&url).map_err(|error| Failure::new(format!("the URL {error}")))?;
-    let request = Request::get("/readyz")
-        .header(header::HOST, server.authority())
-        .header(header::USER_AGENT, concat!("counterfoil/", env!("CARGO_PKG_VERSION")))
-        .body(Full::<Bytes>::default())
-        .map_err(|error| Failure::new(format!("it cannot be asked for: {error}")))?;
-    let mut connection = Connection::new(server);
-    let answered = tokio::time::timeout(ANSWERED_WITHIN, connection.exchange(request, LONGEST)).await.ok().flatten();
+    let own = listen.first().into_iter().flat_map(|address| reached(*address));
+    let all = url.map_or_else(|| own.map(|address| format!("http://{address}")).collect(), |url| vec![url]);
+    let mut answered = None;
+    for url in &all {
+        answered = tokio::time::timeout(ANSWERED_WITHIN, ask(url)?).await.ok().flatten();
+        if answered.is_some() {
+            break;
+        }
+    }
+    let url = all.last().ok_or_else(|| Failure::new("give --listen or --url"))?;
     let answered = answered.ok_or_else(|| Failure::new(format!("no server answers at {url}. Look whether it runs")))?;
     let word = String::from_utf8_lossy(&answered.body).trim().to_owned();
     match answered.head.status {
@@ -60,4 +60,16 @@ pub(super) async fn run(healthcheck: Healthcheck) -> Result<(), Failure> {
             Err(Failure::new(format!("what answers at {url} is not Counterfoil, or a proxy before it: {status}")))
         }
     }
+}
+
+/// Asks one server, which may give no answer.
+fn ask(url: &str) -> Result<impl Future<Output = Option<Answered>>, Failure> {
+    let server = Server::new(url).map_err(|error| Failure::new(format!("the URL {error}")))?;
+    let request = Request::get("/readyz")
+        .header(header::HOST, server.authority())
+        .header(header::USER_AGENT, concat!("counterfoil/", env!("CARGO_PKG_VERSION")))
+        .body(Full::<Bytes>::default())
+        .map_err(|error| Failure::new(format!("it cannot be asked for: {error}")))?;
+    let mut connection = Connection::new(server);
+    Ok(async move { connection.exchange(request, LONGEST).await })
 }

@@ -60,6 +60,13 @@ pub(super) fn look(folder: &Path, now: i64, tell: &mut dyn FnMut(Finding)) -> Op
 }
 
 fn rest(folder: &Path, found: Examined, now: i64, tell: &mut dyn FnMut(Finding)) -> Examined {
+    if !found.has_key {
+        let words =
+            "the store’s key counterfoil.key is not there, without which second factors and the record cannot be read";
+        let to_do =
+            "Put it back from where it is kept beside the backups, before the server starts: it would make a new one.";
+        tell(Finding::bad("key", words, to_do));
+    }
     tell(owner(folder).unwrap_or_else(|error| unknown("owner", folder, &error)));
     tell(space(folder, found, now).unwrap_or_else(|error| unknown("space", folder, &error)));
     tell(sync(folder).unwrap_or_else(|error| unknown("sync", folder, &error)));
@@ -69,6 +76,11 @@ fn rest(folder: &Path, found: Examined, now: i64, tell: &mut dyn FnMut(Finding))
 fn unknown(check: &'static str, folder: &Path, error: &io::Error) -> Finding {
     let to_do = "Run it as root or as the server’s user. If that is so already, look whether the disk can be written.";
     Finding::bad(check, format!("{} could not be looked at: {error}", folder.display()), to_do)
+}
+
+/// Whether there is so little room that whoever opens the store gives up the ballast.
+pub(super) fn is_full(folder: &Path) -> bool {
+    rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < MEBIBYTE)
 }
 
 /// All in the folder is one user's, and nobody else looks into it.

@@ -51,10 +51,18 @@ async fn one(Listener { at, takes, is_encrypted }: Listener) -> Finding {
     let bad = |found: String, to_do: &str| Finding::bad("listener", found, to_do);
     let to_do = "Look whether the server was started with this address: its log names each that it listens on.";
     let scheme = if is_encrypted { "https" } else { "http" };
-    let Ok(server) = Server::new(&format!("{scheme}://{}", reached(at))) else {
-        return bad(format!("{at} is no address to listen on"), to_do);
-    };
-    let met = match server.meet(reached(at), MET_WITHIN).await {
+    let mut tried = Err(Unmet::Silent);
+    let mut servers = vec![];
+    for here in reached(at) {
+        let Ok(server) = Server::new(&format!("{scheme}://{here}")) else { continue };
+        tried = server.meet(here, MET_WITHIN).await;
+        servers.push(server);
+        if !matches!(tried, Err(Unmet::Refused(_) | Unmet::Silent)) {
+            break;
+        }
+    }
+    let Some(server) = servers.pop() else { return bad(format!("{at} is no address to listen on"), to_do) };
+    let met = match tried {
         Ok(met) => met,
         // It speaks TLS, with a certificate for another name than the address: that one is looked at by itself.
         Err(Unmet::Untrusted(rustls::Error::InvalidCertificate(_))) => {
@@ -92,13 +100,13 @@ async fn one(Listener { at, takes, is_encrypted }: Listener) -> Finding {
     }
 }
 
-/// Where a server is reached on its own machine that listens on all of its addresses.
+/// Where a server may be reached on its own machine that listens on all of its addresses: with IPv6 or, where there is none, without.
 #[must_use]
-pub fn reached(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+pub fn reached(address: SocketAddr) -> Vec<SocketAddr> {
+    let ips = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => vec![Ipv4Addr::LOCALHOST.into()],
+        IpAddr::V6(ip) if ip.is_unspecified() => vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()],
+        ip => vec![ip],
     };
-    SocketAddr::new(ip, address.port())
+    ips.into_iter().map(|ip| SocketAddr::new(ip, address.port())).collect()
 }

@@ -1,6 +1,7 @@
 //! The public address, called as Notify would call it: the name, the connection, TLS, no redirect, 401 without a token, and 200 for
 //! test callbacks that come to the store as they were sent.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,7 +52,19 @@ pub(super) async fn look(
     if let Some(finding) = callable(&server) {
         tell(finding);
     }
-    let Some(met) = meet(&server, tell).await else { return };
+    let met = meet(&server, tell).await;
+    let several = met.len() > 1;
+    for (at, met) in met {
+        let mut of_one = |finding: Finding| {
+            let found = if several { format!("{} (at {})", finding.found, at.ip()) } else { finding.found };
+            tell(Finding { found, ..finding });
+        };
+        go_in(&server, met, own_roots, store, &mut of_one).await;
+    }
+}
+
+/// Goes in at one address.
+async fn go_in(server: &Server, met: Met, own_roots: bool, store: Option<&Store>, tell: &mut dyn FnMut(Finding)) {
     if let Some(own) = met.certificates.first() {
         let finding = life(own).map_or_else(
             || Finding::bad("url-tls", "the certificate cannot be read", "Get another."),
@@ -67,7 +80,7 @@ pub(super) async fn look(
         });
     }
     let mut connection = met.connection;
-    if !is_refused_without_token(&server, &mut connection, store, tell).await {
+    if !is_refused_without_token(server, &mut connection, store, tell).await {
         return;
     }
     let Some(store) = store else {
@@ -75,7 +88,7 @@ pub(super) async fn look(
         return tell(Finding::warning("url-receipt", "no test callback was sent: that needs the store", to_do));
     };
     for test in test_callbacks::all() {
-        tell(comes_through(&server, &mut connection, store, test).await);
+        tell(comes_through(server, &mut connection, store, test).await);
     }
 }
 
@@ -90,14 +103,14 @@ fn callable(server: &Server) -> Option<Finding> {
 }
 
 /// Meets the server at each address that its name leads to: Notify may choose any of them.
-async fn meet(server: &Server, tell: &mut dyn FnMut(Finding)) -> Option<Met> {
+async fn meet(server: &Server, tell: &mut dyn FnMut(Finding)) -> Vec<(SocketAddr, Met)> {
     let host = server.host();
     let addresses = match server.addresses().await {
         Ok(addresses) if !addresses.is_empty() => addresses,
         Ok(_) | Err(_) => {
             let to_do = "Look whether the name is in the public DNS, and whether this machine can ask it.";
             tell(Finding::bad("url-dns", format!("the name {host} leads nowhere"), to_do));
-            return None;
+            return vec![];
         }
     };
     let listed = addresses.iter().map(|at| at.ip().to_string()).collect::<Vec<_>>().join(", ");
@@ -112,15 +125,14 @@ async fn meet(server: &Server, tell: &mut dyn FnMut(Finding)) -> Option<Met> {
     } else {
         Finding::good("url-dns", format!("{host} leads to {listed}"))
     });
-    let mut first = None;
+    let mut all = Vec::new();
     for at in addresses {
         match server.meet(at, NOTIFY_WAITS).await {
-            Ok(met) if first.is_none() => first = Some(met),
-            Ok(_) => (),
+            Ok(met) => all.push((at, met)),
             Err(unmet) => tell(why_unmet(host, at, &unmet)),
         }
     }
-    first
+    all
 }
 
 /// Whether an address is of this machine or of a network of somebody's own.
@@ -131,6 +143,11 @@ fn is_inside(ip: IpAddr) -> bool {
     }
 }
 
+/// Whether it is this machine that cannot go there, such as one without IPv6.
+fn is_without_way(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::AddrNotAvailable)
+}
+
 fn why_unmet(host: &str, at: SocketAddr, unmet: &Unmet) -> Finding {
     use CertificateError::{
         Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
@@ -138,7 +155,7 @@ fn why_unmet(host: &str, at: SocketAddr, unmet: &Unmet) -> Finding {
     };
     let tls = |found: String, to_do: &str| Finding::bad("url-tls", found, to_do);
     let wrong = match unmet {
-        Unmet::Refused(error) if error.kind() == std::io::ErrorKind::NetworkUnreachable => {
+        Unmet::Refused(error) if is_without_way(error.kind()) => {
             let found = format!("this machine has no way to {}, so that it could not be tried", at.ip());
             return Finding::warning("url-connection", found, "Try it from a machine that has.");
         }

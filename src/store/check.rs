@@ -113,11 +113,7 @@ impl Checking<'_> {
     fn contents(&self, moment: &Connection) -> Result<Report, CheckError> {
         let version = version(moment)?;
         let is_older = version < MIGRATIONS.len();
-        let one = |sql: &str| moment.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
-        // Their numbers are in the order in which they came.
-        let oldest = one("SELECT (SELECT arrived_at FROM callbacks ORDER BY arrival LIMIT 1)")?;
-        let newest = one("SELECT (SELECT arrived_at FROM callbacks ORDER BY arrival DESC LIMIT 1)")?;
-        let quarantined = one("SELECT count(*) FROM quarantine")?.unwrap_or_default();
+        let [oldest, newest, quarantined] = at_a_glance(moment)?;
         let (kinds, not_found) = self.callbacks(moment, is_older)?;
         Ok(Report {
             version,
@@ -125,7 +121,7 @@ impl Checking<'_> {
             bytes: length(&self.folder.database()),
             log_bytes: length(&self.folder.log()),
             kinds,
-            quarantined: quarantined.unsigned_abs(),
+            quarantined: quarantined.unwrap_or_default().unsigned_abs(),
             oldest,
             newest,
             not_found,
@@ -167,6 +163,17 @@ impl Checking<'_> {
         }
         if length(&self.folder.log()) > LONGEST_LOG { Err(CheckError::TooSlow) } else { Ok(()) }
     }
+}
+
+/// When the oldest and the newest callback came, and how many bodies stand in quarantine.
+pub(super) fn at_a_glance(connection: &Connection) -> rusqlite::Result<[Option<i64>; 3]> {
+    let one = |sql: &str| connection.query_row(sql, [], |row| row.get(0));
+    // Their numbers are in the order in which they came.
+    Ok([
+        one("SELECT (SELECT arrived_at FROM callbacks ORDER BY arrival LIMIT 1)")?,
+        one("SELECT (SELECT arrived_at FROM callbacks ORDER BY arrival DESC LIMIT 1)")?,
+        one("SELECT count(*) FROM quarantine")?,
+    ])
 }
 
 pub(super) fn length(file: &Path) -> u64 {

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use super::check::length;
+use super::check::{at_a_glance, length};
 use super::open::{Folder, MIGRATIONS, OpenError, damaged, version};
 
 /// What a look from outside finds.
@@ -13,6 +13,8 @@ pub struct Examined {
     pub is_older: bool,
     /// Whether a server has it open.
     pub is_served: bool,
+    /// Whether the key is there, without which second factors and the record cannot be read.
+    pub has_key: bool,
     /// The store's file, in bytes.
     pub bytes: u64,
     /// Its log, in bytes.
@@ -29,22 +31,16 @@ pub struct Examined {
 /// Says what is wrong with the folder, each fault by a variant of its own.
 pub fn examine(folder: &Path) -> Result<Examined, OpenError> {
     let (folder, reader) = Folder::look(folder)?;
-    let read = || {
-        let one = |sql: &str| reader.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
-        // Their numbers are in the order in which they came.
-        let oldest = one("SELECT (SELECT arrived_at FROM callbacks ORDER BY arrival LIMIT 1)")?;
-        let newest = one("SELECT (SELECT arrived_at FROM callbacks ORDER BY arrival DESC LIMIT 1)")?;
-        let quarantined = one("SELECT count(*) FROM quarantine")?.unwrap_or_default().unsigned_abs();
-        Ok((version(&reader)?, oldest.zip(newest), quarantined))
-    };
-    let (version, from_to, quarantined) = read().map_err(|error: rusqlite::Error| damaged(&error))?;
+    let read = || Ok((version(&reader)?, at_a_glance(&reader)?));
+    let (version, [oldest, newest, quarantined]) = read().map_err(|error: rusqlite::Error| damaged(&error))?;
     Ok(Examined {
         is_older: version < MIGRATIONS.len(),
         is_served: is_served(folder.path()),
         bytes: length(&folder.database()),
         log_bytes: length(&folder.log()),
-        from_to,
-        quarantined,
+        has_key: folder.key().exists(),
+        from_to: oldest.zip(newest),
+        quarantined: quarantined.unwrap_or_default().unsigned_abs(),
     })
 }
 

@@ -15,6 +15,7 @@ use super::condition::Condition;
 use super::envelope::Stored;
 use super::index::Indexing;
 use super::key::Key;
+use super::lookout::{self, Lookout};
 use super::{Checkpoint, StoreError, checkpoint};
 
 /// Callbacks that may wait; the next is refused with 503, which Notify sends again.
@@ -31,8 +32,6 @@ const RELIEF_EVERY: u32 = 64;
 const PAUSE: Duration = Duration::from_millis(5);
 /// How long it waits before it makes the index tidier than it has to be.
 const QUIET: Duration = Duration::from_millis(20);
-/// How often a server looks whether another process has written, which costs a read of shared memory.
-const LOOKS_OUT: Duration = Duration::from_secs(1);
 /// How long it waits when the index needs nothing, and nobody else is looked out for.
 const LONG_PAUSE: Duration = Duration::from_hours(1);
 
@@ -361,29 +360,6 @@ fn run(mut pen: Pen<'_>, queue: &Queue) {
     }
 }
 
-/// Looks out for what other processes write.
-#[derive(Default)]
-struct Lookout {
-    looked_at: Option<Instant>,
-    /// As it was then; it changes when another process writes.
-    version: Option<i64>,
-}
-
-impl Lookout {
-    /// Whether another process has written since the last look. There is one a second at most, so that nothing costs more for it.
-    fn sees_others_write(&mut self, connection: &Connection) -> bool {
-        if self.looked_at.is_some_and(|at| at.elapsed() < LOOKS_OUT) {
-            return false;
-        }
-        self.looked_at = Some(Instant::now());
-        let version =
-            connection.prepare_cached("PRAGMA data_version").and_then(|mut ask| ask.query_row([], |row| row.get(0)));
-        // What cannot be read now is seen at the next look.
-        let Ok(version) = version else { return false };
-        self.version.replace(version).is_some_and(|before| before != version)
-    }
-}
-
 /// What the writer writes with.
 struct Pen<'a> {
     connection: Connection,
@@ -449,7 +425,7 @@ impl Pen<'_> {
         } else if indexing.could_be_tidier() {
             QUIET
         } else if self.lookout.is_some() {
-            LOOKS_OUT
+            lookout::EVERY
         } else {
             LONG_PAUSE
         }

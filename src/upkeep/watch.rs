@@ -46,7 +46,8 @@ pub async fn watch(store: Store, backups: Option<Duration>, outlets: Outlets) {
                 tell.tell(&told);
             }
             store.note_standing_alarms(&news.stand());
-            news.keep(&store).await;
+            // What tells of a disk that hangs does not wait for it.
+            let _kept = timeout(LOOKS_EVERY, news.keep(&store)).await.is_ok();
             let changed = async {
                 tokio::select! {
                     () = store.alarms_changed() => (),

@@ -82,7 +82,12 @@ fn call(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
                     kind = TEST;
                     try_out(&site, &tester, body).await
                 }
-                Err(refused) => refuse(&site, &refused, path.as_str(), peer),
+                Err(refused) => {
+                    if matches!(refused, Refused::AsExpected) {
+                        kind = TEST;
+                    }
+                    refuse(&site, &refused, path.as_str(), peer)
+                }
             };
             count(&site, service, kind, &response);
             response
