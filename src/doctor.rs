@@ -156,7 +156,7 @@ async fn look_inside(data: PathBuf, tell: &mut dyn FnMut(Finding)) -> (Option<Ex
     condition::clock(examined, now, tell).await;
     let is_whole = condition::whole(&data, examined, tell).await;
     // A command's way of opening a store would change one that is older, make a missing key, and give up the ballast on a full disk.
-    if !is_whole || examined.is_older || !examined.has_key || folder::is_full(&data) {
+    if !is_whole || examined.is_older || !examined.has_key || folder::is_full(examined) {
         return (Some(examined), None);
     }
     match Store::existing(&data, now) {
@@ -187,27 +187,12 @@ fn counted(count: impl Into<i128>, thing: &str) -> String {
     if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
-/// A number of bytes, as people read them.
-#[expect(clippy::cast_precision_loss, reason = "it is rounded for people in any case")]
-fn size(bytes: u64) -> String {
-    const STEP: f64 = 1024.0;
-    let (mut size, mut unit) = (bytes as f64, "bytes");
-    for larger in ["KiB", "MiB", "GiB", "TiB"] {
-        if size < STEP {
-            break;
-        }
-        (size, unit) = (size / STEP, larger);
-    }
-    if unit == "bytes" { format!("{bytes} bytes") } else { format!("{size:.1} {unit}") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn lengths_and_sizes_are_said_in_the_largest_unit() {
+    fn lengths_are_said_in_the_largest_unit() {
         assert_eq!([long(0), long(clock::HOUR), long(49 * clock::HOUR)], ["0 minutes", "1 hour", "2 days"]);
-        assert_eq!([size(12), size(2048), size(5 * 1024 * 1024 * 1024)], ["12 bytes", "2.0 KiB", "5.0 GiB"]);
     }
 }

@@ -12,10 +12,10 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::backfill::NOTIFY;
-use super::{Failure, acme, read_token, say, serve, tell, tls, watched};
+use super::backfill::{NOTIFY, source};
+use super::{Failure, acme, say, serve, tell, tls, watched};
+use crate::backfill::Source;
 use crate::doctor::{self, Finding, Listener, Patient, RoundTrip, State, Takes};
-use crate::outgoing::Server;
 
 /// What the package’s server reads, and where its store is.
 const SETTINGS: &str = "/etc/default/counterfoil";
@@ -165,10 +165,9 @@ impl Doctor {
             self.callbacks_listen.into_iter().map(|at| Listener { at, takes: Takes::Callbacks, is_encrypted });
         let metrics = self.watched.metrics_listen.into_iter();
         let metrics = metrics.map(|at| Listener { at, takes: Takes::Metrics, is_encrypted: false });
-        let round_trip = match &self.notify_test_key {
-            Some(file) => Some(round_trip(file, &self.notify_test_url, self.notify_test_wait)?),
-            None => None,
-        };
+        let source = self.notify_test_key.map(|file| source(&file, &self.notify_test_url)).transpose()?;
+        let waits = self.notify_test_wait;
+        let round_trip = source.map(|Source { key, server }| RoundTrip { key, server, waits });
         let every = self.backups.every;
         Ok(Patient {
             data: self.data,
@@ -180,14 +179,6 @@ impl Doctor {
             round_trip,
         })
     }
-}
-
-fn round_trip(file: &Path, url: &str, waits: Duration) -> Result<RoundTrip, Failure> {
-    let key = read_token(file)?
-        .parse()
-        .map_err(|error| Failure::new(format!("the key file {} cannot be used: {error}", file.display())))?;
-    let server = Server::new(url).map_err(|error| Failure::new(format!("the URL {error}")))?;
-    Ok(RoundTrip { key, server, waits })
 }
 
 /// Runs the same command in place of this one with the file's names in its environment; comes back only where that failed.

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use indicatif::HumanBytes;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::{Finding, State, counted, long, size};
+use super::{Finding, State, counted, long};
 use crate::clock::{DAY, MINUTE};
 use crate::store::{self, CheckError, Examined, Progress, Role, Store, StoreError, TokenRow};
 
@@ -93,7 +94,7 @@ pub(super) async fn whole(folder: &Path, found: Examined, tell: &mut dyn FnMut(F
     let is_whole = finding.state != State::Bad;
     tell(finding);
     if found.log_bytes > LONG_LOG {
-        let words = format!("the store’s log has {} and is not copied into its file", size(found.log_bytes));
+        let words = format!("the store’s log has {} and is not copied into its file", HumanBytes(found.log_bytes));
         let to_do = "Stop any other program that reads counterfoil.db without an end. If there is none, look whether the disk fails.";
         let state = if found.log_bytes > LONGEST_LOG { State::Bad } else { State::Warning };
         tell(Finding { check: "log", state, found: words, to_do: Some(to_do.to_owned()) });

@@ -6,7 +6,9 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Finding, counted, size};
+use indicatif::HumanBytes;
+
+use super::{Finding, counted};
 use crate::clock::DAY;
 use crate::store::{self, Examined, OpenError};
 
@@ -40,7 +42,10 @@ pub(super) fn look(folder: &Path, now: i64, tell: &mut dyn FnMut(Finding)) -> Op
                 return Some(rest(folder, found, now, tell));
             }
             Ok(found) => {
-                tell(Finding::good("folder", format!("{name} holds a store of this release, {}", size(found.bytes))));
+                tell(Finding::good(
+                    "folder",
+                    format!("{name} holds a store of this release, {}", HumanBytes(found.bytes)),
+                ));
                 return Some(rest(folder, found, now, tell));
             }
             Err(OpenError::NoStore(_)) => {
@@ -68,7 +73,7 @@ fn rest(folder: &Path, found: Examined, now: i64, tell: &mut dyn FnMut(Finding))
         tell(Finding::bad("key", words, to_do));
     }
     tell(owner(folder).unwrap_or_else(|error| unknown("owner", folder, &error)));
-    tell(space(folder, found, now).unwrap_or_else(|error| unknown("space", folder, &error)));
+    tell(space(found, now));
     tell(sync(folder).unwrap_or_else(|error| unknown("sync", folder, &error)));
     found
 }
@@ -79,8 +84,8 @@ fn unknown(check: &'static str, folder: &Path, error: &io::Error) -> Finding {
 }
 
 /// Whether there is so little room that whoever opens the store gives up the ballast.
-pub(super) fn is_full(folder: &Path) -> bool {
-    rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < MEBIBYTE)
+pub(super) fn is_full(found: Examined) -> bool {
+    found.free_bytes < MEBIBYTE
 }
 
 /// All in the folder is one user's, and nobody else looks into it.
@@ -110,23 +115,22 @@ fn owner(folder: &Path) -> io::Result<Finding> {
     Ok(Finding::good("owner", format!("user {} owns all of it, and nobody else looks into it", own.uid())))
 }
 
-fn space(folder: &Path, found: Examined, now: i64) -> io::Result<Finding> {
-    let disk = rustix::fs::statvfs(folder)?;
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+fn space(found: Examined, now: i64) -> Finding {
+    let free = found.free_bytes;
     let at_work = found.from_to.map(|(oldest, _)| now - oldest).filter(|time| *time > RATE_AFTER);
     let days = at_work.and_then(|time| u64::try_from(time / DAY).ok());
     let days_left = days.and_then(|days| free.checked_div(found.bytes / days.max(1)));
     let pace =
         days_left.map_or_else(String::new, |days| format!(", at the pace so far enough for {}", counted(days, "day")));
-    let found = format!("{} are free on the disk of the store{pace}", size(free));
+    let found = format!("{} are free on the disk of the store{pace}", HumanBytes(free));
     let to_do = "Make room on it or enlarge it, or keep things for fewer days (--keep-receipts).";
-    Ok(match free {
+    match free {
         _ if free < NO_ROOM => Finding::bad("space", format!("{found}: callbacks are refused, or soon will be"), to_do),
         _ if free < LITTLE_ROOM || days_left.is_some_and(|days| days < FEW_DAYS) => {
             Finding::warning("space", found, to_do)
         }
         _ => Finding::good("space", found),
-    })
+    }
 }
 
 /// How long a write takes until it lasts through a power cut: every callback waits for one.

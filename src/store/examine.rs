@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::Path;
 
+use super::ballast;
 use super::check::{at_a_glance, length};
 use super::open::{Folder, MIGRATIONS, OpenError, damaged, version};
 
@@ -15,6 +16,8 @@ pub struct Examined {
     pub is_served: bool,
     /// Whether the key is there, without which second factors and the record cannot be read.
     pub has_key: bool,
+    /// What is free on its disk, in bytes.
+    pub free_bytes: u64,
     /// The store's file, in bytes.
     pub bytes: u64,
     /// Its log, in bytes.
@@ -36,6 +39,7 @@ pub fn examine(folder: &Path) -> Result<Examined, OpenError> {
     Ok(Examined {
         is_older: version < MIGRATIONS.len(),
         is_served: is_served(folder.path()),
+        free_bytes: ballast::available(&folder.database()).unwrap_or(0),
         bytes: length(&folder.database()),
         log_bytes: length(&folder.log()),
         has_key: folder.key().exists(),
