@@ -52,9 +52,16 @@ pub(super) async fn look(
     if let Some(finding) = callable(&server) {
         tell(finding);
     }
-    let met = meet(&server, tell).await;
-    let several = met.len() > 1;
-    for (at, met) in met {
+    let addresses = leads_to(&server, tell).await;
+    let several = addresses.len() > 1;
+    for at in addresses {
+        let met = match server.meet(at, NOTIFY_WAITS).await {
+            Ok(met) => met,
+            Err(unmet) => {
+                tell(why_unmet(server.host(), at, &unmet));
+                continue;
+            }
+        };
         let mut of_one = |finding: Finding| {
             let found = if several { format!("{} (at {})", finding.found, at.ip()) } else { finding.found };
             tell(Finding { found, ..finding });
@@ -102,8 +109,8 @@ fn callable(server: &Server) -> Option<Finding> {
     is_address.then(|| Finding::bad("url", "the URL names a bare IP address, and Notify calls none", to_do))
 }
 
-/// Meets the server at each address that its name leads to: Notify may choose any of them.
-async fn meet(server: &Server, tell: &mut dyn FnMut(Finding)) -> Vec<(SocketAddr, Met)> {
+/// Each address that the server's name leads to: Notify may choose any of them.
+async fn leads_to(server: &Server, tell: &mut dyn FnMut(Finding)) -> Vec<SocketAddr> {
     let host = server.host();
     let addresses = match server.addresses().await {
         Ok(addresses) if !addresses.is_empty() => addresses,
@@ -125,14 +132,7 @@ async fn meet(server: &Server, tell: &mut dyn FnMut(Finding)) -> Vec<(SocketAddr
     } else {
         Finding::good("url-dns", format!("{host} leads to {listed}"))
     });
-    let mut all = Vec::new();
-    for at in addresses {
-        match server.meet(at, NOTIFY_WAITS).await {
-            Ok(met) => all.push((at, met)),
-            Err(unmet) => tell(why_unmet(host, at, &unmet)),
-        }
-    }
-    all
+    addresses
 }
 
 /// Whether an address is of this machine or of a network of somebody's own.

@@ -129,6 +129,7 @@ struct Notifications {
     notifications: Vec<Notification>,
 }
 
+/// A message as Notify lists and tells it.
 #[derive(Deserialize)]
 struct Notification {
     id: String,
@@ -139,6 +140,8 @@ struct Notification {
     sent_as: Option<String>,
     status: String,
     template: Option<Template>,
+    subject: Option<String>,
+    body: Option<String>,
     created_at: Option<String>,
     sent_at: Option<String>,
     completed_at: Option<String>,

@@ -67,14 +67,6 @@ impl Store {
     pub async fn something_to_follow(&self) {
         self.inner.writer.something_to_follow().await;
     }
-
-    /// The list of phrases that holds.
-    ///
-    /// # Errors
-    /// When the read fails or takes too long.
-    pub async fn flag_list(&self) -> Result<String, StoreError> {
-        self.read(written_list).await
-    }
 }
 
 struct Step {
@@ -130,14 +122,10 @@ fn hits(list: &FlagList, kept: &Kept) -> Vec<Hit> {
     }
 }
 
-fn written_list(connection: &Connection) -> rusqlite::Result<String> {
-    let set = settings::set(connection, Setting::Flags)?.map(|set| set.value);
-    Ok(set.filter(|list| !list.is_empty()).unwrap_or_else(|| SHIPPED.to_owned()))
-}
-
-/// What cannot be understood is never stored; should it be, the shipped one holds.
+/// The list of phrases that holds. What cannot be understood is never stored; should it be, the shipped one holds.
 fn list(connection: &Connection) -> rusqlite::Result<FlagList> {
-    let written = written_list(connection)?;
+    let set = settings::set(connection, Setting::Flags)?.map(|set| set.value);
+    let written = set.filter(|list| !list.is_empty()).unwrap_or_else(|| SHIPPED.to_owned());
     Ok(FlagList::read(&written).or_else(|_| FlagList::read(SHIPPED)).unwrap_or_default())
 }
 

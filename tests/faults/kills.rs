@@ -64,7 +64,7 @@ fn dies_within(server: &mut Server, time: Duration) -> bool {
 fn no_acknowledged_callback_is_lost_when_the_server_is_killed_under_64_connections() {
     let notes = tempfile::tempdir().unwrap();
     let mut site = Site::new(notes.path().join("store"), notes.path());
-    let kills = times(10);
+    let kills = times(20);
     for turn in 0..kills {
         let server = Server::start_in(&site.data, &[]);
         let sender = site.send(&server, 64, turn);

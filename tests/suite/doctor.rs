@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -50,7 +50,10 @@ fn doctor(data: Option<&Path>, more: &[&str]) -> Said {
     if let Some(data) = data {
         command.arg("--data").arg(data);
     }
-    let output = command.stdin(Stdio::null()).output().unwrap();
+    said(command.stdin(Stdio::null()).output().unwrap())
+}
+
+fn said(output: Output) -> Said {
     let error = String::from_utf8(output.stderr).unwrap();
     let all: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{error}"));
     let text = |finding: &Value, name: &str| finding[name].as_str().unwrap().to_owned();
@@ -136,7 +139,10 @@ fn a_server_that_is_well_is_called_so_and_nothing_stays_of_the_test_callbacks() 
         &callbacks,
     ];
     let said = doctor(Some(&server.data), &[&tls[..], &flags].concat());
-    assert_eq!(said.code, 0, "{:#?}", said.findings);
+    // On some machines the name leads to ::1 as well, where this server does not listen.
+    let is_elsewhere = |[check, _, found]: &[String; 3]| check == "url-connection" && found.contains("[::1]");
+    let bad = said.findings.iter().filter(|finding| finding[1] == "bad" && !is_elsewhere(finding)).count();
+    assert_eq!((bad, said.code), (0, i32::from(said.findings.iter().any(is_elsewhere))), "{:#?}", said.findings);
     for check in
         ["folder", "owner", "space", "sync", "clock", "store", "users", "server", "listener", "certificate", "backup"]
     {
@@ -444,4 +450,46 @@ fn the_flags_of_a_service_are_read_from_its_file() {
     let said = String::from_utf8_lossy(&none.stderr).into_owned();
     assert!(said.contains("--data") || Path::new("/etc/default/counterfoil").exists(), "{said}");
     assert_eq!(printed(&run(&["token", "list"], &server.data)).lines().count(), 2, "no token is left behind");
+}
+
+#[test]
+fn each_address_of_a_name_is_called_and_one_that_this_machine_has_no_way_to_is_told_apart() {
+    let folder = folder();
+    let data = folder.path().join("store");
+    alone(&data);
+    let hosts = folder.path().join("hosts");
+    fs::write(&hosts, "127.0.0.1 callbacks.test\n127.0.0.2 callbacks.test\n2001:db8::1 callbacks.test\n").unwrap();
+    // A network of its own, where nothing but this machine can be reached, and names of its own.
+    let script = r#"
+        ip link set lo up && mount --bind "$HOSTS" /etc/hosts || exit 125
+        "$BINARY" serve --data "$DATA" --listen 127.0.0.1:8080 2>/dev/null &
+        server=$!
+        for _ in $(seq 600); do "$BINARY" healthcheck --listen 127.0.0.1:8080 2>/dev/null >&2 && break; sleep 0.1; done
+        "$BINARY" doctor --json --data "$DATA" --listen 127.0.0.1:8080 --url http://callbacks.test:8080
+        code=$?
+        kill $server; wait $server
+        exit $code
+    "#;
+    let own = Command::new("unshare")
+        .args(["--map-root-user", "--net", "--mount", "sh", "-c", script])
+        .env("BINARY", BINARY)
+        .env("COUNTERFOIL_BALLAST", "0")
+        .env("HOSTS", &hosts)
+        .env("DATA", &data)
+        .stdin(Stdio::null())
+        .output();
+    let Some(output) = own.ok().filter(|output| !output.stdout.is_empty()) else {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "the test of a name with several addresses needs unshare, ip and mount"
+        );
+        eprintln!(
+            "\n*** NOT TRIED: a name with several addresses, because there is no network of its own to be had ***\n"
+        );
+        return;
+    };
+    let said = said(output);
+    assert!(said.has("url-receipt", "good", "(at 127.0.0.1)"), "{:#?}", said.findings);
+    said.bad("url-connection", "nobody answers at 127.0.0.2:8080");
+    said.warning("url-connection", "this machine has no way to 2001:db8::1");
 }

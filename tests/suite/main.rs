@@ -21,7 +21,6 @@ mod checklist;
 mod commands;
 mod contacts;
 mod contract;
-mod crash;
 mod damage;
 mod doctor;
 mod documents;

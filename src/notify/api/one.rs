@@ -4,7 +4,7 @@ use form_urlencoded::Serializer;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{NoPage, Template};
+use super::{NoPage, Notification, Notifications};
 use crate::notify::status::Status;
 
 /// A message as Notify tells of it now. Its Debug says nothing of it.
@@ -38,28 +38,6 @@ impl std::fmt::Debug for SentMessage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SentMessage(…)")
     }
-}
-
-#[derive(Deserialize)]
-struct Notification {
-    id: String,
-    reference: Option<String>,
-    email_address: Option<String>,
-    phone_number: Option<String>,
-    #[serde(rename = "type")]
-    sent_as: Option<String>,
-    status: String,
-    template: Option<Template>,
-    subject: Option<String>,
-    body: Option<String>,
-    created_at: Option<String>,
-    sent_at: Option<String>,
-    completed_at: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Notifications {
-    notifications: Vec<Notification>,
 }
 
 #[derive(Deserialize)]
