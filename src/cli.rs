@@ -31,6 +31,7 @@ mod token;
 mod user;
 mod watch;
 mod watched;
+mod without;
 
 use std::fs;
 use std::io::{self, Write as _};

@@ -65,6 +65,12 @@ impl ClientSecret {
     pub fn new(text: &str) -> Option<ClientSecret> {
         Some(text.trim()).filter(|text| !text.is_empty()).map(|text| ClientSecret(text.to_owned()))
     }
+
+    /// No provider knows it, so that it refuses everybody.
+    #[must_use]
+    pub fn none() -> ClientSecret {
+        ClientSecret(String::new())
+    }
 }
 
 impl fmt::Debug for ClientSecret {

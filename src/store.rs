@@ -182,7 +182,7 @@ impl Services {
 }
 
 /// Why the store did not do what it was asked. What was not answered `Ok` was not kept.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// Too much waits to be written.
     #[error("the queue to the store is full")]
@@ -339,8 +339,8 @@ impl Store {
         let condition = condition::Condition { damage: damage::Damage::default(), log, disk, meters: meters.clone() };
         // Of two processes that merged the same runs each would write over the other's chunks.
         let indexing = index::Indexing::new(fresh.clone(), purpose != open::Use::Existing);
-        let looks_out = purpose == open::Use::Serve;
-        let writer = writer::Writer::start(writing, key.clone(), indexing, condition.clone(), looks_out)
+        let lookout = (purpose == open::Use::Serve).then(|| lookout::Lookout::of(&folder));
+        let writer = writer::Writer::start(writing, key.clone(), indexing, condition.clone(), lookout)
             .map_err(|error| OpenError::Unreadable(error.to_string()))?;
         if purpose == open::Use::Serve {
             writer.get_ready().map_err(|error| OpenError::Unreadable(error.to_string()))?;

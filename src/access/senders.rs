@@ -7,12 +7,15 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use tokio::time::timeout;
 
 use crate::clock::{self, MINUTE};
 use crate::store::{Mark, ServiceId, Store, StoreError, TokenRow};
 
 /// How long a token that was revoked at once can still be taken.
 const FRESH: Duration = Duration::from_millis(250);
+/// The tokens must be known by then, so that Notify hears an answer.
+const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 /// How long a revoked token is still taken where nothing else is asked for: Notify's retries carry the token that a callback was
 /// first sent with for about 25 minutes.
 pub const REVOKED_AFTER: i64 = 30 * MINUTE;
@@ -68,6 +71,9 @@ pub enum Refused {
     WrongToken,
     /// The tokens could not be read, so that nobody can say: it must be sent again.
     Unsure(StoreError),
+    /// It carries a token, and there is none in this store with which it could agree, as where the store is not the one that should be
+    /// here: it must be sent again.
+    NoTokens,
     /// It carries no token, and was sent by `counterfoil doctor` to see it refused.
     AsExpected,
 }
@@ -103,25 +109,31 @@ impl Senders {
     /// # Errors
     /// When the token is wrong or missing, or the tokens cannot be read.
     pub async fn check(&self, headers: &HeaderMap) -> Result<Caller, Refused> {
-        let Some(token) = bearer(headers) else { return Err(self.without_token(headers).await) };
-        let forms = forms(token);
+        let marks = marks(headers);
+        if marks.is_empty() {
+            return Err(self.without_token(headers).await);
+        }
         let now = Instant::now();
         let before = self.known();
         if before.asked_at.is_some_and(|asked| now.duration_since(asked) < FRESH)
-            && let Some(sender) = matching(&before.tokens, &forms, clock::now())
+            && let Some(sender) = matching(&before.tokens, &marks, clock::now())
         {
             return Ok(Caller::Notify(sender));
         }
         // A token that was made a moment ago, or whose revocation was called off then, is looked for before it is refused: a 401
         // loses the callback for ever.
         match self.read_since(now).await {
-            Ok(known) => match (matching(&known.tokens, &forms, clock::now()), known.tests.contains(&forms[0])) {
-                (Some(sender), _) => Ok(Caller::Notify(sender)),
-                (None, true) => Ok(Caller::Tester(Tester { secret: forms[0] })),
-                (None, false) => Err(Refused::WrongToken),
-            },
+            Ok(known) => {
+                let test = marks.iter().find(|mark| known.tests.contains(mark));
+                match (matching(&known.tokens, &marks, clock::now()), test) {
+                    (Some(sender), _) => Ok(Caller::Notify(sender)),
+                    (None, Some(secret)) => Ok(Caller::Tester(Tester { secret: *secret })),
+                    (None, None) if known.tokens.is_empty() => Err(Refused::NoTokens),
+                    (None, None) => Err(Refused::WrongToken),
+                }
+            }
             Err(error) => {
-                let sender = matching(&before.tokens, &forms, clock::now());
+                let sender = matching(&before.tokens, &marks, clock::now());
                 sender.map(Caller::Notify).ok_or(Refused::Unsure(error))
             }
         }
@@ -141,8 +153,13 @@ impl Senders {
         self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What the store has at `moment` or later; those who wait for one read share it.
+    /// As [`Senders::read_now`], or an error in time.
     async fn read_since(&self, moment: Instant) -> Result<Known, StoreError> {
+        timeout(KNOWN_WITHIN, self.read_now(moment)).await.unwrap_or(Err(StoreError::TookTooLong))
+    }
+
+    /// What the store has at `moment` or later; those who wait for one read share it.
+    async fn read_now(&self, moment: Instant) -> Result<Known, StoreError> {
         let _one_at_a_time = self.reading.lock().await;
         let known = self.known();
         if known.asked_at.is_some_and(|asked| asked >= moment) {
@@ -162,33 +179,35 @@ pub fn token_sha256(token: &[u8]) -> [u8; 32] {
     Sha256::digest(token).into()
 }
 
-/// The bytes after `Bearer`, whose case does not matter. The token itself may hold any byte that a header can carry.
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
-    // A proxy may have put one of its own before.
-    headers.get_all(AUTHORIZATION).iter().find_map(|value| {
+/// The bytes after each `Bearer`, whose case does not matter: a proxy may have put one of its own before or behind. The token itself may
+/// hold any byte that a header can carry.
+fn bearers(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(AUTHORIZATION).iter().filter_map(|value| {
         let (scheme, token) = value.as_bytes().split_at_checked(7)?;
         let is_bearer = scheme.eq_ignore_ascii_case(b"Bearer ") || scheme.eq_ignore_ascii_case(b"Bearer\t");
-        is_bearer.then(|| token.trim_ascii())
+        Some(token.trim_ascii()).filter(|token| is_bearer && !token.is_empty())
     })
 }
 
-/// The marks that the bytes may have: as they are, and, since Python's requests writes headers in Latin-1, as that text.
-fn forms(token: &[u8]) -> [[u8; 32]; 2] {
-    let as_it_is = token_sha256(token);
-    if token.is_ascii() {
-        return [as_it_is; 2];
+/// The marks that the tokens may have: as they are, and, since Python's requests writes headers in Latin-1, as that text.
+fn marks(headers: &HeaderMap) -> Vec<Mark> {
+    let mut marks = Vec::new();
+    for token in bearers(headers) {
+        marks.push(token_sha256(token));
+        if !token.is_ascii() {
+            let text: String = token.iter().map(|byte| char::from(*byte)).collect();
+            marks.push(token_sha256(text.as_bytes()));
+        }
     }
-    let text: String = token.iter().map(|byte| char::from(*byte)).collect();
-    [as_it_is, token_sha256(text.as_bytes())]
+    marks
 }
 
 /// Looks at every token whether or not one has matched, so that the time taken tells nothing.
-fn matching(tokens: &[TokenRow], forms: &[[u8; 32]; 2], now: i64) -> Option<Sender> {
-    let [one, other] = forms;
+fn matching(tokens: &[TokenRow], marks: &[Mark], now: i64) -> Option<Sender> {
     let mut place = 0_u64;
     for (number, token) in (1_u64..).zip(tokens) {
         let valid = Choice::from(u8::from(token.is_valid(now)));
-        let same = token.sha256.ct_eq(one) | token.sha256.ct_eq(other);
+        let same = marks.iter().fold(Choice::from(0), |same, mark| same | token.sha256.ct_eq(mark));
         place.conditional_assign(&number, same & valid);
     }
     let token = tokens.get(usize::try_from(place.checked_sub(1)?).ok()?)?;
@@ -220,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_token_is_taken_to_the_last_moment_before_its_revocation() {
-        let known = |revoked_at, now| matching(&[row(revoked_at)], &forms(TOKEN), now).is_some();
+        let known = |revoked_at, now| matching(&[row(revoked_at)], &[token_sha256(TOKEN)], now).is_some();
         assert!(known(None, i64::MAX));
         assert!(known(Some(1000), 999));
         assert!(!known(Some(1000), 1000) && !known(Some(1000), 1001));
@@ -245,13 +264,26 @@ mod tests {
 
     #[test]
     fn the_scheme_is_read_in_any_case_and_the_token_as_bytes() {
-        assert_eq!(bearer(&headers(b"bEARER abc")), Some(b"abc".as_slice()));
-        assert_eq!(bearer(&headers(b"Bearer caf\xe9")), Some(b"caf\xe9".as_slice()));
-        assert_eq!(bearer(&headers(b"Basic abc")), None);
-        assert_eq!(bearer(&headers(b"Bearer")), None);
-        assert_eq!(bearer(&HeaderMap::new()), None);
-        let mut two = headers(b"Basic abc");
-        two.append(AUTHORIZATION, http::HeaderValue::from_static("Bearer\tabc"));
-        assert_eq!(bearer(&two), Some(b"abc".as_slice()));
+        let read = |headers: &HeaderMap| bearers(headers).map(<[u8]>::to_vec).collect::<Vec<_>>();
+        assert_eq!(read(&headers(b"bEARER abc")), [b"abc".to_vec()]);
+        assert_eq!(read(&headers(b"Bearer caf\xe9")), [b"caf\xe9".to_vec()]);
+        assert!(read(&headers(b"Basic abc")).is_empty() && read(&headers(b"Bearer")).is_empty());
+        assert!(read(&HeaderMap::new()).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_good_token_is_found_among_others_and_a_store_without_any_refuses_nobody_for_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::serve(folder.path(), 0).unwrap();
+        let senders = Senders::new(store.clone());
+        let mut three = headers(b"Basic abc");
+        for value in ["Bearer of a proxy", "Bearer\ta token", "Bearer of another"] {
+            three.append(AUTHORIZATION, http::HeaderValue::from_static(value));
+        }
+        assert!(matches!(senders.check(&three).await, Err(Refused::NoTokens)));
+        assert!(matches!(senders.check(&HeaderMap::new()).await, Err(Refused::WrongToken)));
+        store.add_token("A".into(), None, token_sha256(TOKEN), crate::store::By::itself(), 0).await.unwrap();
+        assert!(matches!(senders.check(&three).await, Ok(Caller::Notify(_))));
+        assert!(matches!(senders.check(&headers(b"Bearer of a proxy")).await, Err(Refused::WrongToken)));
     }
 }

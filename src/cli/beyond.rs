@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Failure;
 use super::backfill::{NOTIFY, source};
 use super::serve::name_and_file;
+use super::without::Without;
 use crate::asking::{Asking, ServiceKey};
 use crate::web::{Beyond, CaseUrl, NOTIFY_PAGES};
 
@@ -48,13 +48,13 @@ pub(super) struct Leads {
 }
 
 impl Leads {
-    pub(super) fn read(self) -> Result<Beyond, Failure> {
+    pub(super) fn read(self, without: &mut Without) -> Beyond {
         let Leads { case_url, notify_pages_url, notify_api, notify_api_url } = self;
         let key = |(name, file): (String, PathBuf)| {
-            let source = source(&file, &notify_api_url)?;
-            Ok(ServiceKey { name, key: source.key, server: source.server })
+            let source = without.try_with("--notify-api", source(&file, &notify_api_url))?;
+            Some(ServiceKey { name, key: source.key, server: source.server })
         };
-        let keys = notify_api.into_iter().map(key).collect::<Result<Vec<_>, Failure>>()?;
-        Ok(Beyond { case_url, notify_pages: notify_pages_url, asking: Asking::new(keys) })
+        let keys = notify_api.into_iter().filter_map(key).collect();
+        Beyond { case_url, notify_pages: notify_pages_url, asking: Asking::new(keys) }
     }
 }

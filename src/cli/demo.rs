@@ -10,6 +10,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::send::{Destination, Options, Progress, Summary, deliver};
 use super::serve::{self, Clockwork, Listen, People, Server, Socket};
+use super::without::Without;
 use super::{Data, Failure, by, log, say, tell};
 use crate::access::{Passwords, RequiredOf, Secret, token_sha256};
 use crate::clock::{self, DAY};
@@ -63,6 +64,7 @@ pub(super) async fn run(demo: Demo) -> Result<(), Failure> {
         backfills: Vec::new(),
         emails: None,
         outlets: Outlets::default(),
+        without: Without::default(),
     };
     let listen = Listen { pages: vec![Socket::At(demo.listen)], ..Listen::default() };
     // Who wants to see it at once has no app at hand.

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::time::sleep;
@@ -20,6 +20,8 @@ use crate::store::{Store, StoreError};
 
 /// How often it is looked what was typed and what came.
 const LOOKS_EVERY: Duration = Duration::from_millis(100);
+/// A refusal is told so long after the one before.
+const REFUSALS_APART: Duration = Duration::from_secs(10);
 /// The kinds that nearly every service has.
 const BOTH: [Kind; 2] = [Kind::DeliveryReceipt, Kind::ReceivedText];
 /// Stands for an address that nobody has said.
@@ -64,7 +66,8 @@ struct Walk {
     typed: Typed,
     /// The service's number and the kind.
     ticked: HashSet<(i64, &'static str)>,
-    has_told_of_refusal: bool,
+    /// How many were refused for their token when that was told last, and when that was.
+    told_of_refused: Option<(u64, Instant)>,
 }
 
 /// The person has left, or can say nothing more.
@@ -81,7 +84,7 @@ impl Walk {
             return Ok(None);
         }
         let (typed, ticked) = (Typed::default(), HashSet::new());
-        Ok(Some(Walk { guide, kinds, named, has_people, typed, ticked, has_told_of_refusal: false }))
+        Ok(Some(Walk { guide, kinds, named, has_people, typed, ticked, told_of_refused: None }))
     }
 
     async fn go(&mut self) {
@@ -238,7 +241,7 @@ impl Walk {
 
     /// Says what came since it was last looked, and whether anything did.
     async fn tick(&mut self) -> bool {
-        let before = self.ticked.len();
+        let (before, mut refused) = (self.ticked.len(), 0);
         for (came, count) in self.guide.store.meters().counted() {
             match came {
                 // Of before this start, or of nobody who is to be told.
@@ -253,19 +256,29 @@ impl Walk {
                         ),
                     });
                 }
-                Came { service: None, answer: 401, .. } if !self.has_told_of_refusal => {
-                    self.has_told_of_refusal = true;
-                    tell_between(&format!(
-                        "✗ A callback with a wrong or missing token was refused, and Notify does not send it again.\n  \
-                         Enter the token again in Notify, for each kind, as it was shown. If it is lost, make another:\n  \
-                         counterfoil token add \"Name of the service\" --data {}",
-                        self.data()
-                    ));
-                }
+                Came { service: None, answer: 401, .. } => refused += count,
                 _ => (),
             }
         }
+        self.tell_of_refused(refused);
         self.ticked.len() > before
+    }
+
+    /// Whoever pastes a wrong token again is told so again.
+    fn tell_of_refused(&mut self, refused: u64) {
+        let words = match self.told_of_refused {
+            _ if refused == 0 => return,
+            Some((told, at)) if refused == told || at.elapsed() < REFUSALS_APART => return,
+            Some(_) => format!("✗ Refused for a wrong or missing token so far: {refused}"),
+            None => format!(
+                "✗ A callback with a wrong or missing token was refused, and Notify does not send it again.\n  \
+                 Enter the token again in Notify, for each kind, as it was shown. If it is lost, make another:\n  \
+                 counterfoil token add \"Name of the service\" --data {}",
+                self.data()
+            ),
+        };
+        self.told_of_refused = Some((refused, Instant::now()));
+        tell_between(&words);
     }
 
     /// The line that answers a question.

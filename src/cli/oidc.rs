@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Failure;
+use super::without::Without;
 use crate::access::{GroupRole, Rules, SingleSignOn};
 use crate::oidc::{Client, ClientSecret, Provider, check_address};
 use crate::store::{Given, Role};
@@ -106,7 +107,8 @@ pub(super) struct Flags {
 
 impl Flags {
     /// Single sign-on as the flags say, for the pages at this address.
-    pub(super) fn read(self, public_url: Option<&str>) -> Result<Option<SingleSignOn>, Failure> {
+    /// Where its secret cannot be read the provider refuses everybody, and nobody comes in by another way than before.
+    pub(super) fn read(self, public_url: Option<&str>, without: &mut Without) -> Result<Option<SingleSignOn>, Failure> {
         let (Some(issuer), Some(id), Some(file), Some(public_url)) =
             (self.oidc_issuer, self.oidc_client_id, self.oidc_client_secret_file, public_url)
         else {
@@ -121,8 +123,9 @@ impl Flags {
         let failed = |what: &dyn std::fmt::Display| {
             Failure::new(format!("the file of the client secret {} cannot be used: {what}", file.display()))
         };
-        let text = fs::read_to_string(&file).map_err(|error| failed(&error))?;
-        let secret = ClientSecret::new(&text).ok_or_else(|| failed(&"it is empty"))?;
+        let text = fs::read_to_string(&file).map_err(|error| failed(&error));
+        let secret = text.and_then(|text| ClientSecret::new(&text).ok_or_else(|| failed(&"it is empty")));
+        let secret = without.try_with("--oidc-client-secret-file", secret).unwrap_or_else(ClientSecret::none);
         let rules = Rules {
             domains: self.oidc_allow_domain,
             groups: self.oidc_allow_group,

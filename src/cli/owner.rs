@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Failure;
+use super::without::Without;
 use crate::web::{HelpContact, Owner, ServiceName};
 
 /// The flags of `serve`.
@@ -24,7 +25,7 @@ pub(super) struct Says {
 }
 
 impl Says {
-    pub(super) fn read(self) -> Result<Owner, Failure> {
+    pub(super) fn read(self, without: &mut Without) -> Owner {
         let Says { service_name, help_contact: help, accessibility_statement } = self;
         let read = |file: PathBuf| {
             let failed = |what: &str| {
@@ -37,7 +38,8 @@ impl Says {
                 .map_err(|error| failed(&format!("the accessibility statement cannot be read: {error}")))?;
             text.parse().map_err(|error| failed(&format!("the accessibility statement cannot be shown: {error}")))
         };
-        let statement = accessibility_statement.map(read).transpose()?;
-        Ok(Owner { service_name, help, statement })
+        let statement = accessibility_statement.map(read);
+        let statement = statement.and_then(|read| without.try_with("--accessibility-statement", read));
+        Owner { service_name, help, statement }
     }
 }

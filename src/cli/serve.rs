@@ -19,6 +19,7 @@ use super::first_run::{self, Guide};
 use super::log::{Log, READY};
 use super::systemd::{self, Inherited};
 use super::watched::Watched;
+use super::without::Without;
 use super::{Data, Failure, listed, tls};
 use crate::access::{RequiredOf, SingleSignOn};
 use crate::edge::{self, Limits, Network, Proxies, Routes};
@@ -208,10 +209,13 @@ struct Backfills {
 }
 
 impl Backfills {
-    fn services(self) -> Result<Vec<ReadBack>, Failure> {
+    fn services(self, without: &mut Without) -> Vec<ReadBack> {
         let Backfills { services, url } = self;
-        let read_back = |(name, file): (String, PathBuf)| Ok(ReadBack { name, source: source(&file, &url)? });
-        services.into_iter().map(read_back).collect()
+        let read_back = |(name, file): (String, PathBuf)| {
+            let source = without.try_with("--backfill", source(&file, &url))?;
+            Some(ReadBack { name, source })
+        };
+        services.into_iter().filter_map(read_back).collect()
     }
 }
 
@@ -236,15 +240,17 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
     // Caught before anything is opened, so that a stop at any moment is a clean one.
     let stopped = stop_signal(tls::hang_up_ends(tls.as_ref()))?;
     let retention = Retention { receipts: serve.keeping.receipts, messages: serve.keeping.messages };
-    let (backups, backfills) = (serve.backups.schedule(), serve.backfills.services()?);
+    let mut without = Without::default();
+    let (backups, backfills) = (serve.backups.schedule(), serve.backfills.services(&mut without));
     let ballast = u64::from(serve.ballast) * 1024 * 1024;
     let (record, sent_texts) = (serve.keeping.record, serve.keeping.sent_texts);
     let outlets = serve.watched.outlets(serve.public_url.clone());
-    let single_sign_on = serve.oidc.read(serve.public_url.as_deref())?;
+    let single_sign_on = serve.oidc.read(serve.public_url.as_deref(), &mut without)?;
     let (public_url, second_factor) = (serve.public_url, serve.require_second_factor);
-    let (beyond, owner) = (serve.beyond.read()?, serve.owner.read()?);
-    let emails = serve.mail.read(public_url.as_deref(), owner.name().to_owned())?;
-    let clockwork = Clockwork { retention, record, sent_texts, ballast, backups, backfills, emails, outlets };
+    let (beyond, owner) = (serve.beyond.read(&mut without), serve.owner.read(&mut without));
+    let emails = serve.mail.read(public_url.as_deref(), owner.name().to_owned());
+    let emails = without.try_with("--smtp-url", emails).flatten();
+    let clockwork = Clockwork { retention, record, sent_texts, ballast, backups, backfills, emails, outlets, without };
     let asked: Vec<String> = beyond.asking.services().map(str::to_owned).collect();
     let people = People { public_url, second_factor, single_sign_on, beyond, owner };
     let inherited = Inherited::take()?;
@@ -261,7 +267,15 @@ pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
         tls: tls.as_ref().map(tls::Tls::config),
         proxies: Proxies::at(serve.trusted_proxy),
     };
+    let is_new = !serve.data.data.join("counterfoil.db").exists();
     let server = Server::start(&serve.data, listen, people, clockwork)?;
+    if is_new {
+        tracing::info!(
+            event = "store.made",
+            "there was no store, and one was made. If there should have been one, stop the server and look at --data and at what is mounted \
+             there: until a token is made, callbacks are answered 503, and Notify sends them again for 25 minutes"
+        );
+    }
     if let Some(file) = serve.erasure_journal {
         server.store.also_journal_to(file);
     }
@@ -374,6 +388,7 @@ pub(super) struct Clockwork {
     pub(super) emails: Option<Emails>,
     /// Who is told of alarms.
     pub(super) outlets: Outlets,
+    pub(super) without: Without,
 }
 
 /// A running server, for `serve` and for `demo`.
@@ -390,14 +405,23 @@ pub(super) struct Server {
 
 impl Server {
     /// Opens the store and the sockets, and begins to serve.
-    pub(super) fn start(data: &Data, listen: Listen, people: People, clockwork: Clockwork) -> Result<Server, Failure> {
+    pub(super) fn start(
+        data: &Data,
+        listen: Listen,
+        people: People,
+        mut clockwork: Clockwork,
+    ) -> Result<Server, Failure> {
         let store = Store::serve(&data.data, clock::now())?;
         tell_of_gap(&store);
         let sockets = [&listen.pages, &listen.callbacks, &listen.redirects, &listen.metrics];
         let limits = limits(sockets.into_iter().map(Vec::len).sum());
         let open = |sockets: Vec<Socket>| sockets.into_iter().map(Socket::open).collect::<Result<Vec<_>, _>>();
         let (pages, callbacks) = (open(listen.pages)?, open(listen.callbacks)?);
-        let (redirects, metrics) = (open(listen.redirects)?, open(listen.metrics)?);
+        let mut beside = |flag, sockets: Vec<Socket>| -> Vec<TcpListener> {
+            sockets.into_iter().filter_map(|socket| clockwork.without.try_with(flag, socket.open())).collect()
+        };
+        let redirects = beside("--http-redirect-listen", listen.redirects);
+        let metrics = beside("--metrics-listen", listen.metrics);
         store.is_to_keep(clockwork.retention);
         if let Err(error) = store.is_to_hold_ballast(clockwork.ballast) {
             tracing::warn!(event = "store.ballast_failed", error = %error, "the ballast cannot be looked at: check counterfoil.ballast");
@@ -458,8 +482,10 @@ impl Server {
 }
 
 async fn keep_up(store: Store, clockwork: Clockwork) {
-    let Clockwork { retention, record, sent_texts, ballast: _, backups, backfills, emails, outlets } = clockwork;
-    let watching = upkeep::watch(store.clone(), backups.as_ref().map(|schedule| schedule.every), outlets);
+    let Clockwork { retention, record, sent_texts, ballast: _, backups, backfills, emails, outlets, without } =
+        clockwork;
+    let turn = backups.as_ref().map(|schedule| schedule.every);
+    let watching = upkeep::watch(store.clone(), turn, without.flags(), outlets);
     let backing_up = async {
         if let Some(schedule) = backups {
             upkeep::back_up(store.clone(), schedule).await;

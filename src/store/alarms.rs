@@ -96,6 +96,9 @@ sorts! {
     /// The clock was set.
     ClockStep "clock_step" "The clock of the server jumped"
         "Check that the server’s time is right and that it is kept right, by chrony or systemd-timesyncd. Times of arrival, sign-in codes and removal by age rest on it."
+    /// What a flag should have brought could not be had at the start.
+    Without "without" "The server runs without something that it was told to use"
+        "The server’s log says at its start which flag it is and what is wrong with it. Mend that, and start the server again. Callbacks are taken all the while."
 }
 
 impl AlarmSort {

@@ -145,7 +145,7 @@ fn copy(folder: &Folder, condition: &Condition, mode: &str) -> Checkpoint {
     let connection = match folder.connect() {
         Ok(connection) => connection,
         Err(error) => {
-            if let OpenError::Damaged(said) = &error {
+            if let OpenError::Damaged(said) | OpenError::Foreign(said) = &error {
                 condition.damage.found(said);
             }
             tracing::error!(event = "store.checkpoint_failed", error = %error, "the log could not be copied into the store");
@@ -193,6 +193,22 @@ pub(super) fn cut(connection: &Connection, condition: &Condition) -> Checkpoint 
         failed(&error, condition);
         Checkpoint::Failed
     })
+}
+
+/// Copies all of the log that this connection has open, whatever became of its name; whether all was copied. A backup that reads there
+/// gives way to nobody, so that it is waited for a little.
+pub(super) fn rescue(connection: &Connection, condition: &Condition) -> bool {
+    let ends = Instant::now() + LAST_WITHIN;
+    loop {
+        let done = run(connection, "PASSIVE", condition).unwrap_or_else(|error| {
+            failed(&error, condition);
+            Checkpoint::Failed
+        });
+        if done == Checkpoint::Whole || Instant::now() > ends {
+            return done == Checkpoint::Whole;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn failed(error: &rusqlite::Error, condition: &Condition) {

@@ -11,9 +11,10 @@ use super::index::gone::STRETCH;
 use super::key::Key;
 use super::progress::{Progress, Stage};
 use super::record::{self, By, Did, Entry};
+use super::removal::{self, CAME_AT};
 use super::row::id_value;
 use super::subject::Gathered;
-use super::{Limits, ServiceId, Services, Store, StoreError, removal};
+use super::{Limits, ServiceId, Services, Store, StoreError};
 use crate::notify::Kind;
 use crate::notify::recipient::reference_key;
 use crate::notify::subject::Subject;
@@ -245,10 +246,12 @@ pub(super) fn pass_on(connection: &Connection, from: i64, to: i64) -> rusqlite::
 
 /// How many of what is held are older than it is to be kept.
 pub(super) fn older(connection: &Connection, limits: Limits) -> rusqlite::Result<u64> {
-    let callbacks = "SELECT count(*) FROM callbacks WHERE arrival IN (SELECT arrival FROM held_arrivals)
-        AND arrived_at < CASE kind WHEN ?1 THEN ?3 ELSE ?2 END";
+    let callbacks = format!(
+        "SELECT count(*) FROM callbacks WHERE arrival IN (SELECT arrival FROM held_arrivals)
+         AND {CAME_AT} < CASE kind WHEN ?1 THEN ?3 ELSE ?2 END"
+    );
     let bound = params![Kind::ReceivedText.code(), limits.receipts, limits.messages];
-    let callbacks: i64 = connection.query_row(callbacks, bound, |row| row.get(0))?;
+    let callbacks: i64 = connection.query_row(&callbacks, bound, |row| row.get(0))?;
     let bodies =
         "SELECT count(*) FROM quarantine WHERE arrival IN (SELECT arrival FROM held_arrivals) AND arrived_at < ?1";
     let bodies: i64 = connection.query_row(bodies, [limits.quarantine()], |row| row.get(0))?;

@@ -1,12 +1,12 @@
 //! The folder of a store: whether it is one, whose it is, who has it open, and which version it is of.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::damage::is_damage;
 use super::{index, journal};
@@ -157,7 +157,7 @@ impl Folder {
             folder.lock = Some(folder.lock()?);
         }
         if folder.database().exists() {
-            folder.refuse_what_is_no_database()?;
+            folder.refuse_nothing_at_all()?;
         } else {
             folder.create(now)?;
         }
@@ -203,7 +203,7 @@ impl Folder {
         if !folder.database().exists() {
             return Err(OpenError::NoStore(path.display().to_string()));
         }
-        folder.refuse_what_is_no_database()?;
+        folder.refuse_nothing_at_all()?;
         let reader = reader(&folder).map_err(|error| damaged(&error))?;
         recognise(&reader)?;
         Ok((folder, reader))
@@ -282,16 +282,11 @@ impl Folder {
         }
     }
 
-    fn refuse_what_is_no_database(&self) -> Result<(), OpenError> {
-        let failed = |error| OpenError::Io { what: "read the store's file", error };
-        let mut start = Vec::new();
-        let file = File::open(self.database()).map_err(failed)?;
-        file.take(16).read_to_end(&mut start).map_err(failed)?;
-        match start.as_slice() {
-            [] => Err(OpenError::ZeroLength),
-            b"SQLite format 3\0" => Ok(()),
-            _ => Err(OpenError::Foreign("it is no SQLite database, or its first page is damaged".into())),
-        }
+    /// By its length alone, and never by opening it: to close it would end the locks that `SQLite` has on it in this process, and an older
+    /// one beside the server would then remove the log from under it. What else it is not, `SQLite` says.
+    fn refuse_nothing_at_all(&self) -> Result<(), OpenError> {
+        let failed = |error| OpenError::Io { what: "look at the store's file", error };
+        if fs::metadata(self.database()).map_err(failed)?.len() == 0 { Err(OpenError::ZeroLength) } else { Ok(()) }
     }
 
     /// Built whole under another name, so that a crash leaves no half-made store.
@@ -409,5 +404,11 @@ fn unreadable(error: &rusqlite::Error) -> OpenError {
 }
 
 pub(super) fn damaged(error: &rusqlite::Error) -> OpenError {
-    if is_damage(error) { OpenError::Damaged(error.to_string()) } else { unreadable(error) }
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => {
+            OpenError::Foreign("it is no SQLite database, or its first page is damaged".into())
+        }
+        _ if is_damage(error) => OpenError::Damaged(error.to_string()),
+        _ => unreadable(error),
+    }
 }

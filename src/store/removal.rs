@@ -20,6 +20,11 @@ const ROWS: i64 = 256;
 const ENTRIES: usize = 4096;
 const CHUNKS: usize = 64;
 
+/// When a callback came, as far as its age goes: not before it was made, as Notify says. A clock that is behind for a while stamps what
+/// comes with a time long past, and that must not go as old once the clock is right again.
+pub(super) const CAME_AT: &str =
+    "max(arrived_at, iif(typeof(dated_at) = 'integer' AND dated_at <= unixepoch() * 1000000, dated_at, arrived_at))";
+
 /// What arrived before these moments is old, in microseconds since 1970 UTC.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
@@ -77,11 +82,11 @@ impl Store {
         let connection = open::reader(&self.inner.folder)?;
         let next: i64 = connection.query_row("SELECT next FROM arrivals", [], |row| row.get(0))?;
         let mut kinds = Kind::ALL.map(|kind| (kind, 0_u64)).to_vec();
-        let mut count = connection.prepare(
+        let mut count = connection.prepare(&format!(
             "SELECT kind, count(*) FROM callbacks WHERE arrival >= ?1 AND arrival < ?2
-             AND arrived_at < CASE kind WHEN ?3 THEN ?5 ELSE ?4 END
+             AND {CAME_AT} < CASE kind WHEN ?3 THEN ?5 ELSE ?4 END
              AND NOT EXISTS (SELECT 1 FROM held_arrivals h WHERE h.arrival = callbacks.arrival) GROUP BY kind",
-        )?;
+        ))?;
         // Apart, so that the log can be copied between them.
         for first in (0..next).step_by(STRETCH.unsigned_abs().try_into().unwrap_or(usize::MAX)) {
             if progress.is_stopped() {
@@ -99,9 +104,8 @@ impl Store {
                     .for_each(|(_, all)| *all += some.unsigned_abs());
             }
         }
-        let sql = "SELECT count(*) FROM quarantine q WHERE arrived_at < ?1
-            AND NOT EXISTS (SELECT 1 FROM held_arrivals h WHERE h.arrival = q.arrival)";
-        let quarantined: i64 = connection.query_row(sql, [limits.quarantine()], |row| row.get(0))?;
+        let sql = format!("SELECT count(*) FROM quarantine q WHERE {}", old_in_quarantine());
+        let quarantined: i64 = connection.query_row(&sql, [limits.quarantine()], |row| row.get(0))?;
         Ok(Counts { kinds, quarantined: quarantined.unsigned_abs(), held: holds::older(&connection, limits)? })
     }
 
@@ -163,11 +167,13 @@ fn rows(connection: &Connection, limits: Limits) -> rusqlite::Result<Removal> {
     if map(connection)? {
         return Ok(Removal::Removed(0));
     }
-    let removed = callbacks(connection, limits)?;
-    let quarantined = quarantine(connection, limits.quarantine())?;
-    Ok(match (removed, quarantined) {
-        (None, 0) => Removal::Done,
-        (removed, quarantined) => Removal::Removed(removed.unwrap_or_default() + quarantined),
+    // Quarantine last: how old a body there is rests on what came before it and is there still.
+    if let Some(removed) = callbacks(connection, limits)? {
+        return Ok(Removal::Removed(removed));
+    }
+    Ok(match quarantine(connection, limits.quarantine())? {
+        0 => Removal::Done,
+        quarantined => Removal::Removed(quarantined),
     })
 }
 
@@ -200,11 +206,11 @@ fn map(connection: &Connection) -> rusqlite::Result<bool> {
 /// by its age, so it does not count.
 fn earliest(connection: &Connection, first: i64, end: i64) -> rusqlite::Result<(Option<i64>, Option<i64>)> {
     connection
-        .prepare_cached(
-            "SELECT min(arrived_at) FILTER (WHERE kind <> ?3), min(arrived_at) FILTER (WHERE kind = ?3)
+        .prepare_cached(&format!(
+            "SELECT min({CAME_AT}) FILTER (WHERE kind <> ?3), min({CAME_AT}) FILTER (WHERE kind = ?3)
              FROM callbacks WHERE arrival >= ?1 AND arrival < ?2
                AND NOT EXISTS (SELECT 1 FROM held_arrivals h WHERE h.arrival = callbacks.arrival)",
-        )?
+        ))?
         .query_row([first, end, Kind::ReceivedText.code()], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
@@ -217,11 +223,11 @@ fn callbacks(connection: &Connection, limits: Limits) -> rusqlite::Result<Option
     let Some(stretch) = stretch else { return Ok(None) };
     let (first, end) = (stretch * STRETCH, (stretch + 1) * STRETCH);
     let text = Kind::ReceivedText.code();
-    let mut find = connection.prepare_cached(
+    let mut find = connection.prepare_cached(&format!(
         "SELECT arrival, kind FROM callbacks WHERE arrival >= ?1 AND arrival < ?2
-         AND arrived_at < CASE kind WHEN ?3 THEN ?5 ELSE ?4 END
+         AND {CAME_AT} < CASE kind WHEN ?3 THEN ?5 ELSE ?4 END
          AND NOT EXISTS (SELECT 1 FROM held_arrivals h WHERE h.arrival = callbacks.arrival) ORDER BY arrival LIMIT ?6",
-    )?;
+    ))?;
     let old = find.query_map(params![first, end, text, limits.receipts, limits.messages, ROWS], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
     })?;
@@ -267,9 +273,27 @@ pub(super) fn note_rest(connection: &Connection, stretch: i64) -> rusqlite::Resu
 }
 
 fn quarantine(connection: &Connection, moment: i64) -> rusqlite::Result<usize> {
-    let sql = "DELETE FROM quarantine WHERE arrival IN (SELECT arrival FROM quarantine q WHERE arrived_at < ?1
-        AND NOT EXISTS (SELECT 1 FROM held_arrivals h WHERE h.arrival = q.arrival) LIMIT ?2)";
-    connection.prepare_cached(sql)?.execute([moment, ROWS / 16])
+    let old = old_in_quarantine();
+    let sql = format!(
+        "DELETE FROM quarantine WHERE arrival IN (SELECT arrival FROM quarantine q WHERE {old} ORDER BY arrival LIMIT ?2)"
+    );
+    connection.prepare_cached(&sql)?.execute([moment, ROWS / 16])
+}
+
+/// Whether a body in quarantine `q` is older than a moment, and not held. Nothing says when it was made; but it came after all that
+/// has a lower number.
+fn old_in_quarantine() -> String {
+    let before = |table: &str| {
+        format!(
+            "NOT EXISTS (SELECT 1 FROM {table} b WHERE b.arrival < q.arrival AND b.arrived_at >= ?1
+                AND b.arrived_at <= unixepoch() * 1000000)"
+        )
+    };
+    format!(
+        "arrived_at < ?1 AND NOT EXISTS (SELECT 1 FROM held_arrivals h WHERE h.arrival = q.arrival) AND {} AND {}",
+        before("quarantine"),
+        before("callbacks")
+    )
 }
 
 /// A text goes: its sender has one fewer, and is gone with the last.

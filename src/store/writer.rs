@@ -15,7 +15,7 @@ use super::condition::Condition;
 use super::envelope::Stored;
 use super::index::Indexing;
 use super::key::Key;
-use super::lookout::{self, Lookout};
+use super::lookout::{self, Lookout, Seen};
 use super::{Checkpoint, StoreError, checkpoint};
 
 /// Callbacks that may wait; the next is refused with 503, which Notify sends again.
@@ -111,13 +111,13 @@ impl Waiting {
 }
 
 impl Writer {
-    /// Starts the thread on a connection of its own. It `looks_out` for what other processes write where they leave the index to it.
+    /// Starts the thread on a connection of its own, with a lookout where other processes leave the index to it.
     pub(super) fn start(
         connection: Connection,
         key: Key,
         indexing: Indexing,
         condition: Condition,
-        looks_out: bool,
+        lookout: Option<Lookout>,
     ) -> std::io::Result<Writer> {
         let queue = Arc::new(Queue::default());
         let (alive, ended) = watch::channel(false);
@@ -125,10 +125,8 @@ impl Writer {
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || {
             // Dropped on a panic too, and then nothing waits for an answer that cannot come.
             let _closes = CloseOnDrop { queue: theirs.clone(), alive };
-            let (ledger, looked_out) = (Ledger::new(indexing, noted.meters.clone()), looks_out.then(Lookout::default));
-            let pen =
-                Pen { connection, key: &key, ledger, condition: noted, commits: 0, crowd: 0, lookout: looked_out };
-            run(pen, &theirs);
+            let ledger = Ledger::new(indexing, noted.meters.clone());
+            run(Pen { connection, key: &key, ledger, condition: noted, commits: 0, crowd: 0, lookout }, &theirs);
         })?;
         Ok(Writer { queue, condition, ended, thread: Mutex::new(Some(thread)) })
     }
@@ -343,12 +341,16 @@ fn run(mut pen: Pen<'_>, queue: &Queue) {
             Turn::Nothing => writes = false,
             Turn::End => return pen.index(Indexing::store_all),
         }
-        if pen.sees_others_write() {
-            if !pen.is_held_up() {
-                pen.index(Indexing::catch_up);
+        match pen.looks_out() {
+            Seen::Nothing => (),
+            Seen::Written => {
+                if !pen.is_held_up() {
+                    pen.index(Indexing::catch_up);
+                }
+                queue.written_beside.notify_one();
+                writes = true;
             }
-            queue.written_beside.notify_one();
-            writes = true;
+            Seen::Gone => return pen.saves_what_it_can(),
         }
         if writes {
             queue.written.notify_one();
@@ -407,8 +409,20 @@ impl Pen<'_> {
         self.condition.log.is_too_long()
     }
 
-    fn sees_others_write(&mut self) -> bool {
-        self.lookout.as_mut().is_some_and(|lookout| lookout.sees_others_write(&self.connection))
+    fn looks_out(&mut self) -> Seen {
+        self.lookout.as_mut().map_or(Seen::Nothing, |lookout| lookout.look(&self.connection))
+    }
+
+    /// Copies out of a log that has no name any more what was committed into it. It can be read here alone, and until the process ends.
+    fn saves_what_it_can(&self) {
+        let saved = checkpoint::rescue(&self.connection, &self.condition);
+        tracing::error!(
+            event = "store.taken_away",
+            saved,
+            "another program removed or replaced counterfoil.db or counterfoil.db-wal while the server used them. The server ends, so \
+             that it opens the store anew, and what was acknowledged was copied into the store first where saved=true. Find that \
+             program: an older SQLite, a clean-up, or a restore beside the server"
+        );
     }
 
     /// Whether a quiet moment is of use to the index.
@@ -443,7 +457,7 @@ impl Pen<'_> {
             Err(error) => {
                 tracing::error!(event = "store.commit_failed", error = %error, "the store could not be written");
                 let told = StoreError::from(error);
-                answer_all(callbacks, std::iter::repeat_with(|| Err(told.again())));
+                answer_all(callbacks, std::iter::repeat_with(|| Err(told.clone())));
             }
         }
     }
@@ -576,23 +590,5 @@ fn is_about_the_data(error: &rusqlite::Error) -> bool {
     match error.sqlite_error_code() {
         Some(code) => matches!(code, ConstraintViolation | ParameterOutOfRange | TooBig | TypeMismatch),
         None => true,
-    }
-}
-
-impl StoreError {
-    /// The same news for the next one who waits.
-    fn again(&self) -> StoreError {
-        match self {
-            StoreError::Full => StoreError::Full,
-            StoreError::Busy => StoreError::Busy,
-            StoreError::LogTooLong => StoreError::LogTooLong,
-            StoreError::DiskFull => StoreError::DiskFull,
-            StoreError::TookTooLong => StoreError::TookTooLong,
-            StoreError::Stopped => StoreError::Stopped,
-            StoreError::Closed => StoreError::Closed,
-            StoreError::Damaged(said) => StoreError::Damaged(said.clone()),
-            StoreError::Journal(said) => StoreError::Journal(said.clone()),
-            StoreError::Sqlite(said) => StoreError::Sqlite(said.clone()),
-        }
     }
 }

@@ -33,15 +33,20 @@ const STEP: i64 = MINUTE;
 /// For how long a step is told of.
 const STEP_TOLD: i64 = HOUR;
 
-/// Looks and tells until it is dropped. `backups` is the time from one backup to the next, where there is a schedule.
-pub async fn watch(store: Store, backups: Option<Duration>, outlets: Outlets) {
+/// Looks and tells until it is dropped. `backups` is the time from one backup to the next, where there is a schedule, and the server runs
+/// `without` what these flags should have brought.
+pub async fn watch(store: Store, backups: Option<Duration>, without: Vec<&'static str>, outlets: Outlets) {
     let (tell, telling) = outlets.open();
     let looking = async {
-        let (mut news, mut clock) = begin(&store, backups, clock::now()).await;
+        let since = clock::now();
+        let (mut news, mut clock) = begin(&store, backups, since).await;
+        let of_flag = |flag: &&str| Stands { sort: AlarmSort::Without, about: Some((*flag).to_owned()), since };
+        let without: Vec<Stands> = without.iter().map(of_flag).collect();
         loop {
             let now = clock::now();
             clock.look(now, Instant::now());
-            let stand = look(&store, backups, &clock, &news, now).await;
+            let mut stand = look(&store, backups, &clock, &news, now).await;
+            stand.extend_from_slice(&without);
             for told in news.of(&stand, now) {
                 tell.tell(&told);
             }

@@ -38,7 +38,8 @@ pub(super) fn wherever_they_come(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     let is_one = async |method: Method, path: FullPath, headers: HeaderMap, site: Arc<Site>| {
         // A proxy may add a token of its own to what people send.
         let is_callback = is_below_callbacks(path.as_str())
-            || method == Method::POST && !matches!(site.senders.check(&headers).await, Err(Refused::WrongToken));
+            || method == Method::POST
+                && !matches!(site.senders.check(&headers).await, Err(Refused::WrongToken | Refused::NoTokens));
         if is_callback { Ok(()) } else { Err(warp::reject::not_found()) }
     };
     warp::method()
@@ -217,6 +218,15 @@ fn refuse(site: &Arc<Site>, refused: &Refused, path: &str, peer: Option<Peer>) -
             let near = peer.map_or_else(String::new, |peer| Neighbourhood::of(peer.source).to_string());
             raise(site.clone(), Alarm::new(AlarmSort::WrongToken, format!("{} from {near}", known_path(path))));
             unauthorized()
+        }
+        Refused::NoTokens => {
+            tracing::error!(
+                event = "callback.no_tokens",
+                path = known_path(path),
+                "a callback came, and this store has no token at all: Notify sends it again. Look whether --data names the right folder and \
+                 what is mounted there. If all is new, make a token with counterfoil token add"
+            );
+            with(StatusCode::SERVICE_UNAVAILABLE, header::CONNECTION, "close")
         }
         Refused::AsExpected => {
             tracing::info!(

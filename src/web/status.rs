@@ -180,6 +180,7 @@ fn name(sort: AlarmSort) -> &'static str {
         AlarmSort::Backup => "Backups",
         AlarmSort::Certificate => "The certificate",
         AlarmSort::ClockStep => "The clock",
+        AlarmSort::Without => "What the server was told to use",
     }
 }
 

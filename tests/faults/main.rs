@@ -39,6 +39,7 @@ mod server;
 mod slow;
 mod snapshots;
 mod stuck;
+mod taken_away;
 mod trouble;
 
 use std::env;

@@ -374,12 +374,3 @@ fn logged(server: &mut Server, event: &str) -> String {
         assert!(began.elapsed() < Duration::from_mins(1), "{event} in {log}");
     }
 }
-
-#[test]
-fn a_key_file_that_cannot_be_read_keeps_the_server_from_starting() {
-    let set = Set::up();
-    for wrong in ["Housing=/nowhere/key", "Housing"] {
-        let output = run(&["serve", "--listen", "127.0.0.1:0", "--backfill", wrong], &set.data);
-        assert!(!output.status.success() && !Path::new("Housing").exists(), "{}", words(&output));
-    }
-}

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -272,6 +272,24 @@ fn the_schedule_makes_the_first_backup_at_a_start_where_the_newest_is_old_and_re
     assert_eq!(names.last().unwrap(), "kept by hand.db");
     let restored = folder.path().join("restored");
     assert_eq!(restore(&backups.join(&names[1]), &restored).0, Some(0));
+}
+
+/// With an `SQLite` from before 3.51 anybody who looks into the store would else remove its log at the end, and all that was acknowledged
+/// from then on would be gone with the server.
+#[test]
+fn after_a_backup_of_the_schedule_the_server_has_its_locks_on_the_store_yet() {
+    let folder = folder();
+    let backups = folder.path().join("backups");
+    fs::create_dir(&backups).unwrap();
+    let server = Server::start_in(&folder.path().join("store"), &["--backup-to", backups.to_str().unwrap()]);
+    let since = Instant::now();
+    while !names_in(&backups).iter().any(|name| name.starts_with("counterfoil-")) {
+        assert!(since.elapsed() < Duration::from_mins(1), "a backup is made");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let file = format!(":{} ", fs::metadata(server.data.join("counterfoil.db")).unwrap().ino());
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    assert!(locks.lines().any(|lock| lock.contains("POSIX") && lock.contains(&file)), "{file}: {locks}");
 }
 
 #[test]

@@ -246,7 +246,7 @@ fn a_token_of_ones_own_comes_from_a_file_and_is_compared_as_bytes() {
 }
 
 #[test]
-fn with_no_token_at_all_every_callback_is_refused() {
+fn without_a_token_of_its_own_a_callback_is_refused_where_there_is_none_at_all() {
     let folder = folder();
     let server = Server::start_in(&folder.path().join("store"), &[]);
     assert_eq!(server.post_with("/callbacks", "", BODY).status, 401);

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::pages::between;
-use crate::server::{BINARY, Server, exchange, folder, request};
+use crate::server::{BINARY, Server, exchange, folder, request, run};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const RECEIPT: &[u8] = include_bytes!("../callbacks/receipt-sms-delivered.json");
@@ -101,6 +101,12 @@ impl Terminal {
     }
 }
 
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ended = self.child.kill().is_ok() && self.child.wait().is_ok();
+    }
+}
+
 #[test]
 fn a_first_run_on_a_terminal_leads_to_a_token_an_administrator_and_a_tick_for_each_kind() {
     let folder = folder();
@@ -119,6 +125,10 @@ fn a_first_run_on_a_terminal_leads_to_a_token_an_administrator_and_a_tick_for_ea
     assert_eq!(terminal.post(&token, TEXT), 200, "callbacks are taken while a question stands open");
     terminal.wait_for("\n✓ Received text message from Housing benefit\r\n");
     terminal.wait_for("Name of another service (Enter to go on): ");
+    let public = format!("http://localhost:{}", terminal.at.port());
+    let doctor = ["doctor", "--listen", &terminal.at.to_string(), "--url", &public];
+    let found = String::from_utf8(run(&doctor, &data).stdout).unwrap();
+    assert!(found.contains("A delivery receipt comes through"), "{found}");
     assert_eq!(terminal.post("of somebody else", RECEIPT), 401);
     terminal.wait_for("✗ A callback with a wrong or missing token was refused");
     terminal.wait_for(&format!("counterfoil token add \"Name of the service\" --data {}", data.display()));
@@ -140,6 +150,9 @@ fn a_first_run_on_a_terminal_leads_to_a_token_an_administrator_and_a_tick_for_ea
     terminal.types("amelia@example.gov.uk\n");
     terminal.wait_for("\n  https://callbacks.example.gov.uk/set-password/");
     terminal.wait_for("Press Enter to stop waiting.");
+    assert_eq!(terminal.post("of somebody else", RECEIPT), 401);
+    // What doctor tried is not among them.
+    terminal.wait_for("✗ Refused for a wrong or missing token so far: 2\r\n");
     assert_eq!(terminal.post(&token, RECEIPT), 200);
     terminal.wait_for("\n✓ Delivery receipt from Housing benefit\r\n");
     terminal.wait_for("Both kinds have come from each service.");
@@ -182,7 +195,7 @@ fn who_leaves_the_first_run_leaves_the_server_running_and_ctrl_c_stops_it_at_a_q
     terminal.wait_for("Email address of the first administrator (Enter to skip): ");
     terminal.types(CTRL_D);
     terminal.wait_for("The server runs on, without this guide.");
-    assert_eq!(terminal.post("unknown", RECEIPT), 401);
+    assert_eq!(terminal.post("unknown", RECEIPT), 503);
     terminal.types(CTRL_C);
     let (code, said) = terminal.ended();
     assert!(code == Some(0) && !said.contains('✗'), "{said}");
@@ -196,7 +209,7 @@ fn a_server_behind_another_program_is_not_stopped_for_reading_from_its_terminal(
     terminal.wait_for("Name of the service in Notify (Enter to skip): ");
     terminal.types("meant for the shell\n");
     for _ in 0..5 {
-        assert_eq!(terminal.post("unknown", RECEIPT), 401);
+        assert_eq!(terminal.post("unknown", RECEIPT), 503);
         std::thread::sleep(Duration::from_millis(50));
     }
     let number = between(&terminal.said(), "its number is ", ".").to_owned();

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::pages::between;
-use crate::server::{Browser, Server, folder, run};
+use crate::server::{Browser, Server, folder};
 
 #[test]
 fn the_service_bears_its_owners_name_and_says_on_what_it_runs() {
@@ -104,21 +104,5 @@ fn the_accessibility_statement_is_the_owners_or_says_what_they_have_to_write() {
         for place in ["/accessibility", "/cookies", "/help/statuses"] {
             assert!(foot.contains(&format!("href=\"{place}\"")), "{path}: {foot}");
         }
-    }
-}
-
-#[test]
-fn a_statement_that_cannot_be_read_stops_the_start_with_what_to_do() {
-    let folder = folder();
-    let (missing, empty) = (folder.path().join("missing.txt"), folder.path().join("empty.txt"));
-    fs::write(&empty, " \n").unwrap();
-    for (file, why) in [(&missing, "cannot be read"), (&empty, "it holds no text")] {
-        let output = run(
-            &["serve", "--listen", "127.0.0.1:0", "--accessibility-statement", file.to_str().unwrap()],
-            &folder.path().join("store"),
-        );
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains(why) && said.contains("or leave it out"), "{said}");
-        assert!(said.contains(file.to_str().unwrap()), "{said}");
     }
 }

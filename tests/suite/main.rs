@@ -70,4 +70,5 @@ mod systemd;
 mod tls;
 mod tokens;
 mod weight;
+mod without;
 mod words;

@@ -321,8 +321,14 @@ impl Server {
     }
 
     /// Waits until it has ended by itself; gives the exit code.
-    pub(crate) fn ended(mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
+    pub(crate) fn ended(self) -> Option<i32> {
+        self.ended_saying().0
+    }
+
+    /// As [`Server::ended`], with everything that was logged.
+    pub(crate) fn ended_saying(mut self) -> (Option<i32>, String) {
+        let code = self.child.wait().unwrap().code();
+        (code, self.log())
     }
 }
 

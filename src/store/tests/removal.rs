@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::{runtime, store_with_service};
+use crate::clock::DAY;
 use crate::notify::Callback;
 use crate::store::*;
 
@@ -77,6 +78,34 @@ fn what_is_removed_leaves_no_trace_in_the_file_and_the_rest_stays() {
     let connection = Connection::open(folder.path().join("counterfoil.db")).unwrap();
     let rest: i64 = connection.query_row("SELECT count(*) FROM conversations", [], |row| row.get(0)).unwrap();
     assert_eq!(rest, 100);
+}
+
+#[test]
+fn what_came_while_the_clock_was_behind_is_no_older_than_notify_says_and_than_what_came_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (store, service) = store_with_service(folder.path()).await;
+        let made = |id: &str, year: u32| {
+            format!(r#"{{"id": "{id}", "status": "delivered", "created_at": "{year}-11-10T10:00:00.000000Z"}}"#)
+        };
+        keep(&store, service, 0, "nonsense of before").await;
+        keep(&store, service, 0, &made("of-old", 2024)).await;
+        keep(&store, service, 0, &made("of-nowhere", 2999)).await;
+        keep(&store, service, super::NOW - DAY, &made("new", 2026)).await;
+        keep(&store, service, 0, &made("new-with-the-clock-behind", 2026)).await;
+        keep(&store, service, 0, "nonsense of after").await;
+        let month = Limits::both(super::NOW - 30 * DAY);
+        let counts = store.count_before(month, &Progress::default()).unwrap();
+        assert_eq!((counts.kinds.iter().map(|(_, some)| some).sum::<u64>(), counts.quarantined), (2, 1));
+        assert_eq!(remove(&store, month).await, 3);
+        for (id, is_there) in
+            [("of-old", false), ("of-nowhere", false), ("new", true), ("new-with-the-clock-behind", true)]
+        {
+            assert_eq!(store.receipt(&Services::All, id).await.unwrap().is_some(), is_there, "{id}");
+        }
+        assert!(!holds(folder.path(), b"nonsense of before") && holds(folder.path(), b"nonsense of after"));
+        assert_eq!(remove(&store, Limits::both(super::NOW)).await, 3);
+    });
 }
 
 #[test]
