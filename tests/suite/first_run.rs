@@ -152,7 +152,7 @@ fn a_first_run_on_a_terminal_leads_to_a_token_an_administrator_and_a_tick_for_ea
     terminal.wait_for("Press Enter to stop waiting.");
     assert_eq!(terminal.post("of somebody else", RECEIPT), 401);
     // What doctor tried is not among them.
-    terminal.wait_for("✗ Refused for a wrong or missing token so far: 2\r\n");
+    terminal.wait_for("✗ Refused for a wrong or missing token so far: 2");
     assert_eq!(terminal.post(&token, RECEIPT), 200);
     terminal.wait_for("\n✓ Delivery receipt from Housing benefit\r\n");
     terminal.wait_for("Both kinds have come from each service.");
