@@ -81,15 +81,35 @@ enum Verb {
 /// The folder of the store, for every verb that needs one.
 #[derive(Args, Debug, Clone)]
 struct Data {
-    /// The folder that holds the store. It is made if it does not exist
+    /// The folder that holds the store
     #[arg(long, value_name = "DIR", env = "COUNTERFOIL_DATA")]
     data: PathBuf,
 }
 
+/// What the verbs that make a store say of its folder.
+fn is_made(argument: clap::Arg) -> clap::Arg {
+    if argument.get_id() == "data" {
+        argument.help("The folder that holds the store. It is made if it does not exist")
+    } else {
+        argument
+    }
+}
+
 impl Data {
-    /// The store, which is made where there is none.
-    fn open_or_make(&self) -> Result<Store, Failure> {
-        Ok(Store::beside(&self.data, clock::now())?)
+    /// The store, and whether there was none and it was made.
+    fn open_or_make(&self) -> Result<(Store, bool), Failure> {
+        match Store::existing(&self.data, clock::now()) {
+            Err(OpenError::NoStore(_)) => Ok((Store::beside(&self.data, clock::now())?, true)),
+            opened => Ok((opened?, false)),
+        }
+    }
+
+    /// What is said where one was made, which can be by a slip of the finger. `what` is what no other store has.
+    fn was_made(&self, what: &str) -> String {
+        let folder = self.data.display();
+        format!(
+            "There was no store in {folder}, and one was made. Where a server runs on another folder, check --data: {what} is not valid there."
+        )
     }
 
     /// The store that is there already, and whether this process is the one that keeps its index because no server runs.
@@ -124,6 +144,14 @@ struct Failure {
 impl Failure {
     fn new(words: impl Into<String>) -> Failure {
         Failure { words: words.into(), code: 1 }
+    }
+}
+
+impl Failure {
+    /// Nothing that is there already is written over.
+    fn exists_already(file: &Path) -> Failure {
+        let words = format!("the file {} exists already. Name one that does not exist", file.display());
+        Failure { words, code: 19 }
     }
 }
 
@@ -238,6 +266,13 @@ fn public_url(typed: &str) -> Result<String, String> {
     Err("give the scheme and the host alone, such as https://callbacks.example.gov.uk".into())
 }
 
+/// A number of days, such as 90 or 90d.
+fn days(typed: &str) -> Result<u32, String> {
+    let number = typed.strip_suffix('d').unwrap_or(typed);
+    let days = number.parse().ok().filter(|days| (1..=36_500).contains(days));
+    days.ok_or_else(|| "write a number of days from 1 to 36500, such as 90".to_owned())
+}
+
 /// A token as its file holds it: UTF-8, one last newline dropped.
 fn read_token(file: &Path) -> Result<String, Failure> {
     let text = fs::read_to_string(file)
@@ -264,6 +299,16 @@ mod tests {
         assert_eq!(public_url("http://localhost:8080"), Ok("http://localhost:8080".into()));
         for wrong in ["foo", "a.example", "ftp://a.example", "https://a.example/path", "https://", ""] {
             assert!(public_url(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_number_of_days_has_a_d_behind_it_or_none() {
+        for right in ["90d", "90"] {
+            assert_eq!(days(right), Ok(90), "{right}");
+        }
+        for wrong in ["", "0", "0d", "-1d", "d", "90dd", "3m", "90 days", "36501"] {
+            assert!(days(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! What `counterfoil doctor` looks at, one thing after another, and what it says of each. It changes nothing that stays.
 
+mod alarms;
 mod backups;
 mod certificate;
 mod condition;
@@ -19,7 +20,8 @@ use serde::Serialize;
 
 use crate::clock;
 use crate::edge::Certificate;
-use crate::store::{Examined, Store};
+use crate::outgoing::Server;
+use crate::store::{Examined, OpenError, Store};
 
 pub use listeners::reached;
 pub use round_trip::RoundTrip;
@@ -59,6 +61,15 @@ impl Finding {
         Finding { check, state: State::Warning, found: found.into(), to_do: Some(to_do.into()) }
     }
 
+    /// A store that cannot be opened: its error ends with what to do.
+    fn of(check: &'static str, error: &OpenError) -> Finding {
+        let words = error.to_string();
+        match words.rsplit_once(". ") {
+            Some((found, to_do)) => Finding::bad(check, found, format!("{to_do}.")),
+            None => Finding::bad(check, words, "Look at the server’s log."),
+        }
+    }
+
     fn bad(check: &'static str, found: impl Into<String>, to_do: impl Into<String>) -> Finding {
         Finding { check, state: State::Bad, found: found.into(), to_do: Some(to_do.into()) }
     }
@@ -95,8 +106,19 @@ pub struct Backups {
     pub every: Duration,
 }
 
+/// Where alarms go.
+#[derive(Clone, Default)]
+pub struct Alarms {
+    /// Whether the command can be run, or why not; nothing where there is none or nobody can say.
+    pub command: Option<Result<(), String>>,
+    /// Where they are posted.
+    pub webhook: Option<Server>,
+    /// Whether they go anywhere.
+    pub are_told: bool,
+}
+
 /// What is to be looked at.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Patient {
     /// The store's folder. Without it only the public address is looked at, as from another machine.
     pub data: Option<PathBuf>,
@@ -110,6 +132,8 @@ pub struct Patient {
     pub roots: Option<Arc<RootCertStore>>,
     /// Where its backups go.
     pub backups: Option<Backups>,
+    /// Where its alarms go.
+    pub alarms: Alarms,
     /// A message that Notify is to send for a test.
     pub round_trip: Option<RoundTrip>,
 }
@@ -123,6 +147,7 @@ pub async fn examine(patient: Patient, tell: &mut dyn FnMut(Finding)) {
     if patient.data.is_some() {
         listeners::look(&patient.listeners, examined, tell).await;
         backups::look(patient.backups.as_ref(), tell);
+        alarms::look(&patient.alarms, tell).await;
     }
     let host = patient.url.as_deref().and_then(|url| url.parse::<http::Uri>().ok());
     let host = host.as_ref().and_then(http::Uri::host);
@@ -165,7 +190,7 @@ async fn look_inside(data: PathBuf, tell: &mut dyn FnMut(Finding)) -> (Option<Ex
             (Some(examined), Some(store))
         }
         Err(error) => {
-            tell(Finding::bad("store", error.to_string(), "The message says what to do."));
+            tell(Finding::of("store", &error));
             (Some(examined), None)
         }
     }
@@ -176,15 +201,21 @@ fn long(micros: i64) -> String {
     let (count, unit) = match micros.max(0) {
         time if time >= clock::DAY => (time / clock::DAY, "day"),
         time if time >= clock::HOUR => (time / clock::HOUR, "hour"),
-        time => (time / clock::MINUTE, "minute"),
+        time if time >= clock::MINUTE => (time / clock::MINUTE, "minute"),
+        _ => return "less than a minute".to_owned(),
     };
     counted(count, unit)
 }
 
 /// A number of things.
 fn counted(count: impl Into<i128>, thing: &str) -> String {
+    counted_as(count, thing, &format!("{thing}s"))
+}
+
+/// A number of things of which several have another name.
+fn counted_as(count: impl Into<i128>, one: &str, several: &str) -> String {
     let count = count.into();
-    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+    format!("{count} {}", if count == 1 { one } else { several })
 }
 
 #[cfg(test)]
@@ -192,7 +223,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_wrong_with_a_store_is_told_apart_from_what_to_do_about_it() {
+        let newer = Finding::of("folder", &OpenError::Newer { found: 9, known: 8 });
+        assert_eq!(newer.found, "the store is of version 9, and this release knows versions up to 8");
+        assert_eq!(newer.to_do.as_deref(), Some("Install the newer release again."));
+    }
+
+    #[test]
     fn lengths_are_said_in_the_largest_unit() {
-        assert_eq!([long(0), long(clock::HOUR), long(49 * clock::HOUR)], ["0 minutes", "1 hour", "2 days"]);
+        assert_eq!([long(0), long(clock::HOUR), long(49 * clock::HOUR)], ["less than a minute", "1 hour", "2 days"]);
     }
 }

@@ -12,8 +12,10 @@ use http::{Request, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use rustls::RootCertStore;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -73,6 +75,19 @@ impl Server {
         })
     }
 
+    /// The server at an address of this very machine. With TLS it is believed whatever certificate it shows, which is for another name:
+    /// nothing secret may be sent to it.
+    #[must_use]
+    pub fn here(at: SocketAddr, is_encrypted: bool) -> Option<Server> {
+        Some(Server {
+            host: at.ip().to_string(),
+            port: at.port(),
+            authority: HeaderValue::from_str(&at.to_string()).ok()?,
+            tls: is_encrypted.then(believing_whoever_answers),
+            path: "/".to_owned(),
+        })
+    }
+
     /// What the `Host` header says.
     #[must_use]
     pub fn authority(&self) -> HeaderValue {
@@ -103,6 +118,51 @@ impl Server {
 fn connector(roots: Arc<RootCertStore>) -> TlsConnector {
     let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     TlsConnector::from(Arc::new(config))
+}
+
+fn believing_whoever_answers() -> TlsConnector {
+    let config = rustls::ClientConfig::builder();
+    let whoever = Arc::new(Whoever(config.crypto_provider().clone()));
+    TlsConnector::from(Arc::new(config.dangerous().with_custom_certificate_verifier(whoever).with_no_client_auth()))
+}
+
+/// Takes any certificate whose key the server holds.
+#[derive(Debug)]
+struct Whoever(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Whoever {
+    fn verify_server_cert(
+        &self,
+        _own: &CertificateDer<'_>,
+        _between: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _stapled: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, own, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, own, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// A server that was met at one of its addresses.

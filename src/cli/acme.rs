@@ -62,9 +62,14 @@ fn directory(typed: &str) -> Result<String, String> {
 }
 
 impl OwnCertificate {
+    /// Whether a name was given.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.domains.is_empty()
+    }
+
     /// What is wanted, for a store in this folder; nothing where no name was given.
     pub(super) fn read(self, folder: &Path) -> Result<Option<Wanted>, Failure> {
-        if self.domains.is_empty() {
+        if !self.is_wanted() {
             return Ok(None);
         }
         let (domains, contact, directory) = (self.domains, self.contact, self.directory);

@@ -26,7 +26,7 @@ const BELOW: &str = "                        ";
 /// Look at everything, and say what is wrong and what to do
 ///
 /// It looks at the folder, its owner, the room and speed of its disk, the clock, the store, tokens, accounts, listeners, the certificate,
-/// the backups, and the public address as Notify would call it, with test callbacks that are taken out again. It takes those flags of
+/// the backups, where alarms go, and the public address as Notify would call it, with test callbacks that are taken out again. It takes those flags of
 /// counterfoil serve that it needs; without --data, those of the installed package. It ends with 0 where nothing is bad and with 1 where something is.
 #[derive(Args, Debug)]
 pub(super) struct Doctor {
@@ -163,6 +163,12 @@ impl Doctor {
         let all = self.listen.into_iter().map(|at| Listener { at, takes: Takes::All, is_encrypted });
         let callbacks =
             self.callbacks_listen.into_iter().map(|at| Listener { at, takes: Takes::Callbacks, is_encrypted });
+        let outlets = self.watched.outlets(None);
+        let alarms = doctor::Alarms {
+            command: outlets.command_can_run(),
+            webhook: outlets.webhook.as_ref().map(|webhook| webhook.server().clone()),
+            are_told: outlets.webhook.is_some() || outlets.command.is_some(),
+        };
         let metrics = self.watched.metrics_listen.into_iter();
         let metrics = metrics.map(|at| Listener { at, takes: Takes::Metrics, is_encrypted: false });
         let source = self.notify_test_key.map(|file| source(&file, &self.notify_test_url)).transpose()?;
@@ -176,6 +182,7 @@ impl Doctor {
             url: self.url,
             roots: self.url_ca.map(|file| acme::roots(&file, "--url-ca")).transpose()?.map(Arc::new),
             backups: self.backups.to.map(|folder| doctor::Backups { folder, every }),
+            alarms,
             round_trip,
         })
     }

@@ -128,8 +128,7 @@ impl Part {
     fn open(file: PathBuf, format: Format, data: &Path) -> Result<Part, Failure> {
         let failed = cannot_be_written(&file);
         if file.symlink_metadata().is_ok() {
-            let words = format!("the file {} exists already. Name one that does not exist", file.display());
-            return Err(Failure { words, code: 19 });
+            return Err(Failure::exists_already(&file));
         }
         let (part, noted) = (behind(&file, ".part"), behind(&file, ".part.place"));
         let store = data.canonicalize().map_err(&failed)?;

@@ -34,6 +34,7 @@ const WRONG_FILE: u8 = 24;
 ///
 /// Exit codes: 10 to 17 as for counterfoil serve, 24 the file is no whole export.
 #[derive(Args, Debug)]
+#[command(mut_args(super::is_made))]
 pub(super) struct Import {
     /// The file; /dev/stdin for standard input
     file: PathBuf,

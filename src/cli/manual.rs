@@ -47,12 +47,19 @@ fn write(Manual { folder }: &Manual) -> io::Result<()> {
     fs::create_dir_all(&completions)?;
     clap_mangen::generate_to(Cli::command(), man)?;
     for shell in SHELLS {
-        clap_complete::generate_to(shell, &mut Cli::command(), NAME, &completions)?;
+        clap_complete::generate_to(shell, &mut listed(), NAME, &completions)?;
     }
     let mut all = Cli::command().disable_help_subcommand(true);
     all.build();
     let verbs: String = all.get_subcommands().map(chapter).collect();
     fs::write(folder.join("configuration.md"), format!("{BEFORE}{verbs}"))
+}
+
+/// Every verb that the help lists: completions would offer the others too.
+fn listed() -> Command {
+    let all = Cli::command();
+    let verbs: Vec<Command> = all.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned().collect();
+    Command::new(NAME).version(env!("CARGO_PKG_VERSION")).propagate_version(true).subcommands(verbs)
 }
 
 /// What one verb, or each of those below it, is told.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::watch::watch;
-use super::{Data, Failure, by, say, tell};
+use super::{Data, Failure, by, days, say, tell};
 use crate::clock::{self, DAY};
 use crate::store::{self, Counts, Did, Entry, Limits, Progress, Removal, Stage, Store, StoreError};
 
@@ -43,11 +43,6 @@ pub(super) struct Purge {
     yes: bool,
     #[command(flatten)]
     data: Data,
-}
-
-fn days(typed: &str) -> Result<u32, String> {
-    let days = typed.strip_suffix('d').and_then(|days| days.parse().ok()).filter(|days| (1..=36_500).contains(days));
-    days.ok_or_else(|| "write it in days, such as 90d; a day is the least".to_owned())
 }
 
 pub(super) async fn run(purge: Purge) -> Result<(), Failure> {
@@ -194,18 +189,5 @@ fn table(counts: &store::Counts) -> String {
 impl Counts {
     fn all(&self) -> u64 {
         self.kinds.iter().map(|(_, count)| count).sum::<u64>() + self.quarantined
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_age_is_a_number_of_days() {
-        assert_eq!(days("90d"), Ok(90));
-        for wrong in ["", "90", "0d", "-1d", "d", "3m", "90 days"] {
-            assert!(days(wrong).is_err(), "{wrong}");
-        }
     }
 }

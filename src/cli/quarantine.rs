@@ -1,7 +1,7 @@
 //! `counterfoil quarantine` and `counterfoil requeue`: what could not be understood, and reading it again after an upgrade.
 
 use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
@@ -106,7 +106,11 @@ async fn save(save: &Save) -> Result<(), Failure> {
     let name = save.file.display();
     let failed =
         |error| Failure::new(format!("the file {name} cannot be written: {error}. Name one that does not exist"));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&save.file).map_err(failed)?;
+    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&save.file);
+    let mut file = opened.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::exists_already(&save.file),
+        _ => failed(error),
+    })?;
     file.write_all(&body).and_then(|()| file.sync_all()).map_err(failed)?;
     tell(&format!("{} bytes are in {name}. They may hold personal data.", body.len()));
     Ok(())

@@ -26,6 +26,7 @@ use crate::store;
 /// Exit codes: 10 the folder is not empty, 11 the backup is empty, 12 it is damaged, 13 it is no backup of a store, 14 it is of a newer
 /// release, 15 a server has the folder open, 16 and 17 the folder cannot be written, 21 it is encrypted and the identity opens it not.
 #[derive(Args, Debug)]
+#[command(mut_args(super::is_made))]
 pub(super) struct Restore {
     /// The backup
     file: PathBuf,

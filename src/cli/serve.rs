@@ -20,7 +20,7 @@ use super::log::{Log, READY};
 use super::systemd::{self, Inherited};
 use super::watched::Watched;
 use super::without::Without;
-use super::{Data, Failure, listed, tls};
+use super::{Data, Failure, days, listed, tls};
 use crate::access::{RequiredOf, SingleSignOn};
 use crate::edge::{self, Limits, Network, Proxies, Routes};
 use crate::store::{BackupFolder, Checkpoint, Keep, Recipient, Retention, Store};
@@ -41,6 +41,7 @@ const DESCRIPTORS_BESIDE: usize = 256;
 /// is empty, 12 it is damaged, 13 it is another program's, 14 it is of a newer release, 15 another server has it open, 16 and
 /// 17 it cannot be read or written, 19 what systemd handed over is no socket to listen on.
 #[derive(Args, Debug)]
+#[command(mut_args(super::is_made))]
 pub(super) struct Serve {
     #[command(flatten)]
     data: Data,
@@ -127,8 +128,7 @@ fn keep(typed: &str) -> Result<Keep, String> {
     if typed == "forever" {
         return Ok(Keep::Forever);
     }
-    let days = typed.parse().ok().filter(|days| (1..=36_500).contains(days));
-    days.map(Keep::Days).ok_or_else(|| "write a number of days from 1 to 36500, or forever".to_owned())
+    days(typed).map(Keep::Days).map_err(|_| "write a number of days from 1 to 36500, or forever".to_owned())
 }
 
 fn kept(keep: Keep) -> String {

@@ -48,6 +48,12 @@ pub(super) struct Who {
 }
 
 impl Who {
+    /// What of it is read from standard input.
+    fn on_input(&self) -> Option<&'static str> {
+        let all = [(&self.number, "number"), (&self.email, "address"), (&self.reference, "reference")];
+        all.into_iter().find(|(typed, _)| typed.as_deref() == Some("-")).map(|(_, what)| what)
+    }
+
     /// Reads it, where it is on standard input; gives it as it was typed too.
     pub(super) fn read(&self) -> Result<(Whom, String), Failure> {
         let typed = |typed: &str| if typed == "-" { line() } else { Ok(typed.to_owned()) };
@@ -181,7 +187,7 @@ fn to_file(
     };
     let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if file.symlink_metadata().is_ok() {
-        return Err(failed(io::ErrorKind::AlreadyExists.into()));
+        return Err(Failure::exists_already(file));
     }
     let made = tempfile::Builder::new().prefix(".counterfoil-export-").tempfile_in(folder).map_err(failed)?;
     let (made, counts) = write(store, whom, typed, format, made, progress)?;
@@ -240,7 +246,7 @@ async fn erase(erase: Erase) -> Result<(), Failure> {
     }
     if !erase.yes {
         let what = if erase.redact { "Redact" } else { "Erase" };
-        ask("changed", &format!("{what} all of it for good, but for what is held?"))?;
+        ask("changed", &format!("{what} all of it for good, but for what is held?"), erase.who.on_input())?;
     }
     let redact = erase.redact.then_some(erase.recipient);
     let asked = Asked { by: by(), reason: erase.reason, at: now };
@@ -277,9 +283,12 @@ pub(super) fn held(count: u64) -> String {
     if count == 0 { String::new() } else { format!(", and {count} are held and were kept") }
 }
 
-pub(super) fn ask(done: &str, question: &str) -> Result<(), Failure> {
+/// `read` is what was read from standard input before.
+fn ask(done: &str, question: &str, read: Option<&str>) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
-        return Err(Failure::new(format!("nothing was {done}: nobody can be asked here. Add --yes")));
+        let why =
+            read.map_or_else(|| " here".to_owned(), |read| format!(", because the {read} came from standard input"));
+        return Err(Failure::new(format!("nothing was {done}: nobody can be asked{why}. Add --yes")));
     }
     tell(&format!("{question} Type yes to go on."));
     if line()?.trim() == "yes" { Ok(()) } else { Err(Failure::new(format!("nothing was {done}"))) }

@@ -89,6 +89,11 @@ impl Encryption {
 }
 
 impl Encryption {
+    /// Whether TLS is spoken.
+    pub(super) fn is_spoken(&self) -> bool {
+        self.tls_cert.is_some() || self.acme.is_wanted()
+    }
+
     /// The certificate as it would be shown by a server that starts now, or why none would be; nothing where no TLS is spoken.
     pub(super) fn certificate(self, folder: &Path) -> Result<Option<Result<Certificate, String>>, Failure> {
         let none_yet = || "there is no certificate yet: the authority has given none, and nobody comes in".to_owned();
@@ -274,7 +279,7 @@ impl Files {
         if mode & TOO_OPEN != 0 {
             tracing::warn!(
                 event = "tls.key_is_open",
-                "others on this machine may read or change the private key {}: chmod 600 it, and give it to the server's user",
+                "others on this machine may read or change the private key {}: give it to root and the server's group (chown root:counterfoil), and chmod 640 it",
                 self.key.display()
             );
         }

@@ -32,6 +32,7 @@ enum What {
 /// Paste it in Notify under API integration, Callbacks. Only its SHA-256 is kept. Several tokens of one service are valid at
 /// once: add the new one, change it in Notify, then revoke the old one, which is taken for another half an hour.
 #[derive(Args, Debug)]
+#[command(mut_args(super::is_made))]
 struct Add {
     /// The name of the Notify service; it stands on everything that this token brings
     name: String,
@@ -91,7 +92,7 @@ async fn add(add: Add) -> Result<(), Failure> {
         Some(file) => (usable(read_token(file)?)?, false),
         None => (Secret::random()?.text(), true),
     };
-    let store = add.data.open_or_make()?;
+    let (store, was_made) = add.data.open_or_make()?;
     let notify_service_id = add.notify_service_id.map(|id| id.hyphenated().to_string());
     let id = keep_hash(&store, name, notify_service_id, &token).await?;
     if made && let Err(failure) = say(&token) {
@@ -100,7 +101,8 @@ async fn add(add: Add) -> Result<(), Failure> {
         store.revoke_token(id, now, by(), now).await?;
         return Err(failure);
     }
-    tell(&format!("This is token {id}. Notify can use it at once."));
+    let valid = if was_made { add.data.was_made("this token") } else { "Notify can use it at once.".to_owned() };
+    tell(&format!("This is token {id}. {valid}"));
     Ok(())
 }
 

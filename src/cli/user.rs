@@ -10,6 +10,9 @@ use crate::clock;
 use crate::store::{ChangePersonError, Person, Role, Services, Store};
 use crate::web;
 
+/// Where a link leads unless it is told.
+const HERE: &str = "http://localhost:8080";
+
 /// People who may sign in: add, list, change, disable, enable, reset, reset-second-factor, sign out, forget single sign-on
 ///
 /// Where - stands in the place of an address it is read from standard input, so that it is in no list of processes and in no shell's
@@ -35,6 +38,7 @@ enum What {
 
 /// Add a person, and print a link on which they set their password
 #[derive(Args, Debug)]
+#[command(mut_args(super::is_made))]
 struct Add {
     /// The email address that they sign in with; - reads it from standard input
     email: String,
@@ -55,9 +59,9 @@ struct Add {
 
 #[derive(Args, Debug)]
 struct Reached {
-    /// How people reach the pages, for the link
-    #[arg(long, value_name = "URL", value_parser = super::public_url, env = "COUNTERFOIL_PUBLIC_URL", default_value = "http://localhost:8080")]
-    public_url: String,
+    /// How people reach the pages, for the link. Without it the link works on this machine alone
+    #[arg(long, value_name = "URL", value_parser = super::public_url, env = "COUNTERFOIL_PUBLIC_URL")]
+    public_url: Option<String>,
 }
 
 /// Change what a person may do and see, from their next page on
@@ -147,13 +151,19 @@ pub(super) async fn run(user: User) -> Result<(), Failure> {
 async fn add(add: Add) -> Result<(), Failure> {
     let email = email_address(&address(&add.email)?)?;
     let password = if add.password_stdin { Some(password_from_stdin(&email).await?) } else { None };
-    let store = add.data.open_or_make()?;
+    let (store, was_made) = add.data.open_or_make()?;
     let (has_password, sees) = (password.is_some(), seen(&store, add.services).await?);
     let person = store
         .add_person(email, add.role, sees, password, by(), clock::now())
         .await
         .map_err(|error| Failure::new(error.to_string()))?;
-    if has_password { Ok(()) } else { print_link(&store, person, &add.reached).await }
+    if !has_password {
+        print_link(&store, person, &add.reached).await?;
+    }
+    if was_made {
+        tell(&add.data.was_made("this account"));
+    }
+    Ok(())
 }
 
 /// Adds an administrator; gives the link on which they set their password.
@@ -188,8 +198,11 @@ async fn password_from_stdin(email: &str) -> Result<String, Failure> {
 }
 
 async fn print_link(store: &Store, person: i64, reached: &Reached) -> Result<(), Failure> {
-    say(&link(store, person, &reached.public_url).await?)?;
+    say(&link(store, person, reached.public_url.as_deref().unwrap_or(HERE)).await?)?;
     tell("The link works once, for one hour.");
+    if reached.public_url.is_none() {
+        tell("It works on this machine alone. Give --public-url for one that works elsewhere.");
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use indicatif::HumanBytes;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::{Finding, State, counted, long};
+use super::{Finding, State, counted, counted_as, long};
 use crate::clock::{DAY, MINUTE};
 use crate::store::{self, CheckError, Examined, Progress, Role, Store, StoreError, TokenRow};
 
@@ -100,8 +100,9 @@ pub(super) async fn whole(folder: &Path, found: Examined, tell: &mut dyn FnMut(F
         tell(Finding { check: "log", state, found: words, to_do: Some(to_do.to_owned()) });
     }
     if found.quarantined > 0 {
-        let words =
-            format!("{} could not be understood, and stand in quarantine", counted(found.quarantined, "callback"));
+        let stand = if found.quarantined == 1 { "stands" } else { "stand" };
+        let callbacks = counted(found.quarantined, "callback");
+        let words = format!("{callbacks} could not be understood, and {stand} in quarantine");
         tell(Finding::warning(
             "quarantine",
             words,
@@ -148,7 +149,7 @@ pub(super) async fn look(store: &Store, data: &Path, now: i64, tell: &mut dyn Fn
                 }
                 (people, admins) => {
                     let (people, admins) = (i128::try_from(people), i128::try_from(admins));
-                    let people = counted(people.unwrap_or_default(), "person").replace("persons", "people");
+                    let people = counted_as(people.unwrap_or_default(), "person", "people");
                     let admins = counted(admins.unwrap_or_default(), "admin");
                     Finding::good("users", format!("{people} may sign in, of whom {admins}"))
                 }

@@ -38,27 +38,35 @@ pub(super) fn look(folder: &Path, now: i64, tell: &mut dyn FnMut(Finding)) -> Op
         Ok(_) => match store::examine(folder) {
             Ok(found) if found.is_older => {
                 let to_do = "The next start of the server brings it up to date. Until then its callbacks, tokens and accounts were not looked at.";
-                tell(Finding::warning("folder", format!("{name} holds a store of an earlier release"), to_do));
+                tell(Finding::warning(
+                    "folder",
+                    format!("the folder {name} holds a store of an earlier release"),
+                    to_do,
+                ));
                 return Some(rest(folder, found, now, tell));
             }
             Ok(found) => {
                 tell(Finding::good(
                     "folder",
-                    format!("{name} holds a store of this release, {}", HumanBytes(found.bytes)),
+                    format!("the folder {name} holds a store of this release, {}", HumanBytes(found.bytes)),
                 ));
                 return Some(rest(folder, found, now, tell));
             }
             Err(OpenError::NoStore(_)) => {
-                (format!("{name} holds no store"), "Name the folder that counterfoil serve has as --data.")
+                (format!("the folder {name} holds no store"), "Name the folder that counterfoil serve has as --data.")
             }
-            Err(error) => (error.to_string(), "The message says what to do."),
+            Err(error) => {
+                tell(Finding::of("folder", &error));
+                return None;
+            }
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             (format!("there is no folder {name}"), "Name the folder that counterfoil serve has as --data.")
         }
-        Err(error) => {
-            (format!("{name} cannot be read: {error}"), "Run it as root or as the server’s user, such as by sudo.")
-        }
+        Err(error) => (
+            format!("the folder {name} cannot be read: {error}"),
+            "Run it as root or as the server’s user, such as by sudo.",
+        ),
     };
     tell(Finding::bad("folder", what, to_do));
     None
@@ -80,7 +88,7 @@ fn rest(folder: &Path, found: Examined, now: i64, tell: &mut dyn FnMut(Finding))
 
 fn unknown(check: &'static str, folder: &Path, error: &io::Error) -> Finding {
     let to_do = "Run it as root or as the server’s user. If that is so already, look whether the disk can be written.";
-    Finding::bad(check, format!("{} could not be looked at: {error}", folder.display()), to_do)
+    Finding::bad(check, format!("the folder {} could not be looked at: {error}", folder.display()), to_do)
 }
 
 /// Whether there is so little room that whoever opens the store gives up the ballast.
@@ -105,7 +113,7 @@ fn owner(folder: &Path) -> io::Result<Finding> {
         let (file, of) = (entry.file_name().to_string_lossy().into_owned(), entry.metadata()?);
         if file.starts_with("counterfoil.") && of.uid() != own.uid() {
             let found = format!(
-                "{file} belongs to user {}, and the folder to user {}: the server may not be able to use it",
+                "the file {file} belongs to user {}, and the folder to user {}: the server may not be able to use it",
                 of.uid(),
                 own.uid()
             );

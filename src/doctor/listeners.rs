@@ -94,7 +94,7 @@ async fn one(Listener { at, takes, is_encrypted }: Listener) -> Finding {
         }
         (Takes::All | Takes::Metrics, StatusCode::SERVICE_UNAVAILABLE) => bad(
             format!("the server at {at} takes no callbacks: {word}"),
-            "Its log says what to do, and docs/operations.md what each word means.",
+            "Its log says what to do, and operations.md what each word means (the package has it in /usr/share/doc/counterfoil).",
         ),
         (_, status) => bad(format!("another program answers at {at}, with {}", status.as_u16()), to_do),
     }

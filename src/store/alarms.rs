@@ -72,6 +72,9 @@ sorts! {
     /// No email has gone out for some time.
     EmailsFail "emails_fail" "Emails to people are not going out"
         "Check the mail server and the --smtp flags. Nothing is lost: what waits is sent when the mail server takes it. Settings says how it stands now."
+    /// Alarms do not go out.
+    AlarmsFail "alarms_fail" "Alarms do not get out"
+        "Check --alarm-command, which must name a program that the server may run, and --alarm-webhook. The server’s log says what failed. Until then look at this page yourself."
     /// Callbacks, or some of them, have been answered 503 for a while.
     Refusing "refusing" "Callbacks, or some of them, have been refused for over 5 minutes"
         "GOV.UK Notify gives each up after about 25 minutes. The server’s log says why they are refused: mend that now, then run counterfoil backfill if it took longer."

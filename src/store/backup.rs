@@ -61,6 +61,16 @@ pub enum BackupError {
     /// What `SQLite` said while copying.
     #[error("the store could not be copied: {0}. Check the free space, then try again")]
     Sqlite(String),
+    /// A file that was named is not there, or may not be read.
+    #[error("the {what} {file} cannot be read: {error}. Check its name, and who may read it")]
+    NotRead {
+        /// What it is to be.
+        what: &'static str,
+        /// The file that was named.
+        file: String,
+        /// What the system answered.
+        error: io::Error,
+    },
     /// The system refused something.
     #[error("cannot {what}: {error}. Check the folder's owner, its permissions and the free space")]
     Io {
@@ -82,7 +92,11 @@ impl BackupError {
             BackupError::NoBackup => 13,
             BackupError::Exists(_) => 19,
             BackupError::Encrypted(_) => 21,
-            BackupError::Stopped | BackupError::TooSlow | BackupError::Sqlite(_) | BackupError::Io { .. } => 1,
+            BackupError::Stopped
+            | BackupError::TooSlow
+            | BackupError::Sqlite(_)
+            | BackupError::NotRead { .. }
+            | BackupError::Io { .. } => 1,
         }
     }
 }

@@ -95,6 +95,11 @@ pub enum OpenError {
     /// There is no store in the folder.
     #[error("the folder {0} holds no Counterfoil store. Check --data; counterfoil serve or token add makes one")]
     NoStore(String),
+    /// Whoever runs this may not see what is in the folder.
+    #[error(
+        "the folder {0} cannot be looked into: permission denied. Run it as root or as the server’s user, such as by sudo"
+    )]
+    Closed(String),
     /// The store cannot be read or written.
     #[error("the store cannot be used: {0}. Check the folder's owner and the free space")]
     Unreadable(String),
@@ -120,7 +125,7 @@ impl OpenError {
             OpenError::Newer { .. } => 14,
             OpenError::InUse => 15,
             OpenError::Unreadable(_) => 16,
-            OpenError::Io { .. } => 17,
+            OpenError::Closed(_) | OpenError::Io { .. } => 17,
             OpenError::NoStore(_) => 18,
         }
     }
@@ -148,7 +153,7 @@ impl Folder {
     /// Looks at the folder, makes what is not there yet, and brings the store to today's version.
     pub(super) fn claim(path: &Path, purpose: Use, now: i64) -> Result<Folder, OpenError> {
         let mut folder = Folder { path: path.to_owned(), lock: None };
-        if purpose == Use::Existing && !folder.database().exists() {
+        if purpose == Use::Existing && !folder.has_store()? {
             return Err(OpenError::NoStore(path.display().to_string()));
         }
         make_folder(path)?;
@@ -156,7 +161,7 @@ impl Folder {
         if purpose == Use::Serve {
             folder.lock = Some(folder.lock()?);
         }
-        if folder.database().exists() {
+        if folder.has_store()? {
             folder.refuse_nothing_at_all()?;
         } else {
             folder.create(now)?;
@@ -200,7 +205,7 @@ impl Folder {
     /// Looks at a store that is there, to read it whole. Nothing in the folder is made, changed or brought to today's version.
     pub(super) fn look(path: &Path) -> Result<(Folder, Connection), OpenError> {
         let folder = Folder { path: path.to_owned(), lock: None };
-        if !folder.database().exists() {
+        if !folder.has_store()? {
             return Err(OpenError::NoStore(path.display().to_string()));
         }
         folder.refuse_nothing_at_all()?;
@@ -216,6 +221,18 @@ impl Folder {
     /// Whether this process has it alone.
     pub(super) fn is_held(&self) -> bool {
         self.lock.is_some()
+    }
+
+    /// Whether the store's file is there. Where nobody can tell, it is not said to be missing.
+    fn has_store(&self) -> Result<bool, OpenError> {
+        self.database().try_exists().map_err(|error| self.not_read(error))
+    }
+
+    fn not_read(&self, error: io::Error) -> OpenError {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => OpenError::Closed(self.path.display().to_string()),
+            _ => OpenError::Io { what: "read the folder", error },
+        }
     }
 
     pub(super) fn database(&self) -> PathBuf {
@@ -249,7 +266,7 @@ impl Folder {
     }
 
     fn refuse_something_else(&self) -> Result<(), OpenError> {
-        let failed = |error| OpenError::Io { what: "read the folder", error };
+        let failed = |error| self.not_read(error);
         let mut stranger = None;
         for entry in fs::read_dir(&self.path).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();

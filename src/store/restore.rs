@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::backup::{BackupError, copy_bytes, open_copy};
 use super::damage::{integrity_check, is_damage};
@@ -39,10 +39,15 @@ pub fn restore(
     progress: &Progress,
 ) -> Result<Restored, BackupError> {
     let failed = |error| BackupError::Io { what: "read the backup", error };
+    let not_read = |what, file: &Path, error| {
+        let file = file.display().to_string();
+        BackupError::NotRead { what, file, error }
+    };
     let journals = erased.map(Path::to_owned).into_iter().chain(journal::look_for(folder, file));
-    let erased = journals.map(|journal| journal::read(&journal)).reduce(|all, more| Ok([all?, more?].concat()));
-    let erased = erased.transpose().map_err(|error| BackupError::Io { what: "read the journal of erasures", error })?;
-    let backup = File::open(file).map_err(failed)?;
+    let read =
+        |journal: PathBuf| journal::read(&journal).map_err(|error| not_read("journal of erasures", &journal, error));
+    let erased = journals.map(read).reduce(|all, more| Ok([all?, more?].concat())).transpose()?;
+    let backup = File::open(file).map_err(|error| not_read("backup", file, error))?;
     let bytes = backup.metadata().map_err(failed)?.len();
     let mut backup = unseal(backup, identity)?;
     let was_there = folder.exists();

@@ -36,10 +36,17 @@ const STEP_TOLD: i64 = HOUR;
 /// Looks and tells until it is dropped. `backups` is the time from one backup to the next, where there is a schedule, and the server runs
 /// `without` what these flags should have brought.
 pub async fn watch(store: Store, backups: Option<Duration>, without: Vec<&'static str>, outlets: Outlets) {
+    if let Some(Err(why)) = outlets.command_can_run() {
+        tracing::error!(
+            event = "alarm.command_not_run",
+            "alarms do not get out by --alarm-command: {why}. Name a program that the server’s user may run"
+        );
+    }
+    let reaches_somebody = outlets.are_any();
     let (tell, telling) = outlets.open();
     let looking = async {
         let since = clock::now();
-        let (mut news, mut clock) = begin(&store, backups, since).await;
+        let (mut news, mut clock) = begin(&store, backups, reaches_somebody, since).await;
         let of_flag = |flag: &&str| Stands { sort: AlarmSort::Without, about: Some((*flag).to_owned()), since };
         let without: Vec<Stands> = without.iter().map(of_flag).collect();
         loop {
@@ -47,6 +54,8 @@ pub async fn watch(store: Store, backups: Option<Duration>, without: Vec<&'stati
             clock.look(now, Instant::now());
             let mut stand = look(&store, backups, &clock, &news, now).await;
             stand.extend_from_slice(&without);
+            let fails_since = tell.fails_since(now);
+            stand.extend(fails_since.map(|since| Stands { sort: AlarmSort::AlarmsFail, about: None, since }));
             for told in news.of(&stand, now) {
                 tell.tell(&told);
             }
@@ -68,9 +77,9 @@ pub async fn watch(store: Store, backups: Option<Duration>, without: Vec<&'stati
 }
 
 /// Goes on from what was told before the start. What is only known while a server runs is taken to be as it was until it shows.
-async fn begin(store: &Store, backups: Option<Duration>, now: i64) -> (News, Clock) {
+async fn begin(store: &Store, backups: Option<Duration>, reaches_somebody: bool, now: i64) -> (News, Clock) {
     // What cannot be read is told again.
-    let news = News::after(store.told_alarms().await.unwrap_or_default());
+    let news = News::after(store.told_alarms().await.unwrap_or_default(), reaches_somebody);
     let mut clock = Clock::at(now);
     let meters = store.meters();
     news.stood(AlarmSort::Refusing).for_each(|stood| meters.was_refusing(stood.since, now));
@@ -198,7 +207,7 @@ mod tests {
         let told = all.iter().map(|sort| Stands { sort: *sort, about: None, since: NOW - 20 * MINUTE });
         let told = told.map(|stands| ToldAlarm { stands, told_at: NOW - 20 * MINUTE }).collect();
         store.note_told_alarms(told).await.unwrap();
-        let (mut news, clock) = begin(&store, turn, NOW).await;
+        let (mut news, clock) = begin(&store, turn, true, NOW).await;
         let mut at = async |now: i64| {
             let stand = look(&store, turn, &clock, &news, now).await;
             let stand: Vec<Stands> = stand.into_iter().filter(|stands| stands.sort != AlarmSort::Disk).collect();

@@ -172,6 +172,7 @@ fn name(sort: AlarmSort) -> &'static str {
         AlarmSort::LargeExport => "Files that people save",
         AlarmSort::RecordBroken => "The record",
         AlarmSort::EmailsFail => "Emails to colleagues",
+        AlarmSort::AlarmsFail => "Alarms that go out",
         AlarmSort::Refusing => "Callbacks that are taken",
         AlarmSort::Damage => "The store",
         AlarmSort::Disk => "The disk",

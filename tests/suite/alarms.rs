@@ -117,6 +117,24 @@ fn each_alarm_goes_out_when_it_begins_and_ends_also_where_the_first_try_fails() 
 }
 
 #[test]
+fn a_command_that_is_not_there_stops_no_server_and_is_an_alarm_of_its_own() {
+    let folder = folder();
+    let hook = Hook::listen(0);
+    let (url, command) = (format!("http://{}/", hook.at), folder.path().join("none"));
+    let more = ["--alarm-webhook", &url, "--alarm-command", command.to_str().unwrap()];
+    let mut server = Server::start_with(&more);
+    assert_eq!(server.post("/callbacks", b"{}").status, 200, "callbacks are taken all the same");
+    let told = || serde_json::from_str::<Value>(&hook.next().1).unwrap();
+    let began = std::iter::repeat_with(told).find(|said| said["alarm"] == "alarms_fail").unwrap();
+    assert_eq!(began["state"], "began");
+    assert!(server.log().contains("alarm.command_not_run"));
+    command_that_notes(folder.path());
+    fs::rename(folder.path().join("alarmed"), &command).unwrap();
+    let ended = std::iter::repeat_with(told).find(|said| said["alarm"] == "alarms_fail").unwrap();
+    assert_eq!(ended["state"], "ended", "it is looked at again");
+}
+
+#[test]
 fn a_restart_tells_no_alarm_again_and_once_what_ended_meanwhile() {
     let folder = folder();
     let data = folder.path().join("store");

@@ -176,7 +176,7 @@ fn what_cannot_be_restored_is_refused_with_a_sentence_and_leaves_no_folder() {
         "PRAGMA foreign_keys = OFF; INSERT INTO tokens (id, service, sha256, made_at) VALUES (9, 99, x'00', 1)";
     let new = folder.join("new");
     for (file, code, words) in [
-        (folder.join("absent.db"), 1, "cannot read the backup"),
+        (folder.join("absent.db"), 1, "cannot be read: No such file or directory (os error 2). Check its name"),
         (other("empty.db", b""), 11, "the backup is empty"),
         (cut, 12, "the backup is damaged"),
         (other("flipped.db", &bytes), 12, "the backup is damaged"),

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -56,6 +57,90 @@ fn a_command_that_needs_a_store_makes_none() {
         assert!(String::from_utf8_lossy(&output.stderr).contains("holds no Counterfoil store. Check --data"));
     }
     assert!(!data.exists());
+}
+
+#[test]
+fn who_may_not_look_into_a_folder_is_not_told_that_it_is_empty() {
+    if !rustix::process::geteuid().is_root() {
+        assert!(std::env::var_os("CI").is_none(), "the test of a folder that is closed to others needs root");
+        eprintln!("\n*** NOT TRIED: a command of another user, because only root can be one ***\n");
+        return;
+    }
+    let folder = folder();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (data, backup) = (folder.path().join("store"), folder.path().join("backup.db"));
+    assert!(run(&["token", "add", "Test service"], &data).status.success());
+    for arguments in [["token", "list"].as_slice(), &["backup", backup.to_str().unwrap()], &["token", "add", "Other"]] {
+        let mut command = Command::new(BINARY);
+        command.args(arguments).arg("--data").arg(&data).uid(65_534).gid(65_534);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(17), "{arguments:?}: {said}");
+        assert!(said.contains("cannot be looked into: permission denied. Run it as root"), "{said}");
+    }
+}
+
+#[test]
+fn where_a_command_makes_a_store_it_says_so_and_promises_nothing() {
+    let folder = folder();
+    let said = |arguments: &[&str], data: &str| {
+        let output = run(arguments, &folder.path().join(data));
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let user = ["user", "add", "amelia@example.gov.uk", "--role", "admin"];
+    for (arguments, data) in [(&["token", "add", "Housing"][..], "mistyped"), (&user, "mistyped-too")] {
+        let words = said(arguments, data);
+        assert!(words.contains("There was no store in") && words.contains("check --data"), "{words}");
+        assert!(!words.contains("at once"), "{words}");
+    }
+    assert!(said(&["token", "add", "Housing"], "mistyped").contains("Notify can use it at once."));
+}
+
+#[test]
+fn a_link_that_works_on_this_machine_alone_is_said_to() {
+    let folder = folder();
+    let said = |arguments: &[&str]| {
+        let output = run(arguments, folder.path());
+        assert!(output.status.success(), "{output:?}");
+        (printed(&output), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (link, words) = said(&["user", "add", "amelia@example.gov.uk", "--role", "admin"]);
+    assert!(link.starts_with("http://localhost:8080/") && words.contains("this machine alone. Give --public-url"));
+    let (link, words) = said(&["user", "reset", "amelia@example.gov.uk", "--public-url", "https://a.example"]);
+    assert!(link.starts_with("https://a.example/") && !words.contains("this machine alone"), "{words}");
+}
+
+#[test]
+fn what_cannot_be_done_with_a_file_or_without_an_answer_is_said_with_the_way_out() {
+    let server = Server::start();
+    let file = server.data.with_file_name("there.json");
+    fs::write(&file, "").unwrap();
+    let said = |arguments: &[&str], input: &str| {
+        let output = run_with_input(arguments, &server.data, input);
+        (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let to = file.to_str().unwrap();
+    assert_eq!(server.post("/callbacks", b"nonsense").status, 200);
+    for arguments in
+        [&["subject", "export", "--number", "07700900123", "--to", to][..], &["quarantine", "save", "1", to]]
+    {
+        let (code, words) = said(arguments, "");
+        assert!(code == 19 && words.contains("exists already. Name one that does not exist"), "{code} {words}");
+    }
+    let text = include_bytes!("../callbacks/text-international.json");
+    assert_eq!(server.post("/callbacks/received-text-messages", text).status, 200);
+    let number =
+        serde_json::from_slice::<serde_json::Value>(text).unwrap()["source_number"].as_str().unwrap().to_owned();
+    let (code, words) = said(&["subject", "erase", "--number", "-", "--reason", "test"], &number);
+    let why = "nobody can be asked, because the number came from standard input. Add --yes";
+    assert!(code == 1 && words.contains(why), "{code} {words}");
+    let output = run(&["restore", "no-such-file"], &server.data.with_file_name("new"));
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains("the backup no-such-file cannot be read") && words.contains("Check its name"), "{words}");
+    assert!(run(&["purge", "--older-than", "90", "--dry-run"], &server.data).status.success());
+    assert!(run(&["purge", "--older-than", "90d", "--dry-run"], &server.data).status.success());
+    Server::start_with(&["--keep-receipts", "365d", "--keep-messages", "365"]);
 }
 
 /// A server that was started by hand, with the rest of its log.

@@ -178,6 +178,7 @@ fn what_is_wrong_with_a_folder_is_named() {
     said.bad("server", "no server runs");
     said.good("users");
     said.warning("backup", "no backups are made");
+    said.warning("alarms", "told to nobody");
     said.warning("url", "nobody said how Notify reaches this server");
 
     fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
@@ -200,6 +201,31 @@ fn what_is_wrong_with_a_folder_is_named() {
 }
 
 #[test]
+fn whether_alarms_get_out_is_looked_at_and_nothing_is_sent() {
+    let folder = folder();
+    let data = folder.path().join("store");
+    alone(&data);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/T0?key=a-secret", listener.local_addr().unwrap());
+    let script = folder.path().join("alarmed");
+    let flags = ["--alarm-webhook", &url, "--alarm-command", script.to_str().unwrap()];
+    let said = doctor(Some(&data), &flags);
+    said.bad("alarms", "the command for alarms cannot be run");
+    assert!(said.has("alarms", "good", "127.0.0.1 answers"), "{:#?}", said.findings);
+    let (mut met, mut heard) = (listener.accept().unwrap().0, vec![]);
+    std::io::Read::read_to_end(&mut met, &mut heard).unwrap();
+    assert_eq!(heard, b"", "nothing is sent");
+    fs::write(&script, "#!/bin/sh\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    drop(listener);
+    let said = doctor(Some(&data), &flags);
+    assert!(said.has("alarms", "good", "can be run"), "{:#?}", said.findings);
+    said.bad("alarms", "do not get out to 127.0.0.1");
+    assert!(!said.findings.iter().flatten().any(|words| words.contains("a-secret")), "{:#?}", said.findings);
+}
+
+#[test]
 fn what_is_wrong_with_a_store_is_named_and_an_older_one_is_left_as_it_is() {
     let mut server = well();
     let token = server.post("/callbacks/delivery-receipts", include_bytes!("../callbacks/receipt-sms-delivered.json"));
@@ -213,7 +239,7 @@ fn what_is_wrong_with_a_store_is_named_and_an_older_one_is_left_as_it_is() {
     let said = doctor(Some(&data), &[]);
     said.good("store");
     said.good("tokens");
-    said.warning("quarantine", "1 callback could not be understood");
+    said.warning("quarantine", "1 callback could not be understood, and stands in quarantine");
 
     store().execute("UPDATE callbacks SET arrived_at = arrived_at + 86400000000", []).unwrap();
     doctor(Some(&data), &[]).bad("clock", "before the newest callback");
@@ -229,7 +255,7 @@ fn what_is_wrong_with_a_store_is_named_and_an_older_one_is_left_as_it_is() {
     let after: i64 = store().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     assert_eq!(after, version - 1, "it is not brought up to date");
     store().pragma_update(None, "user_version", version + 1).unwrap();
-    doctor(Some(&data), &[]).bad("folder", "newer");
+    doctor(Some(&data), &[]).bad("folder", "this release knows versions up to");
     store().pragma_update(None, "user_version", version).unwrap();
 
     let mut bytes = fs::read(data.join("counterfoil.db")).unwrap();

@@ -74,6 +74,8 @@ fn each_shell_reads_its_completions_and_completes_verbs_with_them() {
         if let Some(read) = checked(shell, &["-n"], &completions.join(file)) {
             assert!(read.status.success(), "{shell}: {}", String::from_utf8_lossy(&read.stderr));
         }
+        let offered = fs::read_to_string(completions.join(file)).unwrap();
+        assert!(offered.contains("doctor") && !offered.contains("manual"), "{shell} offers what no help lists");
     }
     let ask = "COMP_WORDS=(counterfoil tok); COMP_CWORD=1; . \"$0\"; _counterfoil counterfoil tok counterfoil; echo \"${COMPREPLY[@]}\"";
     let asked = checked("bash", &["-c", ask], &completions.join("counterfoil.bash")).unwrap();

@@ -12,7 +12,7 @@ use crate::tls::Authority;
 
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 /// What is told after the journey, so that none of it is left out by mistake.
-const FACTS: usize = 15;
+const FACTS: usize = 18;
 /// And how many of these are about a release from before.
 const OF_BEFORE: usize = 2;
 
@@ -74,6 +74,32 @@ fn first_install() -> [Vec<String>; 2] {
         let typed = part.lines().filter_map(|line| line.strip_prefix("$ "));
         typed.map(|line| line.replace("./counterfoil_0.1.0-1_amd64.deb", "./older.deb")).collect()
     })
+}
+
+/// The commands that a page has people type below a heading, each on a line.
+fn recipe(page: &str, heading: &str) -> Vec<String> {
+    let page = fs::read_to_string(Path::new(REPOSITORY).join("docs").join(page)).unwrap();
+    let (_, below) = page.split_once(&format!("\n## {heading}\n")).unwrap();
+    let section = below.split("\n## ").next().unwrap().replace("\\\n", "");
+    let fenced = section.split("```").skip(1).step_by(2);
+    let lines = fenced.flat_map(|block| block.lines().skip(1).map(|line| line.trim().to_owned()));
+    lines.filter(|line| !line.is_empty()).collect()
+}
+
+/// What is typed when something is wrong, and for backups and a certificate of one's own, by the names that the journey has for it.
+fn recipes() -> [(&'static str, Vec<String>); 5] {
+    let mut stop = recipe("operations.md", "Stop and start it");
+    let start = stop.split_off(stop.iter().position(|command| command.contains("unmask")).unwrap());
+    let mut backups = recipe("operations.md", "Back up and restore");
+    let restore = backups.split_off(backups.iter().position(|command| command.starts_with("sudo mv ")).unwrap());
+    let restore = restore.iter().map(|command| command.replace(" FILE ", " /root/backup.db ")).collect();
+    [
+        ("commands-stop", stop),
+        ("commands-start", start),
+        ("commands-backups", backups),
+        ("commands-restore", restore),
+        ("commands-certificate", recipe("running.md", "TLS")),
+    ]
 }
 
 /// An authority for certificates within the machine.
@@ -145,6 +171,9 @@ fn the_package_does_what_it_says_from_the_first_install_to_the_purge() {
         fs::copy(journey.join(file), packages.join(file)).unwrap();
     }
     for (file, commands) in ["commands", "commands-behind-a-proxy"].into_iter().zip(first_install()) {
+        fs::write(packages.join(file), commands.join("\n") + "\n").unwrap();
+    }
+    for (file, commands) in recipes() {
         fs::write(packages.join(file), commands.join("\n") + "\n").unwrap();
     }
     pebble(&packages.join("pebble"));

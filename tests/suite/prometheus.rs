@@ -90,6 +90,26 @@ fn named_in_rules() -> BTreeSet<String> {
 }
 
 #[test]
+fn each_alarm_has_a_rule() {
+    use counterfoil::store::AlarmSort;
+    let rules = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(RULES)).unwrap();
+    let expressions: String = rules.lines().filter(|line| line.trim().starts_with("expr: ")).collect();
+    for sort in AlarmSort::ALL {
+        let series = match sort {
+            AlarmSort::Refusing => "counterfoil_refusing_seconds",
+            AlarmSort::Damage => "counterfoil_refusing ==",
+            AlarmSort::Disk => "counterfoil_disk_free_bytes",
+            AlarmSort::Log => "counterfoil_wal_bytes",
+            AlarmSort::Quarantine => "counterfoil_quarantined",
+            AlarmSort::Backup => "counterfoil_backup_failing",
+            AlarmSort::Certificate => "counterfoil_certificate_end_timestamp_seconds",
+            by_its_name => by_its_name.as_str(),
+        };
+        assert!(expressions.contains(series), "there is no rule for {sort:?}");
+    }
+}
+
+#[test]
 fn prometheus_has_every_series_that_its_rules_name_and_they_fire_for_what_they_watch() {
     let backups = folder();
     let more = ["--metrics-listen", "127.0.0.1:0", "--backup-to", backups.path().to_str().unwrap()];

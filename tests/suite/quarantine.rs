@@ -54,7 +54,7 @@ fn the_command_line_lists_shows_saves_and_reads_again_beside_the_server() {
     let save = ["quarantine", "save", "1", file.to_str().unwrap()];
     assert!(run(&save, &server.data).status.success());
     assert_eq!(fs::read(&file).unwrap(), BODY);
-    assert_eq!(run(&save, &server.data).status.code(), Some(1), "a file that is there is not replaced");
+    assert_eq!(run(&save, &server.data).status.code(), Some(19), "a file that is there is not replaced");
     assert_eq!(run(&["quarantine", "show", "99"], &server.data).status.code(), Some(1));
     assert_eq!(run(&["requeue", "99"], &server.data).status.code(), Some(1));
     assert!(!run(&["requeue"], &server.data).status.success(), "it says what to read");

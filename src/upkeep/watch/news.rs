@@ -1,5 +1,5 @@
 //! What is told of the alarms that stand: when one begins, each day while it lasts, and when it ends. It is kept in the store when every
-//! outlet has it, so that a start neither tells it again nor forgets it.
+//! outlet has it, so that a start neither tells it again nor forgets it. Where there is no outlet nobody was told.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,6 +7,9 @@ use std::sync::Arc;
 use super::outlets::{State, Told};
 use crate::clock::DAY;
 use crate::store::{AlarmSort, Stands, Store, ToldAlarm};
+
+/// When something was told that stood while there was no outlet.
+const NEVER: i64 = 0;
 
 type Key = (AlarmSort, Option<String>);
 
@@ -20,6 +23,8 @@ pub(super) struct News {
     under_way: Vec<Arc<Told>>,
     /// Whether the store has what they have.
     is_kept: bool,
+    /// Whether there is an outlet.
+    reaches_somebody: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -30,13 +35,13 @@ struct Before {
 
 impl News {
     /// Goes on from what was told before the start.
-    pub(super) fn after(told: Vec<ToldAlarm>) -> News {
+    pub(super) fn after(told: Vec<ToldAlarm>, reaches_somebody: bool) -> News {
         let before = |told: ToldAlarm| {
             let Stands { sort, about, since } = told.stands;
             ((sort, about), Before { since, told_at: told.told_at })
         };
         let told: BTreeMap<Key, Before> = told.into_iter().map(before).collect();
-        News { passed_on: told.clone(), told, under_way: Vec::new(), is_kept: true }
+        News { passed_on: told.clone(), told, under_way: Vec::new(), is_kept: true, reaches_somebody }
     }
 
     /// What is to be told of what stands now.
@@ -50,7 +55,7 @@ impl News {
         for stands in stand {
             let key = (stands.sort, stands.about.clone());
             let state = match self.told.get(&key) {
-                None => State::Began,
+                None | Some(Before { told_at: NEVER, .. }) => State::Began,
                 // A clock that was put back tells nothing twice.
                 Some(before) if now - before.told_at >= DAY => State::GoesOn,
                 Some(_) => continue,
@@ -80,9 +85,10 @@ impl News {
         for told in self.under_way.extract_if(.., |told| Arc::strong_count(told) == 1) {
             let Told { state, stands: Stands { sort, about, since }, now } = told.as_ref();
             let key = (*sort, about.clone());
+            let told_at = if self.reaches_somebody { *now } else { NEVER };
             match state {
                 State::Ended => self.passed_on.remove(&key),
-                State::Began | State::GoesOn => self.passed_on.insert(key, Before { since: *since, told_at: *now }),
+                State::Began | State::GoesOn => self.passed_on.insert(key, Before { since: *since, told_at }),
             };
             self.is_kept = false;
         }
@@ -131,8 +137,8 @@ mod tests {
         use AlarmSort::{Disk, Log, Quarantine};
         let folder = tempfile::tempdir().unwrap();
         let store = Store::serve(folder.path(), NOW).unwrap();
-        let after_a_start = async || News::after(store.told_alarms().await.unwrap());
-        let mut news = News::default();
+        let after_a_start = async || News::after(store.told_alarms().await.unwrap(), true);
+        let mut news = News::after(vec![], true);
         let under_way = news.of(&stand(&[Disk], NOW), NOW);
         news.keep(&store).await;
         assert_eq!(told(&mut after_a_start().await, &[Disk], NOW + 1), [(State::Began, Disk, NOW + 1)]);
@@ -151,5 +157,19 @@ mod tests {
         assert_eq!(under_way.len(), 1);
         news.keep(&store).await;
         assert_eq!(told(&mut after_a_start().await, &[Log], NOW + DAY + 3), [(State::Ended, Disk, NOW)]);
+    }
+
+    #[tokio::test]
+    async fn what_stood_while_there_was_no_outlet_is_told_to_the_first() {
+        use AlarmSort::Disk;
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::serve(folder.path(), NOW).unwrap();
+        let mut news = News::after(vec![], false);
+        told(&mut news, &[Disk], NOW);
+        assert_eq!(told(&mut news, &[Disk], NOW + 1), [], "the log has it once");
+        news.keep(&store).await;
+        let mut news = News::after(store.told_alarms().await.unwrap(), true);
+        assert_eq!(told(&mut news, &[Disk], NOW + 2), [(State::Began, Disk, NOW)]);
+        assert_eq!(told(&mut news, &[Disk], NOW + 3), []);
     }
 }

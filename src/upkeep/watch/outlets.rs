@@ -1,10 +1,14 @@
 //! Where alarms go to: a webhook and a command. Each has its own queue, so that one which hangs holds nothing up but itself. What
 //! goes out names sorts of alarms, services and numbers, and nobody.
 
+use std::fs;
 use std::net::IpAddr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +20,7 @@ use tokio::process::Command;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
 
+use crate::clock::{self, MINUTE};
 use crate::outgoing::{Connection, Server, WrongUrl};
 use crate::store::Stands;
 
@@ -28,6 +33,8 @@ const ENDS_WITHIN: Duration = Duration::from_secs(30);
 const TRIES_AGAIN: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
 const TRIES_FOR: Duration = Duration::from_hours(24);
+/// For so long an outlet fails before that is an alarm of its own.
+const FAILS_FOR: i64 = 5 * MINUTE;
 /// Nobody reads what is answered.
 const READ: usize = 1024;
 
@@ -114,11 +121,42 @@ impl std::fmt::Debug for Webhook {
     }
 }
 
+impl Webhook {
+    /// Where alarms are posted.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+}
+
+/// Since when an outlet fails; 0 while it does not.
+#[derive(Default)]
+struct Failing(AtomicI64);
+
+impl Failing {
+    fn failed(&self) {
+        // Only the first of several counts.
+        let _before = self.0.compare_exchange(0, clock::now(), Ordering::Relaxed, Ordering::Relaxed).is_ok();
+    }
+
+    fn passed_on(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    fn since(&self) -> Option<i64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|since| *since != 0)
+    }
+}
+
 /// The queues.
 pub(super) struct Tell {
     webhook: Option<mpsc::Sender<Arc<Told>>>,
     command: Option<mpsc::Sender<Arc<Told>>>,
     passed_on: Arc<Notify>,
+    /// Of the webhook and of the command.
+    failing: Arc<[Failing; 2]>,
+    /// What is looked at again and again, as it may come and go.
+    runs: Outlets,
 }
 
 impl Tell {
@@ -151,6 +189,13 @@ impl Tell {
 }
 
 impl Tell {
+    /// Since when alarms do not get out, where that is no matter of minutes.
+    pub(super) fn fails_since(&self, now: i64) -> Option<i64> {
+        let fails = self.failing.iter().filter_map(Failing::since).filter(|since| now - since > FAILS_FOR).min();
+        let cannot_run = matches!(self.runs.command_can_run(), Some(Err(_)));
+        fails.or(cannot_run.then_some(now))
+    }
+
     /// Waits until an outlet has passed something on, or given it up, since this was last waited for.
     pub(super) async fn passed_on(&self) {
         self.passed_on.notified().await;
@@ -158,10 +203,29 @@ impl Tell {
 }
 
 impl Outlets {
+    /// Whether anybody is told.
+    pub(super) fn are_any(&self) -> bool {
+        self.webhook.is_some() || self.command.is_some()
+    }
+
+    /// Whether the command can be run, or why not; nothing where there is none, or one by a name alone, which the system looks for.
+    #[must_use]
+    pub fn command_can_run(&self) -> Option<Result<(), String>> {
+        let command = self.command.as_ref().filter(|command| command.as_os_str().as_bytes().contains(&b'/'))?;
+        let name = command.display();
+        Some(match fs::metadata(command) {
+            Ok(found) if !found.is_file() => Err(format!("{name} is no file")),
+            Ok(found) if found.permissions().mode() & 0o111 == 0 => Err(format!("nobody may run {name}")),
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("{name} cannot be run: {error}")),
+        })
+    }
+
     /// The queues, and the work that empties them.
     pub(super) fn open(self) -> (Tell, impl Future<Output = ()>) {
+        let runs = Outlets { command: self.command.clone(), ..Outlets::default() };
         let Outlets { webhook, command, server } = self;
-        let server = server.unwrap_or_default();
+        let (server, failing) = (server.unwrap_or_default(), Arc::<[Failing; 2]>::default());
         let (to_webhook, for_webhook) = mpsc::channel(WAITING);
         let (to_command, for_command) = mpsc::channel(WAITING);
         let passed_on = Arc::<Notify>::default();
@@ -169,16 +233,19 @@ impl Outlets {
             webhook: webhook.is_some().then_some(to_webhook),
             command: command.is_some().then_some(to_command),
             passed_on: passed_on.clone(),
+            failing: failing.clone(),
+            runs,
         };
         let telling = async move {
+            let [webhook_fails, command_fails] = failing.as_ref();
             let posting = async {
                 if let Some(webhook) = &webhook {
-                    empty(for_webhook, &server, &Outlet::Webhook(webhook.clone()), &passed_on).await;
+                    empty(for_webhook, &server, &Outlet::Webhook(webhook.clone()), &passed_on, webhook_fails).await;
                 }
             };
             let running = async {
                 if let Some(command) = &command {
-                    empty(for_command, &server, &Outlet::Command(command.clone()), &passed_on).await;
+                    empty(for_command, &server, &Outlet::Command(command.clone()), &passed_on, command_fails).await;
                 }
             };
             tokio::join!(posting, running);
@@ -210,11 +277,13 @@ impl Outlet {
 }
 
 /// Tells one after the other. One that fails is tried again, with more and more time between.
-async fn empty(mut waiting: mpsc::Receiver<Arc<Told>>, server: &str, to: &Outlet, passed_on: &Notify) {
+async fn empty(mut waiting: mpsc::Receiver<Arc<Told>>, server: &str, to: &Outlet, passed_on: &Notify, fails: &Failing) {
     while let Some(told) = waiting.recv().await {
         let (body, outlet) = (body(&told, server), to.name());
         let (mut wait, mut waited) = (TRIES_AGAIN, Duration::ZERO);
-        while let Err(why) = to.tell(&told, body.clone()).await {
+        let is_told = loop {
+            let Err(why) = to.tell(&told, body.clone()).await else { break true };
+            fails.failed();
             let sort = told.stands.sort.as_str();
             if waited > TRIES_FOR {
                 tracing::error!(
@@ -224,7 +293,7 @@ async fn empty(mut waiting: mpsc::Receiver<Arc<Told>>, server: &str, to: &Outlet
                     why,
                     "an alarm could not be passed on for a day, and is left out"
                 );
-                break;
+                break false;
             }
             tracing::warn!(
                 event = "alarm.told_again",
@@ -236,6 +305,9 @@ async fn empty(mut waiting: mpsc::Receiver<Arc<Told>>, server: &str, to: &Outlet
             );
             sleep(wait).await;
             (waited, wait) = (waited + wait, (wait * 2).min(LONGEST_WAIT));
+        };
+        if is_told {
+            fails.passed_on();
         }
         drop(told);
         passed_on.notify_one();
@@ -322,6 +394,39 @@ async fn run(command: &PathBuf, told: &Told, body: Vec<u8>) -> Result<(), &'stat
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_that_is_no_program_is_known_before_it_is_needed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("alarmed");
+        let can_run = |command: &std::path::Path| {
+            let outlets = Outlets { command: Some(command.to_owned()), ..Outlets::default() };
+            outlets.command_can_run().map(|can_run| can_run.is_ok())
+        };
+        assert_eq!([can_run(&file), can_run(folder.path())], [Some(false); 2]);
+        fs::write(&file, "#!/bin/sh\n").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(can_run(&file), Some(false));
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(can_run(&file), Some(true));
+        assert_eq!(can_run("true".as_ref()), None, "the system looks for it");
+    }
+
+    #[test]
+    fn an_outlet_that_fails_for_minutes_is_known_until_something_gets_out() {
+        let tell = Outlets::default().open().0;
+        let [webhook, command] = tell.failing.as_ref();
+        let now = clock::now();
+        webhook.failed();
+        command.failed();
+        assert_eq!(tell.fails_since(now + FAILS_FOR / 2), None);
+        let later = now + 2 * FAILS_FOR;
+        assert_eq!(tell.fails_since(later), webhook.since().min(command.since()));
+        webhook.passed_on();
+        assert!(tell.fails_since(later).is_some());
+        command.passed_on();
+        assert_eq!(tell.fails_since(later), None);
+    }
 
     #[test]
     fn alarms_are_posted_where_nobody_reads_along() {
