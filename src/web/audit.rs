@@ -164,11 +164,20 @@ fn subjects(typed: &str) -> Vec<String> {
     if typed.is_empty() {
         return Vec::new();
     }
-    let people = match Term::of(typed) {
+    [people(typed), vec![reference_key(typed)]].concat()
+}
+
+/// Whom it is about that somebody looks in the record, as it stands there itself.
+fn asked_about(typed: &str) -> Vec<String> {
+    let people = people(typed);
+    if people.is_empty() { subjects(typed) } else { people }
+}
+
+fn people(typed: &str) -> Vec<String> {
+    match Term::of(typed) {
         Some(Term::People(keys)) => keys.iter().map(|key| key.as_str().to_owned()).collect(),
         _ => Vec::new(),
-    };
-    [people, vec![reference_key(typed)]].concat()
+    }
 }
 
 fn begins(typed: &str) -> Result<Option<Date>, &'static str> {
@@ -183,8 +192,8 @@ async fn show(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: W
     let (asked, trail) = (Asked::of(&site, &query).await?, Trail::of(&query));
     let path = asked.link(PAGE);
     // Also where the form is refused: what was typed is shown again.
-    let about = subjects(&asked.about).into_iter().next();
-    site.record(caseworker.did(Did::LookedAtRecord, clock::now()).about(about)).await?;
+    let looks = caseworker.did(Did::LookedAtRecord, clock::now());
+    site.record_all(looks.about_each(asked_about(&asked.about))).await?;
     let mut page = page(&site, &caseworker, &asked).await?;
     let mut looked = match asked.looked(&site).await? {
         Ok(looked) => looked,

@@ -117,7 +117,7 @@ async fn newest_or_by_reference(
         return Err(Problem::BadRequest);
     }
     let find = Find { sources: vec![Source::Newest], only: filters.only(), from: None };
-    let did = saver.did(Did::ExportedReceipts).with(format.words());
+    let did = vec![saver.did(Did::ExportedReceipts).with(format.words())];
     saver.save(site, did, "receipts", format, List::Found(find)).await
 }
 
@@ -140,9 +140,7 @@ async fn found(format: Format, site: Arc<Site>, saver: Saver, query: Words, type
         return Err(Problem::BadRequest);
     }
     let taken = Taken::asked(query.get("as"), &typed, &term);
-    let searched = receipts::searched(&saver.caseworker, &typed, taken, &term);
-    let detail = format!("{}, {}", searched.detail.as_deref().unwrap_or_default(), format.words());
-    let did = Entry { did: Did::ExportedReceipts, ..searched }.with(detail);
+    let did = receipts::saved(receipts::searched(&saver.caseworker, &typed, taken, &term), format.words());
     let find = Find { sources: taken.sources(&typed, &term), only: filters.only(), from: None };
     saver.save(site, did, "search", format, List::Found(find)).await
 }
@@ -151,7 +149,7 @@ async fn inbox(format: Format, site: Arc<Site>, saver: Result<Saver, Problem>, q
     let saver = saver?;
     let narrowed = messages::Asked::of(&query).narrowed(&saver.caseworker);
     let list = List::Inbox(narrowed, Left::default());
-    let did = saver.did(Did::ExportedMessages).with(format.words());
+    let did = vec![saver.did(Did::ExportedMessages).with(format.words())];
     saver.save(site, did, "received-texts", format, list).await
 }
 
@@ -161,6 +159,7 @@ async fn conversation(opaque: String, format: Format, site: Arc<Site>, saver: Re
     let found = found.ok_or(Problem::NotFound)?;
     let person = found.items.iter().find_map(|kept| kept.callback.match_key()).map(|key| key.as_str().to_owned());
     let did = saver.did(Did::ExportedConversation).of(opaque.as_str()).about(person).with(format.words());
+    let did = vec![did];
     let list = List::Conversation { opaque, before: None, notes: Vec::new() };
     saver.save(site, did, "conversation", format, list).await
 }
@@ -194,8 +193,8 @@ impl Saver {
     }
 
     /// The file, once it is written down who takes it.
-    pub(super) async fn save(self, site: Arc<Site>, did: Entry, name: &str, format: Format, list: List) -> Answer {
-        site.record(did).await?;
+    pub(super) async fn save(self, site: Arc<Site>, did: Vec<Entry>, name: &str, format: Format, list: List) -> Answer {
+        site.record_all(did).await?;
         let today = uk_time::iso(clock::now());
         let name = format!("{name}-{}.{}", today.get(..10).unwrap_or_default(), format.ending());
         let write = |pieces: download::Pieces| async move {
