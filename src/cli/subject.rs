@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::purge::{IN_LOG, forget};
+use super::unsaid::unsaid;
 use super::watch::watch;
 use super::{Data, Failure, by, hold, say, tell};
 use crate::clock;
@@ -110,7 +111,7 @@ struct Erase {
     #[command(flatten)]
     who: Who,
     /// Why, such as the number of the request. It holds no personal data
-    #[arg(long, value_name = "REASON", value_parser = reason, env = "COUNTERFOIL_REASON")]
+    #[arg(long, value_name = "REASON", value_parser = unsaid(reason), env = "COUNTERFOIL_REASON")]
     reason: String,
     /// Redact the text, keep the receipt: what received texts say is gone, with the exact bytes of everything and with the names of
     /// uploaded letters; status, reference and times stay. Bodies in quarantine are erased all the same
