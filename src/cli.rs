@@ -275,7 +275,11 @@ mod tests {
         while let Some(command) = commands.pop() {
             for flag in command.get_arguments().filter(|flag| flag.get_long().is_some()) {
                 let name = flag.get_env().map(|name| name.to_string_lossy().into_owned());
-                assert!(flag.is_hide_env_values_set() || name.is_none(), "help would say what stands there: {flag}");
+                assert!(
+                    flag.is_hide_env_values_set() || name.is_none(),
+                    "help says what stands there: {}",
+                    flag.get_id()
+                );
                 let known = matches!(flag.get_id().as_str(), "help" | "version");
                 assert!(known || name.is_some_and(|name| name.starts_with("COUNTERFOIL_")), "{flag}");
             }

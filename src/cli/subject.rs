@@ -156,12 +156,21 @@ async fn export(export: Export) -> Result<(), Failure> {
     let entry = Entry::new(by(), Did::ExportedSubject, clock::now()).about(Some(whom.key()));
     store.record(entry.with(format.as_str())).await?;
     let writing = store.clone();
-    let counts = watch(move |progress| match &to {
-        Some(file) => to_file(&writing, &whom, &typed, format, file, progress),
-        None => Ok(write(&writing, &whom, &typed, format, io::stdout().lock(), progress)?.1),
+    let (written, saved) = watch(move |progress| {
+        let mut saved = 0;
+        let about = (&whom, typed.as_str(), format);
+        let written = match &to {
+            Some(file) => to_file(&writing, about, file, progress, &mut saved),
+            None => write(&writing, about, io::stdout().lock(), progress, &mut saved).map(|(_, counts)| counts),
+        };
+        (written, saved)
     })
-    .await??;
-    store.note_saved(by(), counts.all(), clock::now()).await?;
+    .await?;
+    // Also where it ends before its end: whoever reads it has that much.
+    let noted = written.as_ref().map_or(saved, OnSubject::all);
+    let is_noted = if noted > 0 { store.note_saved(by(), noted, clock::now()).await } else { Ok(()) };
+    let counts = written?;
+    is_noted?;
     tell(&table(&counts));
     tell_unread(&counts);
     Ok(())
@@ -170,11 +179,10 @@ async fn export(export: Export) -> Result<(), Failure> {
 /// A file has its name when it is whole.
 fn to_file(
     store: &Store,
-    whom: &Whom,
-    typed: &str,
-    format: Format,
+    about: (&Whom, &str, Format),
     file: &Path,
     progress: &Progress,
+    saved: &mut u64,
 ) -> Result<OnSubject, Failure> {
     let name = file.display();
     let failed = |error: io::Error| {
@@ -185,7 +193,7 @@ fn to_file(
         return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
     let made = tempfile::Builder::new().prefix(".counterfoil-export-").tempfile_in(folder).map_err(failed)?;
-    let (made, counts) = write(store, whom, typed, format, made, progress)?;
+    let (made, counts) = write(store, about, made, progress, saved)?;
     made.as_file().sync_all().map_err(failed)?;
     made.persist_noclobber(file).map_err(|lost| failed(lost.error))?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
@@ -193,19 +201,20 @@ fn to_file(
     Ok(counts)
 }
 
+/// Writes all of it, and counts what is written.
 fn write<W: Write>(
     store: &Store,
-    whom: &Whom,
-    typed: &str,
-    format: Format,
+    (whom, typed, format): (&Whom, &str, Format),
     out: W,
     progress: &Progress,
+    saved: &mut u64,
 ) -> Result<(W, OnSubject), Failure> {
     let failed = |error: io::Error| Failure::new(format!("the export cannot be written: {error}"));
     let gathered = store.gather(&Services::All, whom, progress).map_err(not_read)?;
     let mut disclosure = Disclosure::begin(format, BufWriter::new(out), typed.trim(), clock::now()).map_err(failed)?;
     let mut written = Ok(());
     let read = store.export(&Services::All, &gathered, progress, |piece| {
+        *saved += 1;
         written = disclosure.add(&piece);
         written.is_ok()
     });

@@ -19,7 +19,7 @@ use crate::clock;
 use crate::notify::Content;
 use crate::spreadsheet::{Format, Table};
 use crate::store::{
-    ContactsAsked, Cursor, Did, Entry, Find, InboxRow, Kept, Looker, Narrowed, Note, Source, StoreError,
+    By, ContactsAsked, Cursor, Did, Entry, Find, InboxRow, Kept, Looker, Narrowed, Note, Source, StoreError,
 };
 
 /// Senders or contacts that are read at once.
@@ -172,17 +172,24 @@ pub(super) fn looker() -> Looker {
 /// Who saves a file: asked again while it is written.
 pub(super) struct Saver {
     pub(super) caseworker: Caseworker,
+    /// What they have to be allowed all the while.
+    may: May,
     headers: HeaderMap,
     source: String,
 }
 
-/// Whoever may.
+/// Whoever may take lists along.
 pub(super) fn saver(site: &Arc<Site>) -> BoxedFilter<(Result<Saver, Problem>,)> {
-    request::allowed(site, May::Export)
+    saver_of(site, May::Export)
+}
+
+/// Whoever may save something else.
+pub(super) fn saver_of(site: &Arc<Site>, may: May) -> BoxedFilter<(Result<Saver, Problem>,)> {
+    request::allowed(site, may)
         .and(warp::header::headers_cloned())
         .and(request::source())
-        .map(|caseworker: Result<Caseworker, Problem>, headers, source| {
-            caseworker.map(|caseworker| Saver { caseworker, headers, source })
+        .map(move |caseworker: Result<Caseworker, Problem>, headers, source| {
+            caseworker.map(|caseworker| Saver { caseworker, may, headers, source })
         })
         .boxed()
 }
@@ -200,13 +207,8 @@ impl Saver {
         let write = |pieces: download::Pieces| async move {
             let by = self.caseworker.by();
             let mut saved = 0;
-            if let Err(error) = self.write(&site, format, list, &pieces, &mut saved).await {
-                tracing::error!(event = "page.failed", error = %error, "a file could not be written to its end");
-                pieces.break_off().await;
-            }
-            if let Err(error) = site.store.note_saved(by, saved, clock::now()).await {
-                tracing::error!(event = "page.not_noted", error = %error, "how much was saved could not be noted");
-            }
+            let written = self.write(&site, format, list, &pieces, &mut saved).await;
+            ended(&site, by, written, saved, &pieces).await;
         };
         Ok(download::file(&name, format.media_type(), write))
     }
@@ -240,17 +242,31 @@ impl Saver {
     }
 
     /// The same person, with what they may see now.
-    async fn asked_again(&self, site: &Site) -> Result<Caseworker, NotWhole> {
+    pub(super) async fn asked_again(&self, site: &Site) -> Result<Caseworker, NotWhole> {
         let same = site.visitors.look(&self.headers, &self.source, clock::now()).await;
         let same = same.map_err(|_| NotWhole::NotAllowed)?;
         let is_same = same.by().person == self.caseworker.by().person;
-        if is_same && same.may(May::Export) { Ok(same) } else { Err(NotWhole::NotAllowed) }
+        if is_same && same.may(self.may) { Ok(same) } else { Err(NotWhole::NotAllowed) }
+    }
+}
+
+/// Breaks a file off that is not whole, and notes how much of it was saved.
+pub(super) async fn ended(site: &Site, by: By, written: Result<(), NotWhole>, saved: u64, pieces: &download::Pieces) {
+    if let Err(error) = written {
+        // Whoever reads no more has stopped it.
+        if !matches!(error, NotWhole::Store(StoreError::Stopped)) {
+            tracing::error!(event = "page.failed", error = %error, "a file could not be written to its end");
+        }
+        pieces.break_off().await;
+    }
+    if let Err(error) = site.store.note_saved(by, saved, clock::now()).await {
+        tracing::error!(event = "page.not_noted", error = %error, "how much was saved could not be noted");
     }
 }
 
 /// Why a file ends before its end.
 #[derive(Debug, thiserror::Error)]
-enum NotWhole {
+pub(super) enum NotWhole {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]

@@ -1,9 +1,12 @@
 //! The record of who saw what: written before anything is shown, found again, and not to be changed unseen.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::process::Command;
+
 use rusqlite::Connection;
 
 use crate::pages::between;
-use crate::server::{Browser, Server, printed, run};
+use crate::server::{BINARY, Browser, Server, printed, run};
 
 /// What the record says, newest first: who, what, to what.
 fn rows(server: &Server) -> Vec<[String; 3]> {
@@ -285,4 +288,19 @@ fn whoever_else_stands_on_a_page_is_found_in_the_record_and_a_long_list_is_a_lis
     let told = manager.get("/audit").text();
     assert!(told.contains("with more than 20 people"), "and the page says so");
     assert_eq!(run(&["audit", "verify"], &server.data).status.code(), Some(0));
+}
+
+#[test]
+fn a_command_stands_in_the_record_as_the_system_has_it_whatever_its_environment_says() {
+    let server = Server::start();
+    let done = Command::new(BINARY)
+        .args(["subject", "hold", "list", "--data"])
+        .arg(&server.data)
+        .env("SUDO_USER", "the.chief.executive")
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let uid = std::fs::metadata("/proc/self").unwrap().uid();
+    let who = &rows(&server)[1][0];
+    assert!(who.starts_with(&format!("command line (the.chief.executive, uid {uid}")), "{who}");
 }
