@@ -28,20 +28,23 @@ mod subject;
 mod systemd;
 mod tls;
 mod token;
+mod unsaid;
 mod user;
 mod watch;
 mod watched;
 mod without;
+mod who;
 
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use self::who::by;
 use crate::clock;
-use crate::store::{By, OpenError, Store, StoreError};
+use crate::store::{OpenError, Store, StoreError};
 
 /// Keeps every GOV.UK Notify callback and lets caseworkers find and read them.
 ///
@@ -176,18 +179,19 @@ impl From<StoreError> for Failure {
     }
 }
 
-/// Whose command it is, for the record.
-#[expect(clippy::disallowed_methods, reason = "who is asking is no setting")]
-fn by() -> By {
-    let uid = rustix::process::getuid().as_raw();
-    let name = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
-    By::command(&name.filter(|name| !name.is_empty()).unwrap_or_else(|| format!("user {uid}")))
+/// All that may be typed. Help says which names flags have in the environment, and never what stands there.
+fn command() -> Command {
+    fn without_values(command: Command) -> Command {
+        command.mut_args(|flag| flag.hide_env_values(true)).mut_subcommands(without_values)
+    }
+    without_values(Cli::command())
 }
 
 /// Runs what was typed.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let mut typed = command().get_matches();
+    let cli = Cli::from_arg_matches_mut(&mut typed).unwrap_or_else(|error| error.format(&mut command()).exit());
     keep_memory_private();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build();
     let done = match runtime {
@@ -289,8 +293,6 @@ fn listed(micros: Option<i64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -314,15 +316,44 @@ mod tests {
 
     #[test]
     fn every_flag_can_also_stand_in_the_environment() {
-        Cli::command().debug_assert();
-        let mut commands = vec![Cli::command()];
+        command().debug_assert();
+        let mut commands = vec![command()];
         while let Some(command) = commands.pop() {
             for flag in command.get_arguments().filter(|flag| flag.get_long().is_some()) {
                 let name = flag.get_env().map(|name| name.to_string_lossy().into_owned());
+                assert!(
+                    flag.is_hide_env_values_set() || name.is_none(),
+                    "help says what stands there: {}",
+                    flag.get_id()
+                );
                 let known = matches!(flag.get_id().as_str(), "help" | "version");
                 assert!(known || name.is_some_and(|name| name.starts_with("COUNTERFOIL_")), "{flag}");
             }
             commands.extend(command.get_subcommands().cloned());
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_value_that_may_be_secret_or_personal_is_said_without_it() {
+        for (typed, flag, secret) in [
+            ("serve --data x", "--alarm-webhook", "http://hooks.example/T0/SECRET"),
+            ("doctor --data x", "--alarm-webhook", "http://hooks.example/T0/SECRET"),
+            ("serve --data x --backup-to x", "--backup-encrypt-to", "AGE-SECRET-KEY-1QQQ"),
+            ("backup --data x file", "--encrypt-to", "AGE-SECRET-KEY-1QQQ"),
+            ("serve --data x", "--backfill", "a-key-3d844edf-8d35-48ac-975b-e847b4f122b0"),
+            ("serve --data x", "--notify-api", "a-key-3d844edf-8d35-48ac-975b-e847b4f122b0"),
+            (
+                "serve --data x --smtp-url smtp://localhost --public-url http://localhost",
+                "--smtp-from",
+                "amy smith example.com",
+            ),
+            ("subject erase --data x --number 1", "--reason", "asked by 07700 900123"),
+            ("subject hold add --data x --number 1", "--reason", "asked by 07700 900123"),
+        ] {
+            let typed = ["counterfoil"].into_iter().chain(typed.split(' ')).chain([flag, secret]);
+            let said = command().try_get_matches_from(typed).unwrap_err().to_string();
+            assert!(said.contains(&format!("invalid value for '{flag} ")), "{said}");
+            assert!(!said.contains(secret), "{said}");
         }
     }
 }

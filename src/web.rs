@@ -48,6 +48,7 @@ mod safe;
 mod said;
 mod search;
 mod second_step;
+mod seen;
 mod sent_text;
 mod sessions;
 mod set_password;
@@ -155,7 +156,12 @@ impl Site {
 
     /// Writes down what somebody sees, before it is shown: what cannot be written down is not shown.
     async fn record(&self, seen: Entry) -> Result<(), Problem> {
-        self.store.record(seen).await.map_err(|error| match error.into() {
+        self.record_all(vec![seen]).await
+    }
+
+    /// As [`Site::record`], where it is the data of several.
+    async fn record_all(&self, seen: Vec<Entry>) -> Result<(), Problem> {
+        self.store.record_all(seen).await.map_err(|error| match error.into() {
             told @ (Problem::Damaged | Problem::Busy) => told,
             _ => Problem::NotRecorded,
         })

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use indicatif::HumanBytes;
 
+use super::unsaid::unsaid;
 use super::watch::watch;
 use super::{Data, Failure, tell};
 use crate::store::{self, BackupError, Recipient};
@@ -25,7 +26,13 @@ pub(super) struct Backup {
     #[command(flatten)]
     data: Data,
     /// Encrypt it to this public key of age, age1…; may be given several times, and each of the secret keys opens it
-    #[arg(long, value_name = "KEY", value_delimiter = ',', env = "COUNTERFOIL_ENCRYPT_TO")]
+    #[arg(
+        long,
+        value_name = "KEY",
+        value_parser = unsaid(str::parse::<Recipient>),
+        value_delimiter = ',',
+        env = "COUNTERFOIL_ENCRYPT_TO"
+    )]
     encrypt_to: Vec<Recipient>,
 }
 

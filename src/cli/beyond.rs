@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::backfill::{NOTIFY, source};
 use super::serve::name_and_file;
+use super::unsaid::unsaid;
 use super::without::Without;
 use crate::asking::{Asking, ServiceKey};
 use crate::web::{Beyond, CaseUrl, NOTIFY_PAGES};
@@ -31,7 +32,7 @@ pub(super) struct Leads {
     #[arg(
         long,
         value_name = "NAME=KEYFILE",
-        value_parser = name_and_file,
+        value_parser = unsaid(name_and_file),
         value_delimiter = ';',
         env = "COUNTERFOIL_NOTIFY_API"
     )]

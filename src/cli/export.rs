@@ -1,12 +1,13 @@
 //! `counterfoil export`: everything that the store holds of callbacks, as a file for another store or to keep elsewhere.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::watch::watch;
@@ -45,12 +46,20 @@ pub(super) async fn run(export: Export) -> Result<(), Failure> {
     let part = to.map(|file| Part::open(file, format, &data.data)).transpose()?;
     store.record(Entry::new(by(), Did::ExportedStore, clock::now()).with(format.as_str())).await?;
     let writing = store.clone();
-    let counts = watch(move |progress| match part {
-        Some(part) => part.write(&writing, format, progress),
-        None => to_output(&writing, format, progress),
+    let (written, saved) = watch(move |progress| {
+        let mut saved = 0;
+        let written = match part {
+            Some(part) => part.write(&writing, format, progress, &mut saved),
+            None => to_output(&writing, format, progress, &mut saved),
+        };
+        (written, saved)
     })
-    .await??;
-    store.note_saved(by(), counts.all(), clock::now()).await?;
+    .await?;
+    // Also where it ends before its end: whoever reads it has that much. What was noted at a stop is noted again with the whole.
+    let noted = written.as_ref().map_or(saved, |counts| counts.all());
+    let is_noted = if noted > 0 { store.note_saved(by(), noted, clock::now()).await } else { Ok(()) };
+    let counts = written?;
+    is_noted?;
     let lines = [
         ("Callbacks", counts.callbacks),
         ("In quarantine", counts.quarantined),
@@ -62,24 +71,24 @@ pub(super) async fn run(export: Export) -> Result<(), Failure> {
     Ok(())
 }
 
-fn to_output(store: &Store, format: Format, progress: &Progress) -> Result<Counts, Failure> {
+fn to_output(store: &Store, format: Format, progress: &Progress, saved: &mut u64) -> Result<Counts, Failure> {
     let failed = |error: io::Error| Failure::new(format!("the export cannot be written: {error}"));
     let mut leaving = store.leave(None)?;
     let mut writer = Writer::begin(format, BufWriter::new(io::stdout().lock())).map_err(failed)?;
     let stopped = "stopped: what was written is not whole, and cannot be gone on with. Name a file with --to for that";
-    write(&mut leaving, &mut writer, progress, stopped, failed, |_, _| Ok(()))?;
+    write(&mut leaving, &mut writer, (progress, stopped, saved), failed, |_, _| Ok(()))?;
     Ok(writer.end().map_err(failed)?.0)
 }
 
-/// Writes what is still to be read; `each` is told how far it is after each stretch.
+/// Writes what is still to be read, and counts it; `each` is told how far it is after each stretch.
 fn write<W: Write>(
     leaving: &mut Leaving,
     writer: &mut Writer<W>,
-    progress: &Progress,
-    stopped: &str,
+    (progress, stopped, saved): (&Progress, &str, &mut u64),
     failed: impl Fn(io::Error) -> Failure,
     mut each: impl FnMut(&mut Writer<W>, &ReadOut) -> io::Result<()>,
 ) -> Result<(), Failure> {
+    let before = writer.counts().all();
     loop {
         if progress.is_stopped() {
             return Err(Failure::new(stopped));
@@ -89,7 +98,9 @@ fn write<W: Write>(
             error => error.into(),
         })?;
         let Some(items) = items else { return Ok(()) };
-        items.iter().try_for_each(|item| writer.add(item)).map_err(&failed)?;
+        let added = items.iter().try_for_each(|item| writer.add(item));
+        *saved = writer.counts().all() - before;
+        added.map_err(&failed)?;
         each(writer, leaving.place()).map_err(&failed)?;
         let (done, of) = leaving.place().reached();
         progress.is_at(Stage::Exporting, done, of);
@@ -134,8 +145,11 @@ impl Part {
         let store = data.canonicalize().map_err(&failed)?;
         let is_there = part.symlink_metadata().is_ok();
         let new = Place { store: store.clone(), format, bytes: 0, counts: Counts::default(), read_out: None };
-        let before: Option<Place> = match fs::read(&noted) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
+        let out = if is_there { Some(open_own(&part)?.map_err(&failed)?) } else { None };
+        let mut bytes = Vec::new();
+        let read = open_own(&noted)?.and_then(|mut noted| noted.read_to_end(&mut bytes));
+        let before: Option<Place> = match read {
+            Ok(_) => serde_json::from_slice(&bytes)
                 .ok()
                 .filter(|place: &Place| place.format == format && place.store == store),
             Err(error) if error.kind() == io::ErrorKind::NotFound && !is_there => Some(new),
@@ -146,9 +160,9 @@ impl Part {
             return Err(Failure::new(format!("the file {} {words}", part.display())));
         };
         note(&file, &place).map_err(&failed)?;
-        let mut open = OpenOptions::new();
-        let mut out =
-            open.read(true).write(true).create(true).truncate(false).mode(0o600).open(&part).map_err(&failed)?;
+        let mut new = OpenOptions::new();
+        let new = new.read(true).write(true).create_new(true).mode(0o600);
+        let mut out = out.map_or_else(|| new.open(&part), Ok).map_err(&failed)?;
         if out.try_lock().is_err() {
             return Err(Failure::new(format!(
                 "another export writes {}. Wait for it, or name another file",
@@ -164,7 +178,7 @@ impl Part {
     }
 
     /// Writes it to its end, and gives it its name.
-    fn write(self, store: &Store, format: Format, progress: &Progress) -> Result<Counts, Failure> {
+    fn write(self, store: &Store, format: Format, progress: &Progress, saved: &mut u64) -> Result<Counts, Failure> {
         let Part { file, out, mut place } = self;
         let failed = cannot_be_written(&file);
         let mut leaving = store.leave(place.read_out.clone())?;
@@ -176,7 +190,7 @@ impl Part {
         };
         let stopped = "stopped: run it again to go on from here";
         let mut noted_at: Option<Instant> = None;
-        write(&mut leaving, &mut writer, progress, stopped, &failed, |writer, read_out| {
+        write(&mut leaving, &mut writer, (progress, stopped, saved), &failed, |writer, read_out| {
             if noted_at.is_some_and(|at| at.elapsed() < NOTED_EVERY) {
                 return Ok(());
             }
@@ -201,6 +215,26 @@ impl Part {
         tell(&format!("It is in {}. It holds personal data.", file.display()));
         Ok(counts)
     }
+}
+
+/// Opens what a stopped export left. A file that somebody else made, that others may read or that has another name beside this one is
+/// none: all that is held would be written into it.
+fn open_own(file: &Path) -> Result<io::Result<File>, Failure> {
+    let no_link = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let opened = OpenOptions::new().read(true).write(true).custom_flags(no_link).open(file);
+    let is_ours = match &opened {
+        Ok(opened) => opened.metadata().is_ok_and(|is| {
+            let is_mine = is.uid() == rustix::process::geteuid().as_raw();
+            is.is_file() && is_mine && is.mode() & 0o777 == 0o600 && is.nlink() == 1
+        }),
+        Err(_) => !file.is_symlink(),
+    };
+    if is_ours {
+        return Ok(opened);
+    }
+    let words = "is not what a stopped export of yours leaves: it is a link or somebody else’s, or others may read it. Look at who made it, \
+                 and name a file in a folder that is yours alone";
+    Err(Failure::new(format!("the file {} {words}", file.display())))
 }
 
 fn cannot_be_written(file: &Path) -> impl Fn(io::Error) -> Failure + use<> {

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::subject::{Who, reason};
+use super::unsaid::unsaid;
 use super::watch::watch;
 use super::{Data, Failure, by, listed, say, tell};
 use crate::clock;
@@ -34,7 +35,7 @@ struct Add {
     #[command(flatten)]
     who: Who,
     /// Why, such as the number of the case. It holds no personal data
-    #[arg(long, value_name = "REASON", value_parser = reason, env = "COUNTERFOIL_REASON")]
+    #[arg(long, value_name = "REASON", value_parser = unsaid(reason), env = "COUNTERFOIL_REASON")]
     reason: String,
     #[command(flatten)]
     data: Data,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::Failure;
+use super::unsaid::unsaid;
 use crate::mail::{Beside, From, MailServer, PATIENCE};
 use crate::upkeep::Emails;
 
@@ -19,15 +20,20 @@ pub(super) struct EmailFlags {
         long,
         value_name = "URL",
         requires_all = ["public_url", "smtp_from"],
-        env = "COUNTERFOIL_SMTP_URL",
-        hide_env_values = true
+        env = "COUNTERFOIL_SMTP_URL"
     )]
     smtp_url: Option<String>,
     /// The file that holds the password for the mail server
     #[arg(long, value_name = "FILE", requires = "smtp_url", env = "COUNTERFOIL_SMTP_PASSWORD_FILE")]
     smtp_password_file: Option<PathBuf>,
     /// Whom emails come from, such as <counterfoil@example.gov.uk>
-    #[arg(long, value_name = "ADDRESS", requires = "smtp_url", env = "COUNTERFOIL_SMTP_FROM")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        value_parser = unsaid(str::parse::<From>),
+        requires = "smtp_url",
+        env = "COUNTERFOIL_SMTP_FROM"
+    )]
     smtp_from: Option<From>,
     /// Believe a mail server whose certificate leads to this authority too, a file in PEM, as where an organisation has its own. With it
     /// the connection is encrypted on this machine as well

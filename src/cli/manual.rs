@@ -4,10 +4,10 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use clap::{Arg, Args, Command, CommandFactory};
+use clap::{Arg, Args, Command};
 use clap_complete::Shell;
 
-use super::{Cli, Failure, tell};
+use super::{Failure, command, tell};
 
 const NAME: &str = "counterfoil";
 /// The shells that a Debian package can have completions for.
@@ -45,11 +45,11 @@ fn write(Manual { folder }: &Manual) -> io::Result<()> {
     let (man, completions) = (folder.join("man"), folder.join("completions"));
     fs::create_dir_all(&man)?;
     fs::create_dir_all(&completions)?;
-    clap_mangen::generate_to(Cli::command(), man)?;
+    clap_mangen::generate_to(command(), man)?;
     for shell in SHELLS {
         clap_complete::generate_to(shell, &mut listed(), NAME, &completions)?;
     }
-    let mut all = Cli::command().disable_help_subcommand(true);
+    let mut all = command().disable_help_subcommand(true);
     all.build();
     let verbs: String = all.get_subcommands().map(chapter).collect();
     fs::write(folder.join("configuration.md"), format!("{BEFORE}{verbs}"))
@@ -57,7 +57,7 @@ fn write(Manual { folder }: &Manual) -> io::Result<()> {
 
 /// Every verb that the help lists: completions would offer the others too.
 fn listed() -> Command {
-    let all = Cli::command();
+    let all = command();
     let verbs: Vec<Command> = all.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned().collect();
     Command::new(NAME).version(env!("CARGO_PKG_VERSION")).propagate_version(true).subcommands(verbs)
 }

@@ -18,6 +18,7 @@ use super::backfill::{NOTIFY, source};
 use super::first_run::{self, Guide};
 use super::log::{Log, READY};
 use super::systemd::{self, Inherited};
+use super::unsaid::unsaid;
 use super::watched::Watched;
 use super::without::Without;
 use super::{Data, Failure, days, listed, tls};
@@ -169,6 +170,7 @@ pub(super) struct Backups {
     #[arg(
         long = "backup-encrypt-to",
         value_name = "KEY",
+        value_parser = unsaid(str::parse::<Recipient>),
         value_delimiter = ',',
         requires = "to",
         env = "COUNTERFOIL_BACKUP_ENCRYPT_TO"
@@ -192,7 +194,7 @@ struct Backfills {
     #[arg(
         long = "backfill",
         value_name = "NAME=KEYFILE",
-        value_parser = name_and_file,
+        value_parser = unsaid(name_and_file),
         value_delimiter = ';',
         env = "COUNTERFOIL_BACKFILL"
     )]

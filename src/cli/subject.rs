@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::purge::{IN_LOG, forget};
+use super::unsaid::unsaid;
 use super::watch::watch;
 use super::{Data, Failure, by, hold, say, tell};
 use crate::clock;
@@ -116,7 +117,7 @@ struct Erase {
     #[command(flatten)]
     who: Who,
     /// Why, such as the number of the request. It holds no personal data
-    #[arg(long, value_name = "REASON", value_parser = reason, env = "COUNTERFOIL_REASON")]
+    #[arg(long, value_name = "REASON", value_parser = unsaid(reason), env = "COUNTERFOIL_REASON")]
     reason: String,
     /// Redact the text, keep the receipt: what received texts say is gone, with the exact bytes of everything and with the names of
     /// uploaded letters; status, reference and times stay. Bodies in quarantine are erased all the same
@@ -161,12 +162,21 @@ async fn export(export: Export) -> Result<(), Failure> {
     let entry = Entry::new(by(), Did::ExportedSubject, clock::now()).about(Some(whom.key()));
     store.record(entry.with(format.as_str())).await?;
     let writing = store.clone();
-    let counts = watch(move |progress| match &to {
-        Some(file) => to_file(&writing, &whom, &typed, format, file, progress),
-        None => Ok(write(&writing, &whom, &typed, format, io::stdout().lock(), progress)?.1),
+    let (written, saved) = watch(move |progress| {
+        let mut saved = 0;
+        let about = (&whom, typed.as_str(), format);
+        let written = match &to {
+            Some(file) => to_file(&writing, about, file, progress, &mut saved),
+            None => write(&writing, about, io::stdout().lock(), progress, &mut saved).map(|(_, counts)| counts),
+        };
+        (written, saved)
     })
-    .await??;
-    store.note_saved(by(), counts.all(), clock::now()).await?;
+    .await?;
+    // Also where it ends before its end: whoever reads it has that much.
+    let noted = written.as_ref().map_or(saved, OnSubject::all);
+    let is_noted = if noted > 0 { store.note_saved(by(), noted, clock::now()).await } else { Ok(()) };
+    let counts = written?;
+    is_noted?;
     tell(&table(&counts));
     tell_unread(&counts);
     Ok(())
@@ -175,11 +185,10 @@ async fn export(export: Export) -> Result<(), Failure> {
 /// A file has its name when it is whole.
 fn to_file(
     store: &Store,
-    whom: &Whom,
-    typed: &str,
-    format: Format,
+    about: (&Whom, &str, Format),
     file: &Path,
     progress: &Progress,
+    saved: &mut u64,
 ) -> Result<OnSubject, Failure> {
     let name = file.display();
     let failed = |error: io::Error| {
@@ -190,7 +199,7 @@ fn to_file(
         return Err(Failure::exists_already(file));
     }
     let made = tempfile::Builder::new().prefix(".counterfoil-export-").tempfile_in(folder).map_err(failed)?;
-    let (made, counts) = write(store, whom, typed, format, made, progress)?;
+    let (made, counts) = write(store, about, made, progress, saved)?;
     made.as_file().sync_all().map_err(failed)?;
     made.persist_noclobber(file).map_err(|lost| failed(lost.error))?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
@@ -198,19 +207,20 @@ fn to_file(
     Ok(counts)
 }
 
+/// Writes all of it, and counts what is written.
 fn write<W: Write>(
     store: &Store,
-    whom: &Whom,
-    typed: &str,
-    format: Format,
+    (whom, typed, format): (&Whom, &str, Format),
     out: W,
     progress: &Progress,
+    saved: &mut u64,
 ) -> Result<(W, OnSubject), Failure> {
     let failed = |error: io::Error| Failure::new(format!("the export cannot be written: {error}"));
     let gathered = store.gather(&Services::All, whom, progress).map_err(not_read)?;
     let mut disclosure = Disclosure::begin(format, BufWriter::new(out), typed.trim(), clock::now()).map_err(failed)?;
     let mut written = Ok(());
     let read = store.export(&Services::All, &gathered, progress, |piece| {
+        *saved += 1;
         written = disclosure.add(&piece);
         written.is_ok()
     });

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::unsaid::unsaid;
 use crate::upkeep::{Outlets, Webhook};
 
 /// Who watches, and who is told.
@@ -16,11 +17,15 @@ pub(super) struct Watched {
     pub(super) metrics_listen: Vec<SocketAddr>,
     /// Post each alarm there as JSON when it begins, each day while it stands and when it ends; Slack, Teams and Mattermost show its
     /// text. It has to be https, or of this machine. Nothing personal is in it
-    #[arg(long, value_name = "URL", env = "COUNTERFOIL_ALARM_WEBHOOK", hide_env_values = true)]
+    #[arg(long, value_name = "URL", value_parser = unsaid(webhook), env = "COUNTERFOIL_ALARM_WEBHOOK")]
     alarm_webhook: Option<Webhook>,
     /// Run this program for each alarm, with the same JSON on its standard input, and in its environment. It has 30 seconds
     #[arg(long, value_name = "PATH", env = "COUNTERFOIL_ALARM_COMMAND")]
     alarm_command: Option<PathBuf>,
+}
+
+fn webhook(typed: &str) -> Result<Webhook, String> {
+    typed.parse::<Webhook>().map_err(|wrong| wrong.to_string())
 }
 
 impl Watched {

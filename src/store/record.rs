@@ -285,6 +285,13 @@ impl Entry {
         Entry { subject: subject.map(Into::into), ..self }
     }
 
+    /// The same for each of these: a row has the data of one. Where there are none, it is of nobody's.
+    #[must_use]
+    pub fn about_each<T: Into<String>>(self, subjects: impl IntoIterator<Item = T>) -> Vec<Entry> {
+        let rows: Vec<Entry> = subjects.into_iter().map(|subject| self.clone().about(Some(subject))).collect();
+        if rows.is_empty() { vec![self] } else { rows }
+    }
+
     /// With a few words more.
     #[must_use]
     pub fn with(self, detail: impl Into<String>) -> Entry {
@@ -298,8 +305,19 @@ impl Store {
     /// # Errors
     /// When it cannot be written.
     pub async fn record(&self, entry: Entry) -> Result<(), StoreError> {
+        self.record_all(vec![entry]).await
+    }
+
+    /// Writes several rows, all of them or none.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub async fn record_all(&self, entries: Vec<Entry>) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
         let key = self.inner.key.clone();
-        self.write(move |connection| append(connection, &key, &entry)).await
+        self.write(move |connection| entries.iter().try_for_each(|entry| append(connection, &key, entry))).await
     }
 }
 

@@ -74,6 +74,7 @@ fn put(
     folder.give_to_owner(copy.path()).map_err(failed)?;
     let length = copy_bytes(backup, &mut copy.as_file(), copy.as_file(), (Stage::Copying, bytes), progress)?;
     check(copy.path(), length, progress)?;
+    sign_everybody_out(copy.path())?;
     let again = match erased {
         Some(lines) => {
             progress.is_at(Stage::Removing, 0, 0);
@@ -90,6 +91,23 @@ fn put(
     folder.sync().map_err(failed)?;
     let erased_again = again.map(|again| again.removed);
     Ok(Restored { bytes: length, erased_again, held: again.unwrap_or_default().held })
+}
+
+/// What lets somebody in without a password, or from a browser that is known.
+const LETS_IN: [&str; 4] = ["sessions", "pending_sign_ins", "one_time_links", "known_browsers"];
+
+/// Nobody is signed in, and no link to a password is good any more: the key file may be brought along, and who was disabled or signed
+/// out after the backup was not so when it was made.
+fn sign_everybody_out(copy: &Path) -> Result<(), BackupError> {
+    let connection = open_copy(copy)?;
+    connection.pragma_update(None, "secure_delete", true)?;
+    for table in LETS_IN {
+        // An earlier release may not have it yet.
+        if connection.table_exists(None, table)? {
+            connection.execute(&format!("DELETE FROM {table}"), [])?;
+        }
+    }
+    connection.close().map_err(|(_, error)| error.into())
 }
 
 /// What the index still leads to is taken out of it when the store is opened.

@@ -12,12 +12,12 @@ use super::problem::{Answer, Problem, answer, html};
 use super::request::{self, Words};
 use super::results::{Moment, StatusTag, href, receipt_tag, sent_as_words, written};
 use super::taken::Taken;
-use super::{Site, get, one_of, search, sent_text};
+use super::{Site, get, one_of, search, seen, sent_text};
 use crate::access::Caseworker;
 use crate::asking::NotTold;
 use crate::clock;
 use crate::notify::api::one::{MessageById, MessagesByReference, SentMessage};
-use crate::notify::recipient::reference_key;
+use crate::notify::recipient::{MatchKey, reference_key};
 use crate::notify::status::Advice;
 use crate::notify::term::Term;
 use crate::store::Did;
@@ -133,8 +133,8 @@ async fn ask(site: Arc<Site>, asks: Result<(Caseworker, Words), Problem>) -> Ans
     if error.is_some() {
         return page(&site, &caseworker, &typed, error, None).await;
     }
-    let asked = caseworker.did(Did::AskedNotify, clock::now()).about(Some(reference_key(&typed)));
-    site.record(asked).await?;
+    let asked = vec![caseworker.did(Did::AskedNotify, clock::now()).about(Some(reference_key(&typed)))];
+    site.record_all(asked.clone()).await?;
     let mut told = Told { messages: Vec::new(), more: false, failed: Vec::new() };
     for service in services(&site, &caseworker).await? {
         match of_service(&site, &service, &typed).await {
@@ -152,6 +152,12 @@ async fn ask(site: Arc<Site>, asks: Result<(Caseworker, Words), Problem>) -> Ans
     }
     told.more = told.messages.len() > SHOWN;
     told.messages.truncate(SHOWN);
+    // Whom they were sent to is known only now.
+    let people = told.messages.iter().filter_map(|message| MatchKey::of_recipient(message.to.as_deref()?));
+    let people = people.map(|key| key.as_str().to_owned()).collect();
+    let known = asked.len();
+    let answered = seen::with_others(asked, people, "in the answer");
+    site.record_all(answered.into_iter().skip(known).collect()).await?;
     page(&site, &caseworker, &typed, None, Some(told)).await
 }
 

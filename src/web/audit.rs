@@ -13,6 +13,7 @@ use super::download;
 use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
 use super::results::{Moment, at, href};
+use super::take_along::{self, NotWhole, Saver};
 use super::trail::Trail;
 use super::{Site, get, one_of, search, uk_time};
 use crate::access::{Caseworker, May, Secret};
@@ -76,7 +77,14 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
     let asked = |site: &Arc<Site>| request::site(site).and(request::allowed(site, May::Record)).and(request::query());
     one_of([
         warp::path!("audit").and(get()).and(asked(site)).then(show).map(answer).boxed(),
-        warp::path!("audit" / "csv").and(get()).and(asked(site)).then(csv).map(answer).boxed(),
+        warp::path!("audit" / "csv")
+            .and(get())
+            .and(request::site(site))
+            .and(take_along::saver_of(site, May::Record))
+            .and(request::query())
+            .then(csv)
+            .map(answer)
+            .boxed(),
         warp::path!("audit")
             .and(warp::post())
             .and(request::site(site))
@@ -164,11 +172,20 @@ fn subjects(typed: &str) -> Vec<String> {
     if typed.is_empty() {
         return Vec::new();
     }
-    let people = match Term::of(typed) {
+    [people(typed), vec![reference_key(typed)]].concat()
+}
+
+/// Whom it is about that somebody looks in the record, as it stands there itself.
+fn asked_about(typed: &str) -> Vec<String> {
+    let people = people(typed);
+    if people.is_empty() { subjects(typed) } else { people }
+}
+
+fn people(typed: &str) -> Vec<String> {
+    match Term::of(typed) {
         Some(Term::People(keys)) => keys.iter().map(|key| key.as_str().to_owned()).collect(),
         _ => Vec::new(),
-    };
-    [people, vec![reference_key(typed)]].concat()
+    }
 }
 
 fn begins(typed: &str) -> Result<Option<Date>, &'static str> {
@@ -183,8 +200,8 @@ async fn show(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: W
     let (asked, trail) = (Asked::of(&site, &query).await?, Trail::of(&query));
     let path = asked.link(PAGE);
     // Also where the form is refused: what was typed is shown again.
-    let about = subjects(&asked.about).into_iter().next();
-    site.record(caseworker.did(Did::LookedAtRecord, clock::now()).about(about)).await?;
+    let looks = caseworker.did(Did::LookedAtRecord, clock::now());
+    site.record_all(looks.about_each(asked_about(&asked.about))).await?;
     let mut page = page(&site, &caseworker, &asked).await?;
     let mut looked = match asked.looked(&site).await? {
         Ok(looked) => looked,
@@ -239,36 +256,39 @@ async fn narrow(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, form: 
     Ok(see_other(&asked.link(PAGE)))
 }
 
-async fn csv(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, query: Words) -> Answer {
-    let caseworker = caseworker?;
+async fn csv(site: Arc<Site>, saver: Result<Saver, Problem>, query: Words) -> Answer {
+    let saver = saver?;
     let asked = Asked::of(&site, &query).await?;
-    let Ok(mut looked) = asked.looked(&site).await? else { return Ok(see_other(&asked.link(PAGE))) };
-    let about = looked.subjects.first().cloned();
-    site.record(caseworker.did(Did::ExportedRecord, clock::now()).about(about)).await?;
+    let Ok(looked) = asked.looked(&site).await? else { return Ok(see_other(&asked.link(PAGE))) };
+    site.record_all(saver.did(Did::ExportedRecord).about_each(asked_about(&asked.about))).await?;
     let write = |pieces: download::Pieces| async move {
-        let columns = ["Number", "When", "Who", "From", "What", "To what", "Details"];
-        let mut saved = 0;
-        let mut going_on = pieces.send(format!("{}{}", spreadsheet::BEGINNING, spreadsheet::row(columns))).await;
-        while going_on {
-            match site.store.recorded(looked.clone(), ROWS_AT_ONCE).await {
-                Ok(found) => {
-                    looked.before = found.next;
-                    saved += found.rows.len() as u64;
-                    going_on =
-                        pieces.send(found.rows.iter().map(line).collect::<String>()).await && found.next.is_some();
-                }
-                Err(error) => {
-                    tracing::error!(event = "page.failed", error = %error, "a file could not be written to its end");
-                    pieces.send(spreadsheet::row(["This file is not whole: save it again"])).await;
-                    going_on = false;
-                }
-            }
-        }
-        if let Err(error) = site.store.note_saved(caseworker.by(), saved, clock::now()).await {
-            tracing::error!(event = "page.not_noted", error = %error, "how much was saved could not be noted");
-        }
+        let mut count = 0;
+        let written = write_out(&site, &saver, looked, &pieces, &mut count).await;
+        take_along::ended(&site, saver.caseworker.by(), written, count, &pieces).await;
     };
     Ok(download::file("record.csv", download::CSV, write))
+}
+
+/// Writes the file as long as somebody reads it and may, and counts what is in it.
+async fn write_out(
+    site: &Site,
+    saver: &Saver,
+    mut looked: Looked,
+    pieces: &download::Pieces,
+    count: &mut u64,
+) -> Result<(), NotWhole> {
+    let columns = ["Number", "When", "Who", "From", "What", "To what", "Details"];
+    let mut going_on = pieces.send(format!("{}{}", spreadsheet::BEGINNING, spreadsheet::row(columns))).await;
+    while going_on {
+        let found = site.store.recorded(looked.clone(), ROWS_AT_ONCE).await?;
+        looked.before = found.next;
+        *count += found.rows.len() as u64;
+        going_on = pieces.send(found.rows.iter().map(line).collect::<String>()).await && found.next.is_some();
+        if going_on {
+            saver.asked_again(site).await?;
+        }
+    }
+    Ok(())
 }
 
 fn line(row: &Recorded) -> String {

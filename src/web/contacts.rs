@@ -284,7 +284,7 @@ async fn file(concern: String, format: Format, site: Arc<Site>, saver: Result<Sa
     if !asked.filters.faults().all().is_empty() {
         return Err(Problem::BadRequest);
     }
-    let did = saver.did(Did::ExportedContacts).with(format!("{}, {}", asked.concern.value(), format.words()));
+    let did = vec![saver.did(Did::ExportedContacts).with(format!("{}, {}", asked.concern.value(), format.words()))];
     saver
         .save(
             site,

@@ -16,7 +16,7 @@ use super::request::{self, Words};
 use super::results::{Moment, StatusTag, at, href, id_of, kind_words, status_tag};
 use super::sent_text::Said;
 use super::timeline::{self, Else, Step};
-use super::{Site, elsewhere, get, handling, help, sent_text, take_along};
+use super::{Site, elsewhere, get, handling, help, seen, sent_text, take_along};
 use crate::access::Caseworker;
 use crate::clock;
 use crate::notify::status::Advice;
@@ -131,9 +131,10 @@ async fn show(
     let caseworker = caseworker?;
     let notify_id = id_of(&notify_id).ok_or(Problem::NotFound)?;
     let receipt = site.store.receipt(caseworker.sees(), &notify_id).await?.ok_or(Problem::NotFound)?;
-    let person = receipt.events.iter().find_map(|kept| kept.callback.match_key());
-    let person = person.map(|key| key.as_str().to_owned());
-    site.record(caseworker.did(Did::OpenedReceipt, clock::now()).of(notify_id.as_str()).about(person)).await?;
+    let opened = caseworker.did(Did::OpenedReceipt, clock::now()).of(notify_id.as_str());
+    let opened = opened.about_each(seen::people(&receipt.events));
+    let others = seen::people(receipt.related.iter().map(|related| &related.kept));
+    site.record_all(seen::with_others(opened, others, "same reference")).await?;
     let shown = shown(&receipt);
     let main = shown.first().ok_or(Problem::NotFound)?;
     let (said, template) = if receipt.redacted.is_none() {

@@ -20,13 +20,13 @@ use super::said::LookedFor;
 use super::silence::{self, SilenceNotice};
 use super::take_along::Files;
 use super::taken::Taken;
-use super::{Site, ask_notify, get, handling, one_of, search, uk_time, whole};
+use super::{Site, ask_notify, get, handling, one_of, search, seen, uk_time, whole};
 use crate::access::{Caseworker, May};
 use crate::clock;
 use crate::notify::recipient::reference_key;
 use crate::notify::term::Term;
 use crate::notify::words;
-use crate::store::{Cursor, Did, Entry, Find, Found, Place, Source};
+use crate::store::{Cursor, Did, Entry, Find, Found, Kept, Place, Source};
 
 /// Rows on a page.
 const PAGE: i64 = 50;
@@ -116,7 +116,6 @@ async fn by_reference(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, 
         if let Some(to) = of_a_day(&action, &query, &filters) {
             return Ok(see_other(&to));
         }
-        site.record(caseworker.did(Did::ListedReceipts, clock::now())).await?;
         let asked = Asked { typed, action, search: None, in_query: true, filters };
         return results(&site, &caseworker, asked, &query).await;
     }
@@ -137,7 +136,6 @@ async fn by_reference(site: Arc<Site>, caseworker: Result<Caseworker, Problem>, 
         return Ok(see_other(&to));
     }
     let taken = Taken::asked(asked_as, &typed, &term);
-    site.record(searched(&caseworker, &typed, taken, &term)).await?;
     let asked = Asked { typed, action, search: Some((taken, term)), in_query: true, filters };
     results(&site, &caseworker, asked, &query).await
 }
@@ -153,7 +151,6 @@ async fn by_name(opaque: String, site: Arc<Site>, caseworker: Result<Caseworker,
         return Ok(see_other(&to));
     }
     let taken = Taken::asked(query.get("as"), &typed, &term);
-    site.record(searched(&caseworker, &typed, taken, &term)).await?;
     let asked = Asked { typed, action, search: Some((taken, term)), in_query: false, filters };
     results(&site, &caseworker, asked, &query).await
 }
@@ -183,14 +180,22 @@ fn of_a_day(action: &str, query: &Words, filters: &Filters) -> Option<String> {
     })
 }
 
-/// A search as it stands in the record: for whom or what only as a mark.
-pub(super) fn searched(caseworker: &Caseworker, typed: &str, taken: Taken, term: &Term) -> Entry {
-    let subject = match term {
-        Term::People(keys) if taken == Taken::Person => keys.first().map(|key| key.as_str().to_owned()),
-        _ => Some(reference_key(typed)),
-    };
+/// A search as it stands in the record, a row for each whom or what it was for: only as a mark.
+pub(super) fn searched(caseworker: &Caseworker, typed: &str, taken: Taken, term: &Term) -> Vec<Entry> {
+    let people = if let Term::People(keys) = term { keys.as_slice() } else { &[] };
+    let reference = (taken != Taken::Person || people.is_empty()).then(|| reference_key(typed));
     let kind = if taken == Taken::Id { Taken::Reference } else { taken };
-    caseworker.did(Did::Searched, clock::now()).about(subject).with(kind.value())
+    let did = caseworker.did(Did::Searched, clock::now()).with(kind.value());
+    did.about_each(people.iter().map(|key| key.as_str().to_owned()).chain(reference))
+}
+
+/// The same where it is taken along: on one page to print, or as a file.
+pub(super) fn saved(did: Vec<Entry>, how: &str) -> Vec<Entry> {
+    let saved = |entry: Entry| {
+        let detail = entry.detail.iter().map(String::as_str).chain([how]).collect::<Vec<_>>().join(", ");
+        Entry { did: Did::ExportedReceipts, ..entry }.with(detail)
+    };
+    did.into_iter().map(saved).collect()
 }
 
 /// A question as it was put.
@@ -222,6 +227,19 @@ impl Asked {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(self.searched()).extend_pairs(filters);
         self.address(query, page)
+    }
+
+    /// How it stands in the record.
+    fn did(&self, caseworker: &Caseworker) -> Vec<Entry> {
+        match &self.search {
+            Some((taken, term)) => searched(caseworker, &self.typed, *taken, term),
+            None => vec![caseworker.did(Did::ListedReceipts, clock::now())],
+        }
+    }
+
+    /// The same with whoever a search found. What nobody searched for is a list.
+    fn showed(&self, did: Vec<Entry>, rows: &[Kept]) -> Vec<Entry> {
+        if self.search.is_some() { seen::with_found(did, rows) } else { did }
     }
 
     fn link(&self, page: Option<(&str, Place, Number)>) -> String {
@@ -301,6 +319,8 @@ impl Number {
 async fn results(site: &Site, caseworker: &Caseworker, asked: Asked, query: &Words) -> Answer {
     let faults = asked.filters.faults();
     if !faults.all().is_empty() {
+        // What was searched for stands on the page again.
+        site.record_all(asked.did(caseworker)).await?;
         let heading = if asked.typed.is_empty() { "Newest receipts" } else { "Results for" };
         let nothing = Found::default();
         return html(&ReceiptsPage {
@@ -315,6 +335,7 @@ async fn results(site: &Site, caseworker: &Caseworker, asked: Asked, query: &Wor
     let from = place("after").map(Cursor::After).or_else(|| place("before").map(Cursor::Before));
     let find = Find { sources: asked.sources(), only: asked.filters.only(), from };
     let found = site.store.find(caseworker.sees(), find).await?;
+    site.record_all(asked.showed(asked.did(caseworker), &found.rows)).await?;
     let number = match query.number("page") {
         _ if from.is_none() => Number::Known(1),
         _ if query.get(FURTHER).is_some() => Number::Further,
@@ -361,16 +382,11 @@ async fn conversation(
 
 /// The list to be printed.
 async fn on_one_page(site: &Site, caseworker: &Caseworker, asked: Asked) -> Answer {
-    let did = match &asked.search {
-        Some((taken, term)) => {
-            let searched = searched(caseworker, &asked.typed, *taken, term);
-            let detail = format!("{}, to print", searched.detail.as_deref().unwrap_or_default());
-            Entry { did: Did::ExportedReceipts, ..searched }.with(detail)
-        }
-        None => caseworker.did(Did::ExportedReceipts, clock::now()).with("to print"),
-    };
     let find = Find { sources: asked.sources(), only: asked.filters.only(), from: None };
-    let found = whole::list(site, caseworker, did, find).await?;
+    let found = whole::list(site, caseworker, find).await?;
+    let did = saved(asked.did(caseworker), "to print");
+    site.record_all(asked.showed(did, &found.rows)).await?;
+    site.store.note_saved(caseworker.by(), found.rows.len() as u64, clock::now()).await?;
     let heading = heading(&asked, &found, Number::Known(1));
     let showing = Some(whole::said(found.rows.len(), found.more, "first", "rows"));
     html(&ReceiptsPage { showing, ..page(site, caseworker, asked, heading, Number::Known(1), &found) })

@@ -1,11 +1,12 @@
 //! `/subjects`: what is held on one person or with one reference, for managers: exported, held, redacted and erased. Whom it is about
 //! never stands in an address: a random name does, as for searches.
 
-use std::io::BufWriter;
+use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
+use tokio::runtime::Handle;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
@@ -17,13 +18,14 @@ use super::problem::{Answer, Problem, answer, html, see_other};
 use super::request::{self, Words};
 use super::results::{Moment, at};
 use super::search::KEPT;
+use super::take_along::{self, NotWhole, Saver};
 use super::{Site, get, one_of};
 use crate::access::{Caseworker, May, Secret};
 use crate::clock;
 use crate::disclosure::{Disclosure, Format, counted};
 use crate::notify::reason::{self, NoReason};
 use crate::notify::subject::Subject;
-use crate::store::{Asked, Did, Erasure, Gathered, Progress, Removal, Services, Store, StoreError};
+use crate::store::{Asked, Did, Erasure, Gathered, Progress, Removal, Store, StoreError};
 
 const PAGE: &str = "/subjects";
 /// A page waits no longer until all that is held is found.
@@ -152,7 +154,7 @@ pub(super) fn routes(site: &Arc<Site>) -> BoxedFilter<(Response,)> {
         warp::path!("subjects" / String / String / String)
             .and(get())
             .and(request::site(site))
-            .and(allowed())
+            .and(take_along::saver_of(site, May::Subjects))
             .then(export)
             .map(answer)
             .boxed(),
@@ -314,62 +316,77 @@ async fn page(
     })
 }
 
-async fn export(
-    sort: String,
-    opaque: String,
-    file: String,
-    site: Arc<Site>,
-    caseworker: Result<Caseworker, Problem>,
-) -> Answer {
+async fn export(sort: String, opaque: String, file: String, site: Arc<Site>, saver: Result<Saver, Problem>) -> Answer {
     let format = format_of(&file).ok_or(Problem::NotFound)?;
-    let caseworker = caseworker?;
+    let saver = saver?;
     let about = About::of(&site, &sort, &opaque).await?;
-    let now = clock::now();
-    let entry = caseworker.did(Did::ExportedSubject, now).about(Some(about.subject.key()));
+    let entry = saver.did(Did::ExportedSubject).about(Some(about.subject.key()));
+    let now = entry.at;
     site.record(entry.with(format.as_str())).await?;
-    let gathered = gather(&site.store, &caseworker, &about).await?;
+    let gathered = gather(&site.store, &saver.caseworker, &about).await?;
     let kind = match format {
         Format::Json => "application/json",
         Format::Csv => download::CSV,
     };
     let write = move |pieces: download::Pieces| async move {
-        let (store, sees, to) = (site.store.clone(), caseworker.sees().clone(), pieces.clone());
+        let by = saver.caseworker.by();
+        let to = AsLongAsTheyMay { pieces: pieces.clone(), saver, site: site.clone(), runtime: Handle::current() };
         let writing = tokio::task::spawn_blocking(move || {
-            let mut saved = 0;
-            let written = write_out(&store, &sees, &gathered, (format, &about.typed, now), to, &mut saved);
-            (written, saved)
+            let mut pieces = 0;
+            let written = write_out(&gathered, (format, &about.typed, now), to, &mut pieces);
+            (written, pieces)
         });
-        let (written, saved) = writing.await.unwrap_or((Err(StoreError::Closed), 0));
-        if let Err(error) = written {
-            // Whoever reads no more has stopped it.
-            if !matches!(error, StoreError::Stopped) {
-                tracing::error!(event = "page.failed", error = %error, "a file could not be written to its end");
-            }
-            pieces.break_off().await;
-        }
-        if let Err(error) = site.store.note_saved(caseworker.by(), saved, clock::now()).await {
-            tracing::error!(event = "page.not_noted", error = %error, "how much was saved could not be noted");
-        }
+        let (written, count) = writing.await.unwrap_or((Err(StoreError::Closed.into()), 0));
+        take_along::ended(&site, by, written, count, &pieces).await;
     };
     Ok(download::file(&format!("export.{}", format.as_str()), kind, write))
 }
 
+/// Where a thread writes a file to, each piece of which goes out only while whoever saves it may and sees what they saw.
+struct AsLongAsTheyMay {
+    pieces: download::Pieces,
+    saver: Saver,
+    site: Arc<Site>,
+    runtime: Handle,
+}
+
+impl Write for AsLongAsTheyMay {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let same = self.runtime.block_on(self.saver.asked_again(&self.site));
+        if same.is_ok_and(|same| same.sees() == self.saver.caseworker.sees()) {
+            return self.pieces.write(bytes);
+        }
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Writes the file and counts what is in it. Blocks.
 fn write_out(
-    store: &Store,
-    sees: &Services,
     gathered: &Gathered,
     (format, about, now): (Format, &str, i64),
-    to: download::Pieces,
+    to: AsLongAsTheyMay,
     saved: &mut u64,
-) -> Result<(), StoreError> {
-    let to = BufWriter::with_capacity(PIECE, to);
-    let mut disclosure = Disclosure::begin(format, to, about, now).map_err(|_| StoreError::Stopped)?;
-    store.export(sees, gathered, &Progress::default(), |piece| {
+) -> Result<(), NotWhole> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::PermissionDenied => NotWhole::NotAllowed,
+        // Whoever reads no more has stopped it.
+        _ => StoreError::Stopped.into(),
+    };
+    let (store, sees) = (to.site.store.clone(), to.saver.caseworker.sees().clone());
+    let mut disclosure = Disclosure::begin(format, BufWriter::with_capacity(PIECE, to), about, now).map_err(failed)?;
+    let mut written = Ok(());
+    let read = store.export(&sees, gathered, &Progress::default(), |piece| {
         *saved += 1;
-        disclosure.add(&piece).is_ok()
-    })?;
-    disclosure.end().map(drop).map_err(|_| StoreError::Stopped)
+        written = disclosure.add(&piece);
+        written.is_ok()
+    });
+    written.map_err(failed)?;
+    read?;
+    disclosure.end().map(drop).map_err(failed)
 }
 
 async fn change(

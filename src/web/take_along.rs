@@ -19,7 +19,7 @@ use crate::clock;
 use crate::notify::Content;
 use crate::spreadsheet::{Format, Table};
 use crate::store::{
-    ContactsAsked, Cursor, Did, Entry, Find, InboxRow, Kept, Looker, Narrowed, Note, Source, StoreError,
+    By, ContactsAsked, Cursor, Did, Entry, Find, InboxRow, Kept, Looker, Narrowed, Note, Source, StoreError,
 };
 
 /// Senders or contacts that are read at once.
@@ -117,7 +117,7 @@ async fn newest_or_by_reference(
         return Err(Problem::BadRequest);
     }
     let find = Find { sources: vec![Source::Newest], only: filters.only(), from: None };
-    let did = saver.did(Did::ExportedReceipts).with(format.words());
+    let did = vec![saver.did(Did::ExportedReceipts).with(format.words())];
     saver.save(site, did, "receipts", format, List::Found(find)).await
 }
 
@@ -140,9 +140,7 @@ async fn found(format: Format, site: Arc<Site>, saver: Saver, query: Words, type
         return Err(Problem::BadRequest);
     }
     let taken = Taken::asked(query.get("as"), &typed, &term);
-    let searched = receipts::searched(&saver.caseworker, &typed, taken, &term);
-    let detail = format!("{}, {}", searched.detail.as_deref().unwrap_or_default(), format.words());
-    let did = Entry { did: Did::ExportedReceipts, ..searched }.with(detail);
+    let did = receipts::saved(receipts::searched(&saver.caseworker, &typed, taken, &term), format.words());
     let find = Find { sources: taken.sources(&typed, &term), only: filters.only(), from: None };
     saver.save(site, did, "search", format, List::Found(find)).await
 }
@@ -151,7 +149,7 @@ async fn inbox(format: Format, site: Arc<Site>, saver: Result<Saver, Problem>, q
     let saver = saver?;
     let narrowed = messages::Asked::of(&query).narrowed(&saver.caseworker);
     let list = List::Inbox(narrowed, Left::default());
-    let did = saver.did(Did::ExportedMessages).with(format.words());
+    let did = vec![saver.did(Did::ExportedMessages).with(format.words())];
     saver.save(site, did, "received-texts", format, list).await
 }
 
@@ -161,6 +159,7 @@ async fn conversation(opaque: String, format: Format, site: Arc<Site>, saver: Re
     let found = found.ok_or(Problem::NotFound)?;
     let person = found.items.iter().find_map(|kept| kept.callback.match_key()).map(|key| key.as_str().to_owned());
     let did = saver.did(Did::ExportedConversation).of(opaque.as_str()).about(person).with(format.words());
+    let did = vec![did];
     let list = List::Conversation { opaque, before: None, notes: Vec::new() };
     saver.save(site, did, "conversation", format, list).await
 }
@@ -173,17 +172,24 @@ pub(super) fn looker() -> Looker {
 /// Who saves a file: asked again while it is written.
 pub(super) struct Saver {
     pub(super) caseworker: Caseworker,
+    /// What they have to be allowed all the while.
+    may: May,
     headers: HeaderMap,
     source: String,
 }
 
-/// Whoever may.
+/// Whoever may take lists along.
 pub(super) fn saver(site: &Arc<Site>) -> BoxedFilter<(Result<Saver, Problem>,)> {
-    request::allowed(site, May::Export)
+    saver_of(site, May::Export)
+}
+
+/// Whoever may save something else.
+pub(super) fn saver_of(site: &Arc<Site>, may: May) -> BoxedFilter<(Result<Saver, Problem>,)> {
+    request::allowed(site, may)
         .and(warp::header::headers_cloned())
         .and(request::source())
-        .map(|caseworker: Result<Caseworker, Problem>, headers, source| {
-            caseworker.map(|caseworker| Saver { caseworker, headers, source })
+        .map(move |caseworker: Result<Caseworker, Problem>, headers, source| {
+            caseworker.map(|caseworker| Saver { caseworker, may, headers, source })
         })
         .boxed()
 }
@@ -194,20 +200,15 @@ impl Saver {
     }
 
     /// The file, once it is written down who takes it.
-    pub(super) async fn save(self, site: Arc<Site>, did: Entry, name: &str, format: Format, list: List) -> Answer {
-        site.record(did).await?;
+    pub(super) async fn save(self, site: Arc<Site>, did: Vec<Entry>, name: &str, format: Format, list: List) -> Answer {
+        site.record_all(did).await?;
         let today = uk_time::iso(clock::now());
         let name = format!("{name}-{}.{}", today.get(..10).unwrap_or_default(), format.ending());
         let write = |pieces: download::Pieces| async move {
             let by = self.caseworker.by();
             let mut saved = 0;
-            if let Err(error) = self.write(&site, format, list, &pieces, &mut saved).await {
-                tracing::error!(event = "page.failed", error = %error, "a file could not be written to its end");
-                pieces.break_off().await;
-            }
-            if let Err(error) = site.store.note_saved(by, saved, clock::now()).await {
-                tracing::error!(event = "page.not_noted", error = %error, "how much was saved could not be noted");
-            }
+            let written = self.write(&site, format, list, &pieces, &mut saved).await;
+            ended(&site, by, written, saved, &pieces).await;
         };
         Ok(download::file(&name, format.media_type(), write))
     }
@@ -241,17 +242,31 @@ impl Saver {
     }
 
     /// The same person, with what they may see now.
-    async fn asked_again(&self, site: &Site) -> Result<Caseworker, NotWhole> {
+    pub(super) async fn asked_again(&self, site: &Site) -> Result<Caseworker, NotWhole> {
         let same = site.visitors.look(&self.headers, &self.source, clock::now()).await;
         let same = same.map_err(|_| NotWhole::NotAllowed)?;
         let is_same = same.by().person == self.caseworker.by().person;
-        if is_same && same.may(May::Export) { Ok(same) } else { Err(NotWhole::NotAllowed) }
+        if is_same && same.may(self.may) { Ok(same) } else { Err(NotWhole::NotAllowed) }
+    }
+}
+
+/// Breaks a file off that is not whole, and notes how much of it was saved.
+pub(super) async fn ended(site: &Site, by: By, written: Result<(), NotWhole>, saved: u64, pieces: &download::Pieces) {
+    if let Err(error) = written {
+        // Whoever reads no more has stopped it.
+        if !matches!(error, NotWhole::Store(StoreError::Stopped)) {
+            tracing::error!(event = "page.failed", error = %error, "a file could not be written to its end");
+        }
+        pieces.break_off().await;
+    }
+    if let Err(error) = site.store.note_saved(by, saved, clock::now()).await {
+        tracing::error!(event = "page.not_noted", error = %error, "how much was saved could not be noted");
     }
 }
 
 /// Why a file ends before its end.
 #[derive(Debug, thiserror::Error)]
-enum NotWhole {
+pub(super) enum NotWhole {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]

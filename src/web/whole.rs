@@ -5,8 +5,7 @@ use super::problem::Problem;
 use super::request::Words;
 use super::{Site, take_along};
 use crate::access::Caseworker;
-use crate::clock;
-use crate::store::{Conversation, Cursor, Entry, Find, Found, StoreError};
+use crate::store::{Conversation, Cursor, Find, Found, StoreError};
 
 /// Messages of a conversation, or rows of a list, on one page.
 const MOST: usize = 2000;
@@ -32,8 +31,7 @@ pub(super) async fn conversation(
 }
 
 /// What a list holds from its beginning on. It counts as a file that somebody saves.
-pub(super) async fn list(site: &Site, caseworker: &Caseworker, did: Entry, mut find: Find) -> Result<Found, Problem> {
-    site.record(did).await?;
+pub(super) async fn list(site: &Site, caseworker: &Caseworker, mut find: Find) -> Result<Found, Problem> {
     let (mut rows, mut more) = (Vec::new(), true);
     for _ in 0..READS {
         let found = site.store.find_onward(caseworker.sees(), find.clone()).await?;
@@ -45,7 +43,6 @@ pub(super) async fn list(site: &Site, caseworker: &Caseworker, did: Entry, mut f
         }
     }
     rows.truncate(MOST);
-    site.store.note_saved(caseworker.by(), rows.len() as u64, clock::now()).await?;
     let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
     Ok(Found { conversations: vec![None; rows.len()], rows, count, more, ..Found::default() })
 }

@@ -1,9 +1,12 @@
 //! The record of who saw what: written before anything is shown, found again, and not to be changed unseen.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::process::Command;
+
 use rusqlite::Connection;
 
 use crate::pages::between;
-use crate::server::{Browser, Server, printed, run};
+use crate::server::{BINARY, Browser, Server, printed, run};
 
 /// What the record says, newest first: who, what, to what.
 fn rows(server: &Server) -> Vec<[String; 3]> {
@@ -212,4 +215,92 @@ fn the_record_of_a_store_that_a_command_made_is_whole() {
     let mut server = Server::start_in(&data, &[]);
     assert!(!server.log().contains("record.broken"));
     assert_eq!(run(&["audit", "verify"], &data).status.code(), Some(0));
+}
+
+/// What the record says was done with somebody's data, newest first, but for looking in the record.
+fn done_with(manager: &mut Browser, about: &str) -> Vec<String> {
+    let to = manager.post("/audit", &[("about", about)]).header("location").unwrap().to_owned();
+    let file = manager.get(&to.replace("/audit?", "/audit/csv?")).text();
+    let bare = |line: &str| line.strip_prefix('"').and_then(|line| line.strip_suffix('"')).unwrap().to_owned();
+    let cells = |line: &str| bare(line).split("\",\"").map(str::to_owned).collect::<Vec<_>>();
+    let rows = file.lines().skip(1).map(cells).filter(|cells| !cells[4].ends_with("the record"));
+    rows.map(|cells| format!("{}: {}", cells[4], cells[6])).collect()
+}
+
+fn post_receipt(server: &Server, reference: &str, to: &str) {
+    let body = format!(r#"{{"id": "to {to}", "reference": "{reference}", "to": "{to}", "status": "delivered"}}"#);
+    assert_eq!(server.post("/callbacks", body.as_bytes()).status, 200);
+}
+
+#[test]
+fn a_search_for_several_numbers_is_found_by_each_of_them_on_the_page_to_print_and_as_a_file() {
+    let server = Server::start();
+    let numbers = ["07700900111", "07700900113"];
+    for number in numbers {
+        post_receipt(&server, number, number);
+    }
+    let mut manager = server.signed_in("manager");
+    let (to, page) = manager.search("07700 900111, 07700 900113");
+    assert!(page.text().contains("07700900113"));
+    for path in [format!("{to}?print=yes"), format!("{to}/csv"), format!("{to}?as=anywhere")] {
+        assert_eq!(manager.get(&path).status, 200, "{path}");
+    }
+    for number in numbers {
+        let expected = [
+            "Searched: anywhere",
+            "Saved receipts: person, CSV",
+            "Saved receipts: person, to print",
+            "Searched: person",
+        ];
+        assert_eq!(done_with(&mut manager, number), expected, "{number}");
+    }
+    // Whom the record is searched for stands there as well: by each number, and by all that was typed.
+    let looked = || rows(&server).iter().filter(|row| row[1] == "looked_at_record").count();
+    let before = looked();
+    let to = manager.post("/audit", &[("about", "07700 900111, 07700 900113")]).header("location").unwrap().to_owned();
+    manager.get(&to);
+    assert_eq!(looked(), before + 3);
+}
+
+#[test]
+fn whoever_else_stands_on_a_page_is_found_in_the_record_and_a_long_list_is_a_list() {
+    let server = Server::start();
+    for number in ["07700900111", "07700900112"] {
+        post_receipt(&server, "REF-1", number);
+    }
+    for number in 0..21 {
+        post_receipt(&server, "MANY-1", &format!("0770090{number:04}"));
+    }
+    let (mut manager, mut viewer) = (server.signed_in("manager"), server.signed_in("viewer"));
+    let page = viewer.get("/receipts/to%2007700900111").text();
+    assert!(page.contains("07700900112"), "{page}");
+    assert_eq!(done_with(&mut manager, "07700 900111"), ["Opened a receipt: "]);
+    assert_eq!(done_with(&mut manager, "07700 900112"), ["Opened a receipt: same reference"]);
+    assert!(viewer.get("/receipts?q=REF-1").text().contains("07700900112"));
+    assert_eq!(done_with(&mut manager, "07700 900112")[0], "Searched: reference, in the results");
+    assert_eq!(done_with(&mut manager, "REF-1"), ["Searched: reference"]);
+    assert_eq!(manager.get("/receipts?q=REF-1&print=yes").status, 200);
+    assert_eq!(done_with(&mut manager, "07700 900112")[0], "Saved receipts: reference, to print, in the results");
+    for list in ["/receipts?q=MANY-1", "/receipts", "/receipts?q=MANY-1&print=yes"] {
+        assert!(manager.get(list).text().contains("07700900020"), "{list}");
+    }
+    assert_eq!(done_with(&mut manager, "07700 900020"), Vec::<String>::new());
+    let told = manager.get("/audit").text();
+    assert!(told.contains("with more than 20 people"), "and the page says so");
+    assert_eq!(run(&["audit", "verify"], &server.data).status.code(), Some(0));
+}
+
+#[test]
+fn a_command_stands_in_the_record_as_the_system_has_it_whatever_its_environment_says() {
+    let server = Server::start();
+    let done = Command::new(BINARY)
+        .args(["subject", "hold", "list", "--data"])
+        .arg(&server.data)
+        .env("SUDO_USER", "the.chief.executive")
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let uid = std::fs::metadata("/proc/self").unwrap().uid();
+    let who = &rows(&server)[1][0];
+    assert!(who.starts_with(&format!("command line (the.chief.executive, uid {uid}")), "{who}");
 }

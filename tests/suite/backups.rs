@@ -153,6 +153,42 @@ fn a_restored_store_serves_what_was_there_and_no_session_of_then() {
 }
 
 #[test]
+fn with_the_key_file_of_then_a_restored_store_knows_no_session_link_or_browser_of_then() {
+    let server = Server::start();
+    let before = server.signed_in("caseworker");
+    let link = printed(&run(&["user", "reset", "caseworker@example.gov.uk"], &server.data));
+    let file = server.data.with_file_name("backup.db");
+    assert_eq!(back_up(&file, &server.data).0, Some(0));
+    let lets_in = |store: &Path| {
+        let store = rusqlite::Connection::open(store).unwrap();
+        // A mark and whose it is: what a browser or a link shows.
+        let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'recovery_codes' AND 2 =
+                      (SELECT count(*) FROM pragma_table_info(sqlite_schema.name) WHERE name IN ('mark', 'person'))";
+        let mut tables = store.prepare(tables).unwrap();
+        let tables: Vec<String> = tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        assert!(tables.len() >= 4, "{tables:?}");
+        let count = |table: &String| {
+            store.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        tables.iter().map(count).sum::<i64>()
+    };
+    assert!(lets_in(&file) >= 3, "a session, a link and a browser");
+
+    let data = server.data.with_file_name("restored");
+    let (code, said) = restore(&file, &data);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(lets_in(&data.join("counterfoil.db")), 0);
+    fs::copy(server.data.join("counterfoil.key"), data.join("counterfoil.key")).unwrap();
+    let restored = Server::start_in(&data, &[]);
+    let mut after = Browser::new(restored.at);
+    after.cookie.clone_from(&before.cookie);
+    assert_eq!(after.get("/messages").status, 303, "a session of then is none");
+    let path = &link[link.find("/set-password/").unwrap_or_else(|| panic!("{link}"))..];
+    let set = after.get(path.split_whitespace().next().unwrap());
+    assert!(set.text().contains("This link no longer works"), "{}", set.text());
+}
+
+#[test]
 fn what_cannot_be_restored_is_refused_with_a_sentence_and_leaves_no_folder() {
     let server = Server::start();
     let folder = server.data.parent().unwrap();

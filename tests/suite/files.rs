@@ -276,31 +276,49 @@ fn thousands_of_rows_come_whole_and_in_order_and_the_alarm_of_a_large_export_goe
     assert!(alarms.contains("rows in a day"), "{alarms}");
 }
 
+/// More of a record than waits in sockets and in the server.
+fn long_record(server: &Server) {
+    let store = rusqlite::Connection::open(server.data.join("counterfoil.db")).unwrap();
+    let rows = "WITH RECURSIVE n(id) AS (SELECT -14000 UNION ALL SELECT id + 1 FROM n WHERE id < -1)
+                INSERT INTO audit (id, at, who, source, did, detail, key, mac)
+                SELECT id, 1, 'somebody', '', 'searched', printf('%.4000c', 'x'), x'00', x'00' FROM n";
+    store.execute_batch(rows).unwrap();
+}
+
 #[test]
 fn a_file_breaks_off_when_whoever_saves_it_may_not_any_more() {
     let server = Server::start();
     // More than waits in sockets.
     let text = "x".repeat(100_000);
-    let manager = server.signed_in("manager");
+    let mut manager = server.signed_in("manager");
     for n in 0..160 {
         post(&server, &serde_json::json!({"id": format!("t{n}"), "source_number": "447700900123", "message": text}));
     }
+    long_record(&server);
+    let found = manager.post("/subjects", &[("sort", "number"), ("subject", "07700 900123")]);
+    let subject = format!("{}/export.json", found.header("location").unwrap());
     let ask = |path: &str| {
         let mut socket = TcpStream::connect(server.at).unwrap();
         socket.write_all(&request("GET", path, &manager.headers(), b"")).unwrap();
         socket.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         let mut begun = [0; 1000];
         socket.read_exact(&mut begun).unwrap();
+        assert!(begun.starts_with(b"HTTP/1.1 200"), "{path}: {}", String::from_utf8_lossy(&begun));
         (socket, begun.to_vec())
     };
     let whole = |(mut socket, mut bytes): (TcpStream, Vec<u8>)| {
         let _cut = socket.read_to_end(&mut bytes);
         bytes.ends_with(b"\r\n0\r\n\r\n")
     };
-    let path = "/download/receipts/csv?kind=received-text";
-    assert!(whole(ask(path)), "left alone it comes whole");
-    let begun = ask(path);
-    change(&server, Role::Viewer, Services::All);
-    assert!(!whole(begun), "it has no end");
-    assert_eq!(exchange(server.at, &request("GET", path, &manager.headers(), b"")).status, 403);
+    for path in ["/download/receipts/csv?kind=received-text", &subject, "/audit/csv"] {
+        assert!(whole(ask(path)), "{path}: left alone it comes whole");
+        let begun = ask(path);
+        change(&server, Role::Viewer, Services::All);
+        assert!(!whole(begun), "{path}: it has no end");
+        assert_eq!(exchange(server.at, &request("GET", path, &manager.headers(), b"")).status, 403);
+        change(&server, Role::Manager, Services::All);
+    }
+    let begun = ask(&subject);
+    change(&server, Role::Manager, Services::Only(Vec::new()));
+    assert!(!whole(begun), "and what is held by services that they see no more");
 }

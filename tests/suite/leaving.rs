@@ -1,9 +1,10 @@
 //! Leaving and growing: what one store held is in another, to the byte, and a stop, a fault or a server that runs change nothing of that.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::Read as _;
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use counterfoil::made_up::{Bodies, What};
 use counterfoil::notify::Callback;
@@ -231,14 +232,7 @@ fn an_export_that_is_killed_goes_on_where_it_was_and_has_its_name_when_it_is_who
     let whole = export(&data, "jsonl");
     let arguments = ["export", "--to", file.to_str().unwrap()];
     // The system kills it in the middle of a write that would make the file longer than that.
-    let blocks = whole.len() * 2 / 3 / 512;
-    let killed = Command::new("sh")
-        .args(["-c", &format!("ulimit -f {blocks}; exec \"$0\" \"$@\""), BINARY])
-        .args(arguments)
-        .arg("--data")
-        .arg(&data)
-        .output()
-        .unwrap();
+    let killed = killed(&data, &file, whole.len() * 2 / 3);
     assert!(!killed.status.success() && !file.exists(), "{}", said(&killed));
     let part = folder.path().join("export.jsonl.part");
     let written = fs::read(&part).unwrap();
@@ -264,6 +258,88 @@ fn an_export_that_is_killed_goes_on_where_it_was_and_has_its_name_when_it_is_who
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().contains(".part")), "{left:?}");
     assert_eq!(run(&arguments, &data).status.code(), Some(19), "it replaces nothing");
+}
+
+/// What somebody does to a file, and another name for it.
+type Spoil = fn(&Path, &Path);
+
+/// An export to a file that is killed in the middle of a write.
+fn killed(data: &Path, file: &Path, bytes: usize) -> Output {
+    Command::new("sh")
+        .args(["-c", &format!("ulimit -f {}; exec \"$0\" \"$@\"", bytes / 512), BINARY])
+        .args(["export", "--to", file.to_str().unwrap(), "--data"])
+        .arg(data)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn an_export_goes_on_in_no_file_that_is_somebody_elses_a_link_or_open_to_others() {
+    let folder = folder();
+    let (data, file) = (folder.path().join("store"), folder.path().join("export.jsonl"));
+    block_on(fill(&data, 3000));
+    let whole = export(&data, "jsonl");
+    assert!(!killed(&data, &file, whole.len() * 2 / 3).status.success());
+    let other = folder.path().join("other");
+    let spoils: [(&str, Spoil); 4] = [
+        ("open to others", |part, _| fs::set_permissions(part, fs::Permissions::from_mode(0o640)).unwrap()),
+        ("a link", |part, other| {
+            fs::rename(part, other).unwrap();
+            symlink(other, part).unwrap();
+        }),
+        ("another name of a file", |part, other| fs::hard_link(part, other).unwrap()),
+        ("somebody else's", |part, _| {
+            if chown(part, Some(65534), None).is_err() {
+                assert!(std::env::var_os("CI").is_none(), "the test of somebody else's file needs root");
+                eprintln!("\n*** NOT TRIED: a file of somebody else, because this is not root ***\n");
+                fs::set_permissions(part, fs::Permissions::from_mode(0o604)).unwrap();
+            }
+        }),
+    ];
+    for ending in [".part", ".part.place"] {
+        let part = folder.path().join(format!("export.jsonl{ending}"));
+        for (what, spoil) in spoils {
+            let before = fs::read(&part).unwrap();
+            spoil(&part, &other);
+            let refused = run(&["export", "--to", file.to_str().unwrap()], &data);
+            assert_eq!(refused.status.code(), Some(1), "{ending}: {what}: {}", said(&refused));
+            assert!(said(&refused).contains("is not what a stopped export of yours leaves"), "{}", said(&refused));
+            assert_eq!(fs::read(&part).unwrap(), before, "{ending}: {what}: nothing was written");
+            assert!(!file.exists());
+            let _other = fs::remove_file(&other);
+            fs::remove_file(&part).unwrap();
+            fs::write(&part, &before).unwrap();
+            fs::set_permissions(&part, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+    }
+    let done = run(&["export", "--to", file.to_str().unwrap()], &data);
+    assert!(done.status.success(), "{}", said(&done));
+    assert!(fs::read(&file).unwrap() == whole, "what is as it was left goes on");
+}
+
+#[test]
+fn what_was_read_of_an_export_that_is_cut_off_is_noted_all_the_same() {
+    let folder = folder();
+    let data = folder.path().join("store");
+    block_on(fill(&data, 3000));
+    let whole = export(&data, "jsonl").len();
+    let saved = || {
+        let store = rusqlite::Connection::open(data.join("counterfoil.db")).unwrap();
+        store.query_row("SELECT coalesce(sum(rows), 0) FROM saved", [], |row| row.get::<_, u64>(0)).unwrap()
+    };
+    let before = saved();
+    let mut child = Command::new(BINARY)
+        .args(["export", "--data"])
+        .arg(&data)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut read = vec![0; whole * 2 / 3];
+    child.stdout.take().unwrap().read_exact(&mut read).unwrap();
+    assert!(!child.wait_with_output().unwrap().status.success());
+    let noted = saved() - before;
+    assert!(noted > 1000 && noted < 3100, "{noted}");
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! What is held on one person, as whoever answers their requests meets it: exported, erased, held, beside a server and without one.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::pages::between;
-use crate::server::{Browser, PASSWORD, Server, folder, printed, run, run_with_input};
+use crate::server::{BINARY, Browser, PASSWORD, Server, folder, printed, run, run_with_input};
 
 const AMYS: [&[u8]; 4] = [
     br#"{"id": "r1", "reference": "=canary1", "to": "07700 900123", "status": "delivered"}"#,
@@ -86,6 +88,29 @@ fn an_export_is_json_with_each_body_or_a_table_and_works_beside_the_server_and_w
 fn noted(data: &Path) -> String {
     let store = rusqlite::Connection::open(data.join("counterfoil.db")).unwrap();
     store.query_row("SELECT coalesce(group_concat(rows), '') FROM saved", [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn what_was_read_of_an_export_that_is_cut_off_is_noted_all_the_same() {
+    let folder = folder();
+    let data = folder.path().join("store");
+    let server = held(&data);
+    for n in 0..20 {
+        let text = serde_json::json!({"id": format!("long{n}"), "source_number": "447700900123", "message": "x".repeat(50_000)});
+        assert_eq!(server.post("/callbacks", text.to_string().as_bytes()).status, 200);
+    }
+    let mut child = Command::new(BINARY)
+        .args(["subject", "export", "--number", "07700900123", "--data"])
+        .arg(&data)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut read = vec![0; 500_000];
+    child.stdout.take().unwrap().read_exact(&mut read).unwrap();
+    assert!(!child.wait_with_output().unwrap().status.success());
+    let noted: u64 = noted(&data).parse().unwrap();
+    assert!((5..23).contains(&noted), "{noted}");
 }
 
 #[test]
