@@ -32,8 +32,8 @@ mod unsaid;
 mod user;
 mod watch;
 mod watched;
-mod without;
 mod who;
+mod without;
 
 use std::fs;
 use std::io::{self, Write as _};
