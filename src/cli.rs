@@ -22,6 +22,7 @@ mod owner;
 mod purge;
 mod quarantine;
 mod restore;
+mod schedule;
 mod send;
 mod serve;
 mod subject;

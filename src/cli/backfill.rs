@@ -65,7 +65,7 @@ impl Since {
 }
 
 fn since(typed: &str) -> Result<Since, String> {
-    if let Ok(time) = super::serve::turn(typed) {
+    if let Ok(time) = super::schedule::turn(typed) {
         return i64::try_from(time.as_micros()).map(Since::Ago).map_err(|_| "it is too long ago".to_owned());
     }
     let wrong = || "write it as 7d or 12h, or as a date such as 2026-11-20".to_owned();

@@ -13,7 +13,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::backfill::{NOTIFY, source};
-use super::{Failure, acme, say, serve, tell, tls, watched};
+use super::{Failure, acme, say, schedule, serve, tell, tls, watched};
 use crate::backfill::Source;
 use crate::doctor::{self, Finding, Listener, Patient, RoundTrip, State, Takes};
 
@@ -59,7 +59,7 @@ pub(super) struct Doctor {
     )]
     notify_test_url: String,
     /// How long to wait for that receipt, such as 2m
-    #[arg(long, value_name = "TIME", value_parser = serve::turn, default_value = "2m", env = "COUNTERFOIL_NOTIFY_TEST_WAIT")]
+    #[arg(long, value_name = "TIME", value_parser = schedule::turn, default_value = "2m", env = "COUNTERFOIL_NOTIFY_TEST_WAIT")]
     notify_test_wait: Duration,
     /// Print one JSON object in place of lines
     #[arg(long, env = "COUNTERFOIL_JSON")]
@@ -88,7 +88,7 @@ pub(super) struct Doctor {
     #[command(flatten)]
     watched: watched::Watched,
     #[command(flatten)]
-    backups: serve::Backups,
+    backups: schedule::Backups,
 }
 
 pub(super) async fn run(mut doctor: Doctor) -> Result<(), Failure> {

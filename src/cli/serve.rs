@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use rustls::ServerConfig;
@@ -17,6 +16,7 @@ use tokio::task::JoinSet;
 use super::backfill::{NOTIFY, source};
 use super::first_run::{self, Guide};
 use super::log::{Log, READY};
+use super::schedule::Backups;
 use super::systemd::{self, Inherited};
 use super::unsaid::unsaid;
 use super::watched::Watched;
@@ -24,7 +24,7 @@ use super::without::Without;
 use super::{Data, Failure, days, listed, tls};
 use crate::access::{RequiredOf, SingleSignOn};
 use crate::edge::{self, Limits, Network, Proxies, Routes};
-use crate::store::{BackupFolder, Checkpoint, Keep, Recipient, Retention, Store};
+use crate::store::{Checkpoint, Keep, Retention, Store};
 use crate::upkeep::{Emails, Outlets, ReadBack, Schedule};
 use crate::web::{self, Beyond, Owner, Site};
 use crate::{clock, upkeep};
@@ -139,53 +139,6 @@ fn kept(keep: Keep) -> String {
     }
 }
 
-/// Backups on a schedule.
-#[derive(Args, Debug)]
-pub(super) struct Backups {
-    /// Make backups in this folder, as counterfoil backup does, named by date and time (UTC). It must be there, on another disk if
-    /// it can be, and hold the backups of this store alone
-    #[arg(long = "backup-to", value_name = "DIR", env = "COUNTERFOIL_BACKUP_TO")]
-    pub(super) to: Option<PathBuf>,
-    /// The time from one backup to the next, such as 1d, 12h or 30m. The first is made at the start if the newest is older
-    #[arg(
-        long = "backup-every",
-        value_name = "TIME",
-        value_parser = turn,
-        default_value = "1d",
-        requires = "to",
-        env = "COUNTERFOIL_BACKUP_EVERY"
-    )]
-    pub(super) every: Duration,
-    /// How many backups to keep. Older ones that the schedule made are removed, and nothing else in the folder
-    #[arg(
-        long = "backup-keep",
-        value_name = "N",
-        value_parser = clap::value_parser!(u16).range(1..),
-        default_value_t = 14,
-        requires = "to",
-        env = "COUNTERFOIL_BACKUP_KEEP"
-    )]
-    keep: u16,
-    /// Encrypt the backups to this public key of age, age1…; may be given several times, and each of the secret keys opens them
-    #[arg(
-        long = "backup-encrypt-to",
-        value_name = "KEY",
-        value_parser = unsaid(str::parse::<Recipient>),
-        value_delimiter = ',',
-        requires = "to",
-        env = "COUNTERFOIL_BACKUP_ENCRYPT_TO"
-    )]
-    encrypt_to: Vec<Recipient>,
-}
-
-impl Backups {
-    fn schedule(self) -> Option<Schedule> {
-        let (keep, recipients) = (usize::from(self.keep), self.encrypt_to);
-        let to = self.to.map(|folder| BackupFolder { folder, keep, recipients });
-        to.map(|to| Schedule { to, every: self.every })
-    }
-}
-
 /// What was missed is read back.
 #[derive(Args, Debug)]
 struct Backfills {
@@ -225,14 +178,6 @@ pub(super) fn name_and_file(typed: &str) -> Result<(String, PathBuf), String> {
     let parts = typed.split_once('=').filter(|(name, file)| !name.trim().is_empty() && !file.is_empty());
     let (name, file) = parts.ok_or("write it as the service’s name, = and the key file")?;
     Ok((name.trim().to_owned(), PathBuf::from(file)))
-}
-
-/// A length of time of a minute or more, in which a day has 24 hours.
-pub(super) fn turn(typed: &str) -> Result<Duration, String> {
-    let day = jiff::SpanRelativeTo::days_are_24_hours();
-    let time = typed.parse::<jiff::Span>().and_then(|span| span.to_duration(day)).ok();
-    let time = time.and_then(|time| Duration::try_from(time).ok()).filter(|time| *time >= Duration::from_mins(1));
-    time.ok_or_else(|| "write it as 1d, 12h or 30m; a minute is the least".to_owned())
 }
 
 pub(super) async fn run(serve: Serve) -> Result<(), Failure> {
@@ -596,17 +541,6 @@ mod tests {
         assert_eq!(keep("forever"), Ok(Keep::Forever));
         for wrong in ["", "0", "-1", "2y", "36501", "Forever!"] {
             assert!(keep(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_turn_is_written_as_people_write_it() {
-        assert_eq!(turn("1d"), Ok(Duration::from_hours(24)));
-        assert_eq!(turn("12h"), Ok(Duration::from_hours(12)));
-        assert_eq!(turn("30m"), Ok(Duration::from_mins(30)));
-        assert_eq!(turn("1d 12h"), Ok(Duration::from_hours(36)));
-        for wrong in ["", "1", "-1d", "0m", "59s", "1mo", "often"] {
-            assert!(turn(wrong).is_err(), "{wrong}");
         }
     }
 }
