@@ -104,8 +104,9 @@ impl Store {
                     .for_each(|(_, all)| *all += some.unsigned_abs());
             }
         }
-        let sql = format!("SELECT count(*) FROM quarantine q WHERE {}", old_in_quarantine());
-        let quarantined: i64 = connection.query_row(&sql, [limits.quarantine()], |row| row.get(0))?;
+        let sql = "SELECT count(*) FROM quarantine q WHERE arrived_at < ?1
+            AND NOT EXISTS (SELECT 1 FROM held_arrivals h WHERE h.arrival = q.arrival)";
+        let quarantined: i64 = connection.query_row(sql, [limits.quarantine()], |row| row.get(0))?;
         Ok(Counts { kinds, quarantined: quarantined.unsigned_abs(), held: holds::older(&connection, limits)? })
     }
 
@@ -272,28 +273,22 @@ pub(super) fn note_rest(connection: &Connection, stretch: i64) -> rusqlite::Resu
     Ok(())
 }
 
+/// Removes some bodies that are old and not held. Nothing says when one was made; but it came after all that has a lower number, and is
+/// no older than that. Of callbacks none is left by now that is old and goes by its age, so that the first young one is found at once.
 fn quarantine(connection: &Connection, moment: i64) -> rusqlite::Result<usize> {
-    let old = old_in_quarantine();
-    let sql = format!(
-        "DELETE FROM quarantine WHERE arrival IN (SELECT arrival FROM quarantine q WHERE {old} ORDER BY arrival LIMIT ?2)"
-    );
-    connection.prepare_cached(&sql)?.execute([moment, ROWS / 16])
-}
-
-/// Whether a body in quarantine `q` is older than a moment, and not held. Nothing says when it was made; but it came after all that
-/// has a lower number.
-fn old_in_quarantine() -> String {
-    let before = |table: &str| {
+    let before_the_first_young = |table: &str| {
         format!(
-            "NOT EXISTS (SELECT 1 FROM {table} b WHERE b.arrival < q.arrival AND b.arrived_at >= ?1
-                AND b.arrived_at <= unixepoch() * 1000000)"
+            "arrival < coalesce((SELECT y.arrival FROM {table} y WHERE y.arrived_at >= ?1 AND y.arrived_at <= unixepoch() * 1000000
+                ORDER BY y.arrival LIMIT 1), 9223372036854775807)"
         )
     };
-    format!(
-        "arrived_at < ?1 AND NOT EXISTS (SELECT 1 FROM held_arrivals h WHERE h.arrival = q.arrival) AND {} AND {}",
-        before("quarantine"),
-        before("callbacks")
-    )
+    let sql = format!(
+        "DELETE FROM quarantine WHERE arrival IN (SELECT arrival FROM quarantine q WHERE arrived_at < ?1
+            AND NOT EXISTS (SELECT 1 FROM held_arrivals h WHERE h.arrival = q.arrival) AND {} AND {} LIMIT ?2)",
+        before_the_first_young("quarantine"),
+        before_the_first_young("callbacks")
+    );
+    connection.prepare_cached(&sql)?.execute([moment, ROWS / 16])
 }
 
 /// A text goes: its sender has one fewer, and is gone with the last.
