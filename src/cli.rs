@@ -149,9 +149,7 @@ impl Failure {
     fn new(words: impl Into<String>) -> Failure {
         Failure { words: words.into(), code: 1 }
     }
-}
 
-impl Failure {
     /// Nothing that is there already is written over.
     fn exists_already(file: &Path) -> Failure {
         let words = format!("the file {} exists already. Name one that does not exist", file.display());

@@ -304,9 +304,7 @@ impl Store {
     /// # Errors
     /// As [`Store::serve`], and where there is none.
     pub fn existing_alone(folder: &Path, now: i64) -> Result<Store, OpenError> {
-        if !folder.join("counterfoil.db").exists() {
-            return Err(OpenError::NoStore(folder.display().to_string()));
-        }
+        open::Folder::at(folder).refuse_no_store()?;
         Store::open(folder, open::Use::Serve, now)
     }
 

@@ -167,7 +167,7 @@ impl Doctor {
         let alarms = doctor::Alarms {
             command: outlets.command_can_run(),
             webhook: outlets.webhook.as_ref().map(|webhook| webhook.server().clone()),
-            are_told: outlets.webhook.is_some() || outlets.command.is_some(),
+            are_told: outlets.are_any(),
         };
         let metrics = self.watched.metrics_listen.into_iter();
         let metrics = metrics.map(|at| Listener { at, takes: Takes::Metrics, is_encrypted: false });

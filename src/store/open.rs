@@ -150,11 +150,16 @@ pub(super) struct Folder {
 }
 
 impl Folder {
+    /// Before anybody has looked at it.
+    pub(super) fn at(path: &Path) -> Folder {
+        Folder { path: path.to_owned(), lock: None }
+    }
+
     /// Looks at the folder, makes what is not there yet, and brings the store to today's version.
     pub(super) fn claim(path: &Path, purpose: Use, now: i64) -> Result<Folder, OpenError> {
-        let mut folder = Folder { path: path.to_owned(), lock: None };
-        if purpose == Use::Existing && !folder.has_store()? {
-            return Err(OpenError::NoStore(path.display().to_string()));
+        let mut folder = Folder::at(path);
+        if purpose == Use::Existing {
+            folder.refuse_no_store()?;
         }
         make_folder(path)?;
         folder.refuse_something_else()?;
@@ -177,7 +182,7 @@ impl Folder {
     pub(super) fn claim_empty(path: &Path) -> Result<Folder, OpenError> {
         let failed = |error| OpenError::Io { what: "read the folder", error };
         make_folder(path)?;
-        let mut folder = Folder { path: path.to_owned(), lock: None };
+        let mut folder = Folder::at(path);
         let lock = "counterfoil.lock";
         let had_lock = path.join(lock).exists();
         // Of a folder in use this is said first. A lock that nobody holds is left from a server that ran on a store now gone.
@@ -204,10 +209,8 @@ impl Folder {
 
     /// Looks at a store that is there, to read it whole. Nothing in the folder is made, changed or brought to today's version.
     pub(super) fn look(path: &Path) -> Result<(Folder, Connection), OpenError> {
-        let folder = Folder { path: path.to_owned(), lock: None };
-        if !folder.has_store()? {
-            return Err(OpenError::NoStore(path.display().to_string()));
-        }
+        let folder = Folder::at(path);
+        folder.refuse_no_store()?;
         folder.refuse_nothing_at_all()?;
         let reader = reader(&folder).map_err(|error| damaged(&error))?;
         recognise(&reader)?;
@@ -226,6 +229,11 @@ impl Folder {
     /// Whether the store's file is there. Where nobody can tell, it is not said to be missing.
     fn has_store(&self) -> Result<bool, OpenError> {
         self.database().try_exists().map_err(|error| self.not_read(error))
+    }
+
+    /// For who makes none.
+    pub(super) fn refuse_no_store(&self) -> Result<(), OpenError> {
+        if self.has_store()? { Ok(()) } else { Err(OpenError::NoStore(self.path.display().to_string())) }
     }
 
     fn not_read(&self, error: io::Error) -> OpenError {

@@ -70,7 +70,12 @@ fn who_may_not_look_into_a_folder_is_not_told_that_it_is_empty() {
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let (data, backup) = (folder.path().join("store"), folder.path().join("backup.db"));
     assert!(run(&["token", "add", "Test service"], &data).status.success());
-    for arguments in [["token", "list"].as_slice(), &["backup", backup.to_str().unwrap()], &["token", "add", "Other"]] {
+    for arguments in [
+        ["token", "list"].as_slice(),
+        &["backup", backup.to_str().unwrap()],
+        &["token", "add", "Other"],
+        &["purge", "--older-than", "90d", "--yes"],
+    ] {
         let mut command = Command::new(BINARY);
         command.args(arguments).arg("--data").arg(&data).uid(65_534).gid(65_534);
         let output = command.output().unwrap();

@@ -204,7 +204,8 @@ impl Tell {
 
 impl Outlets {
     /// Whether anybody is told.
-    pub(super) fn are_any(&self) -> bool {
+    #[must_use]
+    pub fn are_any(&self) -> bool {
         self.webhook.is_some() || self.command.is_some()
     }
 
