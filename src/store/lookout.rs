@@ -35,12 +35,9 @@ pub(super) struct Lookout {
 
 impl Lookout {
     pub(super) fn of(folder: &Folder) -> Lookout {
-        // As the system names them.
-        let whole = |file: PathBuf| {
-            let folder = file.parent().and_then(|folder| fs::canonicalize(folder).ok());
-            folder.zip(file.file_name()).map_or_else(|| file.clone(), |(folder, name)| folder.join(name))
-        };
-        let files = [folder.database(), folder.log()].map(|file| (whole(file), None));
+        // As the system names it.
+        let folder = Folder::at(&fs::canonicalize(folder.path()).unwrap_or_else(|_| folder.path().to_owned()));
+        let files = [folder.database(), folder.log()].map(|file| (file, None));
         Lookout { looked_at: None, version: None, files }
     }
 
